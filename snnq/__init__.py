@@ -1,0 +1,45 @@
+"""Low-bit weight quantization in spiking neural networks: the functions behind the notebooks."""
+
+from snnq.benchmarks import BENCHMARKS
+from snnq.cost import firing_rates, footprint
+from snnq.evaluation import evaluate, predict
+from snnq.frames import load
+from snnq.models import build_model
+from snnq.notebook import notebook_settings
+from snnq.quantizer import (
+    LEVELS,
+    SigmoidQuantizer,
+    quantize,
+    quantizers,
+    set_temperature,
+    temperature_at,
+)
+from snnq.record import initial_network, read_history, read_record, trained_network
+from snnq.run import Run
+from snnq.table import read_runs, results_table
+from snnq.training import fit
+
+__all__ = [
+    "BENCHMARKS",
+    "LEVELS",
+    "Run",
+    "SigmoidQuantizer",
+    "build_model",
+    "evaluate",
+    "firing_rates",
+    "fit",
+    "footprint",
+    "initial_network",
+    "load",
+    "notebook_settings",
+    "predict",
+    "quantize",
+    "quantizers",
+    "read_history",
+    "read_record",
+    "read_runs",
+    "results_table",
+    "set_temperature",
+    "temperature_at",
+    "trained_network",
+]

@@ -1,0 +1,61 @@
+"""Batches of frames through a network, and how well it does on them."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from snnq.augmentation import none
+from snnq.quantizer import quantizers
+
+EVALUATION_BATCH = 64
+
+
+def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float, float]:
+    """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
+
+    With hard weights, or with `soft` those of the soft staircase at the present temperature.
+    """
+    rates, labels = predict(model, data, soft)
+    accuracy = (rates.argmax(1) == labels).float().mean()
+    return accuracy.item(), loss_of(rates, labels).item()
+
+
+@torch.no_grad()
+def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor, Tensor]:
+    """Firing rates [recordings, classes] and labels [recordings], on the CPU."""
+    device = next(model.parameters()).device
+    model.eval()
+    for quantizer in quantizers(model).values():
+        quantizer.train(soft)
+    outputs = [
+        (model(frames).cpu(), labels.cpu())
+        for frames, labels in batches(data, EVALUATION_BATCH, device)
+    ]
+    model.eval()
+    rates, labels = zip(*outputs)
+    return torch.cat(rates), torch.cat(labels)
+
+
+def batches(
+    data: Dataset,
+    batch_size: int,
+    device: torch.device,
+    shuffle: bool = False,
+    augment: Callable[[Tensor], Tensor] = none,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches as a network takes them: float frames [T, N, 2, H, W] and labels [N].
+
+    `augment` gets them as they are stored, uint8 [N, T, 2, H, W]. Order and augmentation follow
+    torch's generator.
+    """
+    # `Frames` returns a list of items as one batch already, so there is nothing to collate.
+    for frames, labels in DataLoader(data, batch_size, shuffle, collate_fn=tuple):
+        yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
+
+
+def loss_of(rates: Tensor, labels: Tensor) -> Tensor:
+    """Mean-squared error between firing rates [N, classes] and the one-hot class."""
+    return F.mse_loss(rates, F.one_hot(labels, rates.shape[1]).to(rates.dtype))

@@ -1,0 +1,135 @@
+"""What a run leaves in its folder, and its network back from it."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from snnq.benchmarks import get_benchmark, source
+from snnq.cost import footprint
+from snnq.files import write_atomically
+from snnq.models import SpikingNetwork, build_model
+from snnq.quantizer import quantize
+from snnq.run import FULL, Run
+
+RECORD, HISTORY, WEIGHTS = "run.json", "history.csv", "weights.safetensors"
+PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
+
+
+def initial_network(run: Run) -> SpikingNetwork:
+    """The network that a run starts from: seeded weights, or those of its full-precision run.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        `run.start` holds no finished run, or one of another network or of quantized weights.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(run.seed)
+        model = build_model(run.benchmark, run.neuron, run.channels)
+    if run.start is not None:
+        model.load_state_dict(_full_precision_weights(run))
+    return _quantized(model, run)
+
+
+def trained_network(folder: str | Path) -> SpikingNetwork:
+    """The network of a finished run, in evaluation mode."""
+    run = Run.of(read_record(folder)["run"])
+    model = _quantized(build_model(run.benchmark, run.neuron, run.channels), run)
+    model.load_state_dict(load_file(Path(folder) / WEIGHTS))
+    return model.eval()
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """A finished run's `run.json`. Raises FileNotFoundError where there is none."""
+    path = Path(folder) / RECORD
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not there, so no run was finished in this folder")
+    return json.loads(path.read_text())
+
+
+def read_history(folder: str | Path) -> pd.DataFrame:
+    """A finished run's rows, as `snnq.fit` returned them."""
+    return pd.read_csv(Path(folder) / HISTORY)
+
+
+def write_record(
+    run: Run, folder: Path, history: pd.DataFrame, model: nn.Module, recordings: dict[str, int]
+) -> None:
+    """Write `run.json`, last of a run's files: where it is, the run is finished."""
+    cost = footprint(model)
+    record = {
+        "run": asdict(run),
+        "data": source(run.benchmark, run.data),
+        "recordings": recordings,
+        "accuracy": accuracies(history),
+        "numbers": int(cost["numbers"].sum()),
+        "bytes": int(cost["bytes"].sum()),
+        "bytes_float32": int(cost["bytes_float32"].sum()),
+        "seconds": float(history["seconds"].sum()),
+        "device": str(next(model.parameters()).device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {package: metadata.version(package) for package in PACKAGES},
+        "commit": _commit(),
+    }
+    text = json.dumps(record, indent=2) + "\n"
+    write_atomically(folder / RECORD, lambda path: path.write_text(text))
+
+
+def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
+    """The test accuracy in the three ways that papers report it, and with soft weights.
+
+    "last": after the last epoch. "validation": at the first epoch with the best accuracy on the
+    validation split (None without one). "best": the highest over epochs, chosen on the test set.
+    "last_soft": after the last epoch, with the soft staircase.
+    """
+    test, validation = history["test_accuracy"], history["validation_accuracy"]
+    return {
+        "last": float(test.iloc[-1]),
+        "validation": None if validation.isna().all() else float(test[validation.idxmax()]),
+        "best": float(test.max()),
+        "last_soft": float(history["test_accuracy_soft"].iloc[-1]),
+    }
+
+
+def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
+    if run.levels == FULL:
+        return model
+    return quantize(
+        model, run.levels, run.keep, backward_temperature=run.backward_temperature
+    )
+
+
+def _full_precision_weights(run: Run) -> dict[str, torch.Tensor]:
+    started = Run.of(read_record(run.start)["run"])
+    for name, expected in (
+        ("levels", FULL),
+        ("benchmark", run.benchmark),
+        ("neuron", run.neuron),
+        ("channels", run.channels),
+    ):
+        found = getattr(started, name)
+        if found != expected:
+            raise ValueError(f"start={run.start!r}: its {name} is {found!r}, expected {expected!r}")
+    return load_file(Path(run.start) / WEIGHTS)
+
+
+def _commit() -> str | None:
+    """The project's git commit, with "-dirty" after it where files differ; None outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

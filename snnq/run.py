@@ -1,0 +1,148 @@
+"""One training run as plain settings, checked before anything is computed."""
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import torch
+
+from snnq.augmentation import AUGMENTATIONS
+from snnq.benchmarks import get_benchmark
+from snnq.frames import CUTS
+from snnq.models import NEURONS
+from snnq.quantizer import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES, resolve_levels
+
+FULL = "full"  # in place of a level set: no quantizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Every setting of a training run. The defaults are those of the quick study.
+
+    Parameters
+    ----------
+    benchmark : str
+        A name in `snnq.BENCHMARKS`.
+    levels : str or increasing numbers
+        A name in `snnq.LEVELS`, the levels themselves, or "full" for full precision.
+    data : str
+        The data folder that holds the benchmark's recordings.
+    seed : int
+        Of the first weights, the batches' order, augmentation and dropout.
+    epochs, batch_size, learning_rate
+        Of Adam, whose learning rate falls to zero along a cosine.
+    channels : int
+        Of each convolution.
+    neuron : str
+        "plif", "lif" or "if".
+    steps : int or None
+        Time steps T; None for the benchmark's own.
+    cut : str
+        How a recording is cut into time steps: by "number" of events or by "time".
+    augmentation : str
+        A name in `snnq.augmentation.AUGMENTATIONS`, for the training recordings.
+    start : str or None
+        Folder of a finished full-precision run whose weights to start from; None: from scratch.
+    keep : sequence of names
+        Layers that stay in full precision, see `snnq.quantize`.
+    temperature_schedule, temperature_initial, temperature_final
+        See `snnq.temperature_at`.
+    backward_temperature : float or None
+        See `snnq.SigmoidQuantizer`.
+    validation : float
+        Share of the training recordings held out to choose an epoch on; 0 for none.
+    device : str
+        "auto" (a GPU where there is one), or a torch device.
+
+    Raises
+    ------
+    ValueError
+        A value out of range or an unknown name, with the parameter and what was expected.
+    """
+
+    benchmark: str = "nmnist"
+    levels: str | tuple[float, ...] = "binary"
+    data: str = "data/digits"
+    seed: int = 0
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    channels: int = 16
+    neuron: str = "plif"
+    steps: int | None = 5
+    cut: str = "number"
+    augmentation: str = "roll"
+    start: str | None = None
+    keep: tuple[str, ...] = ("first",)
+    temperature_schedule: str = "linear"
+    temperature_initial: float = 1.0
+    temperature_final: float = 40.0
+    backward_temperature: float | None = 2.0
+    validation: float = 0.1
+    device: str = "auto"
+
+    def __post_init__(self):
+        for name in ("levels", "keep"):  # lists, as JSON and YAML give them
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        get_benchmark(self.benchmark)
+        if self.levels != FULL:
+            resolve_levels(self.levels)
+        _whole(self, "seed", least=0)
+        for name in ("epochs", "batch_size", "channels"):
+            _whole(self, name, least=1)
+        if self.steps is not None:
+            _whole(self, "steps", least=1)
+        _one_of(self, "neuron", NEURONS)
+        _one_of(self, "cut", CUTS)
+        _one_of(self, "augmentation", AUGMENTATIONS)
+        _one_of(self, "temperature_schedule", TEMPERATURE_SCHEDULES)
+        _number(self, "learning_rate", above=0, most=math.inf)
+        for name in ("temperature_initial", "temperature_final"):
+            _number(self, name, above=0, most=TEMPERATURE_CAP)
+        if self.backward_temperature is not None:
+            _number(self, "backward_temperature", above=0, most=TEMPERATURE_CAP)
+        _number(self, "validation", above=-1e-9, most=0.9)
+        if self.start is not None and self.levels == FULL:
+            raise ValueError(f"start={self.start!r}: a full-precision run starts from scratch")
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """A run from named settings. Raises ValueError for a name that is no setting."""
+        known = [field.name for field in fields(cls)]
+        for name in parameters:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"expected one of {known}"
+                raise ValueError(f"unknown parameter {name!r}: {hint}")
+        return cls(**parameters)
+
+    @property
+    def name(self) -> str:
+        """For people and folders: benchmark, levels, seed, and a digest of every setting."""
+        levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
+        settings = json.dumps(asdict(self), sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+        return f"{self.benchmark}-{levels}-seed{self.seed}-{digest}"
+
+
+def _whole(run: Run, name: str, least: int) -> None:
+    value = getattr(run, name)
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
+
+
+def _number(run: Run, name: str, above: float, most: float) -> None:
+    value = getattr(run, name)
+    if type(value) not in (int, float) or not above < value <= most:
+        raise ValueError(f"{name}={value!r}: expected a number above {above}, {most} at most")
+
+
+def _one_of(run: Run, name: str, choices) -> None:
+    value = getattr(run, name)
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")

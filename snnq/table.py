@@ -1,0 +1,76 @@
+"""The runs of a study, one row each, and the table over seeds."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from snnq.quantizer import resolve_levels
+from snnq.record import RECORD, read_record
+from snnq.run import FULL
+
+FULL_BITS = 32
+WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.record.accuracies`
+
+
+def read_runs(folder: str | Path) -> pd.DataFrame:
+    """Every finished run under a folder, a row each, in the order of their folders' names.
+
+    Columns: folder, every setting of the run, `simulated`, test_recordings, the accuracies
+    (shares of 1) last, validation, best and last_soft, bytes, bytes_float32 and seconds.
+
+    Raises
+    ------
+    FileNotFoundError
+        No finished run under the folder.
+    """
+    folders = sorted(path.parent for path in Path(folder).glob(f"*/{RECORD}"))
+    if not folders:
+        raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
+    return pd.DataFrame([_row(folder) for folder in folders])
+
+
+def _row(folder: Path) -> dict:
+    record = read_record(folder)
+    levels = record["run"]["levels"]
+    return {
+        "folder": str(folder),
+        **record["run"],
+        "levels": levels if isinstance(levels, str) else tuple(levels),
+        "simulated": record["data"]["simulated"],
+        "test_recordings": record["recordings"]["test"],
+        **record["accuracy"],
+        **{name: record[name] for name in ("bytes", "bytes_float32", "seconds")},
+    }
+
+
+def number_of_levels(levels: str | tuple[float, ...]) -> int:
+    """How many values a quantized weight takes; 2³² stands for full precision."""
+    return 2**FULL_BITS if levels == FULL else len(resolve_levels(levels))
+
+
+def results_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, a row per benchmark and level set.
+
+    Accuracies and drops are in percent; the standard deviation is that of a sample (n − 1). The
+    drop is that of the mean after the last epoch against full precision on the same benchmark.
+    """
+    rows = []
+    for (benchmark, simulated), study in runs.groupby(["benchmark", "simulated"]):
+        full = study.loc[study["levels"] == FULL, "last"].mean()
+        for levels in sorted(study["levels"].unique(), key=number_of_levels, reverse=True):
+            group = study[study["levels"] == levels]
+            row = {
+                "benchmark": benchmark,
+                "recordings": "simulated" if simulated else "real",
+                "levels": levels,
+                "seeds": len(group),
+                "test_recordings": group["test_recordings"].iloc[0],
+            }
+            for way in WAYS:
+                row[f"{way}_mean"] = 100 * group[way].mean()
+                row[f"{way}_sd"] = 100 * group[way].std()
+            row["drop"] = 100 * (full - group["last"].mean())
+            row["bytes"] = group["bytes"].iloc[0]
+            row["times_smaller"] = group["bytes_float32"].iloc[0] / group["bytes"].iloc[0]
+            rows.append(row)
+    return pd.DataFrame(rows)
