@@ -29,7 +29,7 @@ BUILDS = sorted(
 PAPERMILL = "papermill --no-progress-bar --log-output"
 KINDS = ["png", "pdf"]
 QUANTIZER_FIGURES = ["staircase", "slope", "soft_to_hard", "trained_weights"]
-RESULT_FIGURES = ["accuracy_against_bits", "accuracy_against_bytes", "training_curves"]
+RESULT_FIGURES = ["accuracy_against_bits", "accuracy_against_bytes", "hard_and_soft"]
 
 
 def start_of(run):

@@ -16,7 +16,7 @@ from snnq.quantizer import (
 )
 from snnq.record import initial_network, read_history, read_record, trained_network
 from snnq.run import Run
-from snnq.table import read_runs, results_table
+from snnq.table import read_histories, read_runs, results_table
 from snnq.training import fit
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "predict",
     "quantize",
     "quantizers",
+    "read_histories",
     "read_history",
     "read_record",
     "read_runs",

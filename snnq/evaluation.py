@@ -51,8 +51,11 @@ def batches(
     `augment` gets them as they are stored, uint8 [N, T, 2, H, W]. Order and augmentation follow
     torch's generator.
     """
+    # A loader draws a number even where nothing is random: evaluation gets a generator of its own.
+    generator = None if shuffle else torch.Generator()
     # `Frames` returns a list of items as one batch already, so there is nothing to collate.
-    for frames, labels in DataLoader(data, batch_size, shuffle, collate_fn=tuple):
+    loader = DataLoader(data, batch_size, shuffle, collate_fn=tuple, generator=generator)
+    for frames, labels in loader:
         yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
 
 

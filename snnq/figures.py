@@ -165,6 +165,27 @@ def confusion(labels: Tensor, predictions: Tensor) -> Figure:
     return figure
 
 
+def hard_and_soft(histories: pd.DataFrame) -> Figure:
+    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel per level set.
+
+    Mean and s.d. over seeds of rows with levels, seed, epoch, test_accuracy, test_accuracy_soft.
+    """
+    names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
+    rows = histories.melt(["levels", "seed", "epoch"], list(names), "weights", "accuracy")
+    rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
+    figure, axes = _panels(rows["levels"].nunique(), "test accuracy (%)", "epoch")
+    for axis, (levels, group) in zip(axes, rows.groupby("levels", sort=False)):
+        sns.lineplot(
+            group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
+        )
+        axis.set(title=levels, xlabel="epoch", ylabel=axis.get_ylabel() if axis is axes[0] else "")
+        axis.legend(loc="lower right", fontsize="x-small")
+    lowest = rows.loc[rows["epoch"] > 2, "accuracy"].min()
+    plt.setp(axes, ylim=(lowest - 2, 100))
+    axes[0].set_ylabel("test accuracy (%)")
+    return figure
+
+
 def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds."""
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")

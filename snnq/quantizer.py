@@ -157,7 +157,7 @@ class SigmoidQuantizer(nn.Module):
         super().__init__()
         self.levels = resolve_levels(levels)
         weight = weight.detach()
-        largest = weight.float().abs().max() if weight.numel() else torch.tensor(0.0)
+        largest = weight.double().abs().max() if weight.numel() else torch.tensor(0.0)
         if not (torch.isfinite(largest) and largest > 0):
             raise ValueError(
                 f"weight of shape {tuple(weight.shape)}: expected finite values, not all zero"
@@ -165,8 +165,8 @@ class SigmoidQuantizer(nn.Module):
         beta = 1.25 * max(map(abs, self.levels)) / largest
         self.alpha = nn.Parameter((1 / beta).to(weight))
         self.beta = nn.Parameter(beta.to(weight))
-        self.register_buffer("biases", initial_biases(weight.float() * beta, self.levels).to(weight))
-        self.register_buffer("level_values", torch.tensor(self.levels).to(weight))
+        self.register_buffer("biases", initial_biases(weight * beta, self.levels).to(weight))
+        self.register_buffer("level_values", torch.tensor(self.levels, dtype=torch.float64).to(weight))
         self.register_buffer("temperature", _temperature(temperature).to(weight))
         self.backward_temperature = backward_temperature
         if backward_temperature is not None:
@@ -220,7 +220,7 @@ def _same_levels(saved: Tensor, expected: Tensor) -> bool:
 def _temperature(value: float) -> Tensor:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"temperature={value}: expected a finite number above 0")
-    return torch.tensor(float(value))
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:

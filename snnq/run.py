@@ -92,6 +92,8 @@ class Run:
         get_benchmark(self.benchmark)
         if self.levels != FULL:
             resolve_levels(self.levels)
+        if not isinstance(self.keep, tuple) or not all(isinstance(n, str) for n in self.keep):
+            raise ValueError(f"keep={self.keep!r}: expected a list of layer names")
         _whole(self, "seed", least=0)
         for name in ("epochs", "batch_size", "channels"):
             _whole(self, name, least=1)
@@ -107,6 +109,11 @@ class Run:
         if self.backward_temperature is not None:
             _number(self, "backward_temperature", above=0, most=TEMPERATURE_CAP)
         _number(self, "validation", above=-1e-9, most=0.9)
+        if self.device != "auto":
+            try:
+                torch.device(self.device)
+            except RuntimeError:
+                raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda") from None
         if self.start is not None and self.levels == FULL:
             raise ValueError(f"start={self.start!r}: a full-precision run starts from scratch")
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,12 @@ def plan(profile: Mapping[str, Any]) -> Study:
         kind = "full" if levels == FULL else "quantized"
         settings = {**profile["settings"], **profile[kind]}
         settings |= {"benchmark": benchmark, "levels": levels, "seed": seed}
-        if settings.get("start") == FROM_FULL:
-            if (benchmark, seed) not in full_runs:
-                raise ValueError(f"start: full, but {levels!r} has no {FULL!r} run beside it in levels")
-            settings["start"] = full_runs[benchmark, seed]
+        start = settings.pop("start", None) if settings.get("start") == FROM_FULL else None
         run = Run.of(settings)
+        if start == FROM_FULL:
+            if (benchmark, seed) not in full_runs:
+                raise ValueError(f"start: full, but levels lists no {FULL!r} run beside {levels!r}")
+            run = replace(run, start=full_runs[benchmark, seed])
         runs[run.name] = run
         if levels == FULL:
             full_runs[benchmark, seed] = str(folder / "runs" / run.name)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from snnq.quantizer import resolve_levels
-from snnq.record import RECORD, read_record
+from snnq.record import RECORD, read_history, read_record
 from snnq.run import FULL
 
 FULL_BITS = 32
@@ -27,6 +27,15 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
     if not folders:
         raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
     return pd.DataFrame([_row(folder) for folder in folders])
+
+
+def read_histories(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every run's history, with the run's levels and seed."""
+    found = [
+        read_history(run.folder).assign(levels=[run.levels] * run.epochs, seed=run.seed)
+        for run in runs.itertuples()
+    ]
+    return pd.concat(found, ignore_index=True)
 
 
 def _row(folder: Path) -> dict:

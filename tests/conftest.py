@@ -1,0 +1,72 @@
+"""What several tests share: tiny recordings in N-MNIST's own format, and the real ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import snnq
+from snnq.benchmarks import EVENTS
+from snnq.simulate import write_nmnist
+
+# Shared machines are slow at times; the same examples every time.
+settings.register_profile("snnq", deadline=None, derandomize=True)
+settings.load_profile("snnq")
+
+PROJECT = Path(__file__).parent.parent
+REAL_DATA = PROJECT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder of real recordings, where this machine has one."""
+    if not (REAL_DATA / "NMNIST").is_dir():
+        pytest.skip(f"no real recordings in {REAL_DATA}")
+    return REAL_DATA
+
+
+def random_events(rng: np.random.Generator, count: int, size: int = 34) -> np.ndarray:
+    events = np.empty(count, dtype=EVENTS)
+    events["x"], events["y"] = rng.integers(0, size, (2, count))
+    events["t"] = np.sort(rng.integers(0, 300_000, count))
+    events["p"] = rng.integers(0, 2, count)
+    return events
+
+
+def write_recordings(root: Path, per_class: int = 4, seed: int = 0) -> Path:
+    """Noise with a class-dependent bar, as N-MNIST files: enough to be learned."""
+    rng = np.random.default_rng(seed)
+    for split in ("Train", "Test"):
+        for label in range(10):
+            for number in range(per_class):
+                events = random_events(rng, 400)
+                events["x"][:300] = 3 * label + rng.integers(0, 4, 300)
+                path = root / "NMNIST" / split / str(label) / f"{number:05}.bin"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_nmnist(events, path)
+    return root
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory) -> Path:
+    """A data folder with 40 training and 40 test recordings; not to be changed."""
+    return write_recordings(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch) -> Path:
+    """A working directory of the test's own, since frames go to ./data/frames."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(recordings) -> dict:
+    """Settings of a run that takes a second or two."""
+    return {"data": str(recordings), "channels": 2, "epochs": 2, "steps": 2, "device": "cpu"}
+
+
+@pytest.fixture
+def tiny_run(tiny) -> snnq.Run:
+    return snnq.Run(**tiny)

@@ -1,0 +1,146 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_events, write_recordings
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+import snnq
+from snnq import frames
+from snnq.benchmarks import EVENTS, Recordings
+from snnq.simulate import write_nmnist
+
+
+def counted_one_by_one(events, steps, cut):
+    found = np.zeros((steps, 2, 34, 34), dtype=int)
+    duration = int(events["t"].max()) - int(events["t"].min()) + 1 if len(events) else 1
+    for number, event in enumerate(events):
+        if cut == "number":
+            step = min(number // max(1, len(events) // steps), steps - 1)
+        else:
+            step = (int(event["t"]) - int(events["t"].min())) * steps // duration
+        found[step, event["p"], event["y"], event["x"]] += 1
+    return found
+
+
+@given(st.integers(0, 2**31), st.integers(1, 80), st.integers(1, 12), st.sampled_from(frames.CUTS))
+def test_every_event_counts_once_in_its_step(seed, count, steps, cut):
+    events = random_events(np.random.default_rng(seed), count)
+    found = frames.frames_of(events, steps, cut, 34, 34)
+    np.testing.assert_array_equal(found, counted_one_by_one(events, steps, cut))
+    assert found.sum() == count
+
+
+def test_load_gives_frames_and_labels(recordings, in_tmp):
+    train, test = snnq.load("nmnist", recordings)
+    assert len(train) == len(test) == 40
+    item, label = train[5]
+    assert item.shape == (10, 2, 34, 34) and item.dtype == torch.uint8
+    events = Recordings("nmnist", recordings, train=True)[5]
+    np.testing.assert_array_equal(item, counted_one_by_one(events, 10, "number"))
+    assert label == 1
+    batch, labels = next(iter(DataLoader(train, 8, collate_fn=tuple)))
+    assert batch.shape == (8, 10, 2, 34, 34)
+    assert torch.equal(batch[5], item) and labels.tolist() == [0] * 4 + [1] * 4
+
+
+def test_all_real_recordings_become_frames(real_data, in_tmp):
+    splits = snnq.load("nmnist", real_data)
+    assert [len(split) for split in splits] == [700, 100]
+    for split, folder in zip(splits, ("Train", "Test")):
+        sizes = [
+            np.count_nonzero(np.fromfile(path, np.uint8)[1::5] != 240)  # 240 marks an overflow
+            for path in sorted((real_data / "NMNIST" / folder).glob("*/*.bin"))
+        ]
+        totals = np.asarray(split.frames).sum(axis=(1, 2, 3, 4), dtype=int)
+        np.testing.assert_array_equal(totals, sizes)
+
+
+def test_frames_are_built_once(recordings, in_tmp, monkeypatch):
+    snnq.load("nmnist", recordings, steps=3)
+    monkeypatch.setattr(frames, "frames_of", None)
+    train, _ = snnq.load("nmnist", recordings, steps=3)
+    assert train[0][0].shape == (3, 2, 34, 34)
+
+
+@pytest.mark.parametrize("change", ["steps", "cut", "version", "size", "time", "fewer"])
+def test_frames_are_built_again_when_what_determines_them_changes(in_tmp, monkeypatch, change):
+    root = write_recordings(in_tmp / "data")
+    options = {"steps": 3, "cut": "number"}
+    before = snnq.load("nmnist", root, **options)[0].name
+    path = root / "NMNIST/Train/0/00000.bin"
+    if change == "steps":
+        options["steps"] = 4
+    elif change == "cut":
+        options["cut"] = "time"
+    elif change == "version":
+        monkeypatch.setattr(frames, "VERSION", frames.VERSION + 1)
+    elif change == "size":
+        path.write_bytes(path.read_bytes()[:-5])
+    elif change == "time":
+        os.utime(path, ns=(0, 0))
+    else:
+        path.unlink()
+    assert snnq.load("nmnist", root, **options)[0].name != before
+
+
+def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(frames, "frames_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        snnq.load("nmnist", recordings)
+    assert list((in_tmp / "data/frames").iterdir()) == []
+
+
+def test_counts_beyond_a_byte_saturate_with_a_warning(in_tmp):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    events = np.zeros(600, dtype=EVENTS)
+    write_nmnist(events, root / "NMNIST/Train/3/00000.bin")
+    with pytest.warns(UserWarning, match="2 counts above 255"):
+        train, _ = snnq.load("nmnist", root, steps=2)
+    assert train[3][0].max() == 255
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"00000.bin: 0 bytes"),
+        (bytes(12), r"00000.bin: 12 bytes, expected events of 5 bytes"),
+        (bytes([34, 0, 0, 0, 0]), r"00000.bin: event 0 has x=34, expected 0 to 33"),
+        (bytes(5) + bytes([0, 77, 0, 0, 0]), r"00000.bin: event 1 has y=77, expected 0 to 33"),
+    ],
+)
+def test_bad_recordings_are_named(in_tmp, content, message):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    (root / "NMNIST/Train/3/00000.bin").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        snnq.load("nmnist", root)
+    assert not list((in_tmp / "data").glob("frames/*"))
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "options", "error", "message"),
+    [
+        ("nmnist", {"root": "nowhere"}, FileNotFoundError, "nowhere/NMNIST/Train: no recordings"),
+        ("mnist", {}, ValueError, "benchmark='mnist'"),
+        ("nmnist", {"cut": "half"}, ValueError, "cut='half': expected one of number, time"),
+        ("nmnist", {"steps": 0}, ValueError, "steps=0"),
+    ],
+)
+def test_bad_arguments(recordings, in_tmp, benchmark, options, error, message):
+    with pytest.raises(error, match=message):
+        snnq.load(benchmark, **{"root": recordings} | options)
+
+
+def test_command_line(recordings, in_tmp, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["frames", "nmnist", str(recordings), "--steps", "2"])
+    frames.main()
+    assert "40 training and 40 test recordings" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["frames", "nmnist", "nowhere"])
+    with pytest.raises(SystemExit, match="nowhere/NMNIST/Train"):
+        frames.main()

@@ -1,0 +1,284 @@
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from spikingjelly.activation_based import functional, layer
+from torch import nn
+
+import snnq
+from snnq.quantizer import TEMPERATURE_SCHEDULES, initial_biases, resolve_levels
+
+level_sets = st.lists(
+    st.integers(-40, 40).map(lambda i: i / 4), min_size=2, max_size=17, unique=True
+).map(lambda levels: tuple(sorted(levels)))
+temperatures = st.floats(0.25, 2000)
+seeds = st.integers(0, 2**31)
+
+
+def reference(weight, alpha, beta, biases, levels, temperature):
+    """The formula of the paper, in NumPy's float64, one sigmoid after another."""
+    total = np.full(weight.shape, float(levels[0]))
+    for bias, (lower, upper) in zip(biases, itertools.pairwise(levels)):
+        argument = np.clip(temperature * (beta * weight - bias), -10, 10)
+        total += (upper - lower) / (1 + np.exp(-argument))
+    return alpha * total
+
+
+def as_numpy(quantizer):
+    names = ("alpha", "beta", "biases")
+    return [getattr(quantizer, name).detach().double().numpy() for name in names]
+
+
+def random_weight(seed, *shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@given(level_sets, temperatures, seeds)
+def test_soft_output_is_the_papers_formula(levels, temperature, seed):
+    weight = random_weight(seed, 6, 5, 3, 3)
+    quantizer = snnq.SigmoidQuantizer(weight, levels, temperature)
+    expected = reference(weight.numpy(), *as_numpy(quantizer), levels, temperature)
+    np.testing.assert_allclose(quantizer(weight).detach(), expected, rtol=1e-12, atol=1e-12)
+    single = snnq.SigmoidQuantizer(weight.float(), levels, temperature)
+    expected = reference(weight.float().double().numpy(), *as_numpy(single), levels, temperature)
+    # A float32 argument near T·βw has an error of its own, T·βw·2⁻²³, on a slope of at most ¼.
+    reach = 1.25 * max(map(abs, levels)) * temperature
+    span = float(single.alpha.detach().abs()) * (levels[-1] - levels[0])
+    error = np.abs(single(weight.float()).detach().double().numpy() - expected).max()
+    assert error <= span * (1e-6 + reach * 2**-23)
+
+
+@given(level_sets, st.floats(0.25, 30), seeds)
+def test_gradients_are_those_of_finite_differences(levels, temperature, seed):
+    weight = random_weight(seed, 40)
+    quantizer = snnq.SigmoidQuantizer(weight, levels, temperature)
+    alpha, beta, biases = as_numpy(quantizer)
+    away = np.abs(np.abs(temperature * (beta * weight.numpy()[:, None] - biases)) - 10).min(1)
+    weight = weight[torch.from_numpy(away > 1e-3)].requires_grad_()  # the clamp has corners
+    upstream = random_weight(seed + 1, len(weight))
+    loss = (quantizer(weight) * upstream).sum()
+    found = torch.autograd.grad(loss, [weight, quantizer.alpha, quantizer.beta])
+
+    def loss_at(w, a, b):
+        return upstream.numpy() * reference(w, a, b, biases, levels, temperature)
+
+    w, h = weight.detach().numpy(), 1e-6
+    by_weight = (loss_at(w + h, alpha, beta) - loss_at(w - h, alpha, beta)) / (2 * h)
+    by_alpha = (loss_at(w, alpha + h, beta) - loss_at(w, alpha - h, beta)).sum() / (2 * h)
+    by_beta = (loss_at(w, alpha, beta + h) - loss_at(w, alpha, beta - h)).sum() / (2 * h)
+    for gradient, expected in zip(found, (by_weight, by_alpha, by_beta)):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * temperature)
+
+
+@given(level_sets, temperatures, st.floats(0.25, 30), seeds)
+def test_backward_temperature_moves_the_slope_alone(levels, temperature, backward, seed):
+    weight = random_weight(seed, 50).requires_grad_()
+    sharp = snnq.SigmoidQuantizer(weight, levels, temperature, backward)
+    wide = snnq.SigmoidQuantizer(weight, levels, backward)
+    assert torch.equal(sharp(weight), snnq.SigmoidQuantizer(weight, levels, temperature)(weight))
+    parameters = lambda quantizer: [weight, quantizer.beta]  # noqa: E731
+    found = torch.autograd.grad(sharp(weight).sum(), parameters(sharp))
+    expected = torch.autograd.grad(wide(weight).sum(), parameters(wide))
+    for gradient, other in zip(found, expected):
+        torch.testing.assert_close(gradient, other)
+
+
+@given(level_sets, seeds)
+def test_hard_output_is_exactly_alpha_times_a_level(levels, seed):
+    weight = random_weight(seed, 60, dtype=torch.float32)
+    quantizer = snnq.SigmoidQuantizer(weight, levels).eval()
+    alpha, beta, biases = as_numpy(quantizer)
+    passed = (quantizer.beta * weight).detach().numpy()[:, None] > biases.astype(np.float32)
+    expected = quantizer.alpha.detach() * torch.tensor(levels)[torch.from_numpy(passed.sum(1))]
+    assert torch.equal(quantizer(weight), expected)
+
+
+@given(level_sets, seeds)
+def test_biases_increase(levels, seed):
+    biases = snnq.SigmoidQuantizer(random_weight(seed, 500), levels).biases
+    assert len(biases) == len(levels) - 1
+    assert (biases.diff() >= 0).all()
+
+
+def test_a_weight_on_a_threshold_stays_below_it():
+    quantizer = snnq.SigmoidQuantizer(torch.tensor([-1.0, 0.0, 1.0]), "binary").eval()
+    assert quantizer.level_indices(torch.tensor([0.0, 1e-30])).tolist() == [0, 1]
+
+
+def test_initial_scales_and_biases():
+    weight = torch.tensor([-0.5, 0.1, 0.25])
+    quantizer = snnq.SigmoidQuantizer(weight, "pm2")
+    assert quantizer.beta.item() == pytest.approx(1.25 * 2 / 0.5)
+    assert quantizer.alpha.item() == pytest.approx(1 / quantizer.beta.item())
+    assert snnq.SigmoidQuantizer(weight, "binary").biases.tolist() == [0]
+    ternary = snnq.SigmoidQuantizer(weight, "ternary").biases
+    torch.testing.assert_close(ternary, torch.tensor([-0.05, 0.05]))
+
+
+def test_wider_sets_put_biases_between_the_clusters_of_the_weights():
+    centres = torch.tensor([-3.0, -1.1, 1.1, 3.4])
+    noise = 0.01 * random_weight(0, 4, 500, dtype=torch.float32)
+    biases = initial_biases((centres[:, None] + noise).flatten(), resolve_levels("2bit"))
+    torch.testing.assert_close(biases, torch.tensor([-2.05, 0.0, 2.25]), atol=0.01, rtol=0)
+
+
+def test_memory_of_the_backward_pass_does_not_grow_with_the_levels():
+    def saved_bytes(levels):
+        weight = random_weight(0, 1000, dtype=torch.float32).requires_grad_()
+        quantizer, sizes = snnq.SigmoidQuantizer(weight, levels), []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: sizes.append(tensor.nbytes) or tensor, lambda tensor: tensor
+        ):
+            quantizer(weight)
+        return sum(size for size in sizes if size >= weight.nbytes)
+
+    assert saved_bytes("binary") == saved_bytes("4bit") == 2 * 4000
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        ("1bit", "unknown level set"),
+        ((1,), "at least two"),
+        ((), "at least two"),
+        ((1, 0), "strictly increasing"),
+        ((0, 0), "strictly increasing"),
+        ((0, float("nan")), "finite"),
+        ((0, float("inf")), "finite"),
+        (3, "sequence of numbers"),
+        (("a", "b"), "sequence of numbers"),
+    ],
+)
+def test_bad_levels_are_refused(levels, message):
+    with pytest.raises(ValueError, match=message):
+        snnq.SigmoidQuantizer(torch.ones(3), levels)
+
+
+@pytest.mark.parametrize("weight", [[], [0.0, 0.0], [1.0, float("nan")], [1.0, float("inf")]])
+def test_weights_without_a_scale_are_refused(weight):
+    with pytest.raises(ValueError, match="expected finite values, not all zero"):
+        snnq.SigmoidQuantizer(torch.tensor(weight), "binary")
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])
+def test_bad_temperatures_are_refused(temperature):
+    weight = torch.ones(3)
+    model = snnq.quantize(nn.Sequential(nn.Linear(2, 2)), "binary", keep=())
+    for attempt in (
+        lambda: snnq.SigmoidQuantizer(weight, "binary", temperature),
+        lambda: snnq.SigmoidQuantizer(weight, "binary", 1.0, temperature),
+        lambda: snnq.set_temperature(model, temperature),
+    ):
+        with pytest.raises(ValueError, match="temperature="):
+            attempt()
+
+
+def spiking_model():
+    torch.manual_seed(0)
+    return snnq.build_model("nmnist", channels=2)
+
+
+def test_quantize_keeps_the_first_layer_and_takes_the_others():
+    model = snnq.quantize(spiking_model(), "ternary")
+    assert list(snnq.quantizers(model)) == ["layers.4", "layers.10", "layers.13"]
+    both = snnq.quantize(spiking_model(), "ternary", keep=("first", "last"))
+    assert list(snnq.quantizers(both)) == ["layers.4", "layers.10"]
+    named = snnq.quantize(spiking_model(), "ternary", keep=("layers.10",))
+    assert list(snnq.quantizers(named)) == ["layers.0", "layers.4", "layers.13"]
+
+
+def test_quantize_twice_is_quantize_once():
+    model = snnq.quantize(spiking_model(), "2bit")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    after = snnq.quantize(model, "2bit").state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(ValueError, match="not to"):
+        snnq.quantize(model, "4bit")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (nn.Sequential(nn.ReLU()), {}, "no layer to quantize"),
+        (nn.Sequential(nn.Linear(2, 2)), {}, "no layer to quantize"),
+        (nn.Sequential(nn.Linear(2, 2)), {"keep": ("second",)}, "keep='second'"),
+        (nn.Sequential(nn.Linear(2, 2)), {"keep": "first"}, "sequence of names"),
+        (nn.Sequential(nn.Linear(2, 2)), {"keep": (), "levels": "two"}, "unknown level set"),
+    ],
+)
+def test_quantize_refuses_nonsense(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        snnq.quantize(model, **{"levels": "binary"} | options)
+
+
+@pytest.mark.parametrize("levels", ["binary", "4bit"])
+def test_quantized_layers_compute_with_quantized_weights_in_multi_step_mode(levels):
+    frames = torch.rand(3, 2, 2, 8, 8)
+    convolution = layer.Conv2d(2, 4, 3, bias=False)
+    functional.set_step_mode(convolution, "m")
+    model = snnq.quantize(nn.Sequential(convolution), levels, keep=()).eval()
+    weight = convolution.weight.detach()
+    assert len(weight.unique()) <= len(snnq.LEVELS[levels])
+    expected = torch.stack([nn.functional.conv2d(step, weight) for step in frames])
+    torch.testing.assert_close(model(frames), expected)
+
+
+def test_state_dict_restores_a_trained_quantizer():
+    model = snnq.quantize(spiking_model(), "2bit")
+    snnq.set_temperature(model, 7.0)
+    for quantizer in snnq.quantizers(model).values():
+        quantizer.alpha.data.mul_(1.5)
+        quantizer.beta.data.mul_(0.7)
+    torch.manual_seed(1)
+    other = snnq.quantize(snnq.build_model("nmnist", channels=2), "2bit")
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
+    for name in snnq.quantizers(model):
+        for mode in (True, False):
+            ours, theirs = (m.train(mode).get_submodule(name).weight for m in (model, other))
+            assert torch.equal(ours, theirs)
+
+
+def test_state_of_another_level_set_is_refused():
+    state = snnq.quantize(nn.Sequential(nn.Linear(4, 4)), (-1, 0, 1), keep=()).state_dict()
+    other = snnq.quantize(nn.Sequential(nn.Linear(4, 4)), (-1, 0, 2), keep=())
+    with pytest.raises(RuntimeError, match="level_values"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
+    torch.manual_seed(0)
+    model = snnq.quantize(nn.Sequential(nn.Linear(64, 64)), "4bit", keep=(), temperature=20.0)
+    soft, hard = (model.train(mode)[0].weight.detach() for mode in (True, False))
+    model.to(dtype)
+    close = {"atol": 0.1 * hard.abs().max().item(), "rtol": 0.02}
+    weight = model.train()[0].weight
+    assert weight.dtype == dtype
+    torch.testing.assert_close(weight.float(), soft, **close)
+    weight.sum().backward()
+    assert model[0].parametrizations.weight.original.grad.isfinite().all()
+    levels = model.eval()[0].weight.unique()
+    assert levels.dtype == dtype and len(levels) <= 16
+
+
+def test_moving_to_another_device_moves_every_tensor():
+    model = snnq.quantize(nn.Sequential(nn.Linear(4, 4)), "ternary", keep=()).to("meta")
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+    assert model[0].weight.device.type == "meta"
+
+
+@pytest.mark.parametrize("schedule", TEMPERATURE_SCHEDULES)
+def test_temperature_schedules(schedule):
+    found = [snnq.temperature_at(epoch, 11, schedule, 2.0, 50.0) for epoch in range(11)]
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(50)
+    middle = {"linear": 26, "cosine": 26, "exponential": 10, "constant": 50}
+    assert found[5] == pytest.approx(middle[schedule])
+    assert found[0] == pytest.approx(50 if schedule == "constant" else 2)
+    assert snnq.temperature_at(9, 10, schedule, 1.0, 5000.0) == 2000
+    assert snnq.temperature_at(0, 1, schedule, 1.0, 40.0) == pytest.approx(40)

@@ -1,0 +1,193 @@
+"""Profiles, the table over runs, and what a network costs."""
+
+import copy
+import math
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import PROJECT
+from torch import nn
+
+import snnq
+from snnq.cost import weight_bytes
+from snnq.study import plan
+
+PROFILE = {
+    "study": "test",
+    "simulate": False,
+    "benchmarks": ["nmnist"],
+    "levels": ["binary", "full", [-1, 0, 3]],
+    "seeds": [0, 1],
+    "settings": {"epochs": 3},
+    "full": {"learning_rate": 0.1},
+    "quantized": {"start": "full", "epochs": 2},
+}
+
+
+def changed(**changes):
+    return copy.deepcopy(PROFILE) | changes
+
+
+def test_plan_has_a_run_for_every_level_set_and_seed():
+    runs = plan(PROFILE).runs.values()
+    assert {(run.levels, run.seed) for run in runs} == {
+        (levels, seed) for levels in ("full", "binary", (-1, 0, 3)) for seed in (0, 1)
+    }
+    assert {(run.levels == "full", run.epochs, run.learning_rate) for run in runs} == {
+        (True, 3, 0.1),
+        (False, 2, snnq.Run().learning_rate),
+    }
+
+
+def test_quantized_runs_start_from_the_full_run_of_their_seed():
+    study = plan(PROFILE)
+    by_folder = {f"results/test/runs/{name}": run for name, run in study.runs.items()}
+    for run in study.runs.values():
+        if run.levels != "full":
+            assert by_folder[run.start].levels == "full"
+            assert by_folder[run.start].seed == run.seed
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        (changed(quantized={"epoch": 3}), "unknown parameter 'epoch': did you mean 'epochs'"),
+        (changed(settings={"epochs": 0}), "epochs=0"),
+        (changed(levels=["trinary"]), "levels='trinary': unknown level set"),
+        (changed(benchmarks=["mnist"]), "benchmark='mnist'"),
+        (changed(sseds=[0]), "unknown key 'sseds': did you mean 'seeds'"),
+        (changed(levels=["binary"]), "levels lists no 'full' run"),
+        ({"study": "test"}, "missing simulate, benchmarks"),
+    ],
+)
+def test_bad_profiles_are_refused(profile, message):
+    with pytest.raises(ValueError, match=message):
+        plan(profile)
+
+
+def test_every_profile_of_the_project_is_valid():
+    for path in (PROJECT / "config").glob("*.yaml"):
+        assert plan(yaml.safe_load(path.read_text())).runs
+
+
+def snakemake(folder, profile):
+    """Snakemake's dry run on a copy of the graph."""
+    for name in ("Snakefile", "notebooks", "snnq"):
+        (folder / name).symlink_to(PROJECT / name)
+    (folder / "profile.yaml").write_text(yaml.safe_dump(profile))
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    return subprocess.run(
+        [*command, "--configfile", "profile.yaml"], cwd=folder, capture_output=True, text=True
+    )
+
+
+def test_a_misspelt_profile_stops_the_study_before_its_first_job(tmp_path):
+    profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
+    profile["settings"]["epohcs"] = 3
+    found = snakemake(tmp_path, profile)
+    assert found.returncode != 0
+    assert "profile.yaml: unknown parameter 'epohcs': did you mean 'epochs'?" in found.stdout
+
+
+def test_the_graph_plans_every_run(tmp_path):
+    profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
+    found = snakemake(tmp_path, profile)
+    assert found.returncode == 0, found.stdout
+    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 15
+
+
+@pytest.fixture
+def study_of_two(tiny, in_tmp):
+    """Two seeds of full precision and of binary, finished."""
+    for levels in ("full", "binary"):
+        for seed in (0, 1):
+            run = snnq.Run(**tiny | {"levels": levels, "seed": seed, "epochs": 1})
+            snnq.fit(run, in_tmp / "runs" / run.name, progress=False)
+    return in_tmp / "runs"
+
+
+def test_table_is_mean_and_deviation_over_seeds(study_of_two):
+    runs = snnq.read_runs(study_of_two)
+    table = snnq.results_table(runs).set_index("levels")
+    assert list(table.index) == ["full", "binary"]
+    for levels in table.index:
+        records = [snnq.read_record(folder) for folder in runs.query("levels == @levels")["folder"]]
+        first, second = (100 * record["accuracy"]["last"] for record in records)
+        row = table.loc[levels]
+        assert row["last_mean"] == pytest.approx((first + second) / 2)
+        assert row["last_sd"] == pytest.approx(abs(first - second) / math.sqrt(2))
+        assert row["bytes"] == records[0]["bytes"]
+        assert (row["seeds"], row["test_recordings"], row["recordings"]) == (2, 40, "real")
+    drop = table.loc["full", "last_mean"] - table.loc["binary", "last_mean"]
+    assert table.loc["binary", "drop"] == pytest.approx(drop)
+
+
+def test_simulated_and_real_runs_are_never_one_row(study_of_two):
+    runs = snnq.read_runs(study_of_two)
+    runs.loc[runs["seed"] == 1, "simulated"] = True
+    table = snnq.results_table(runs)
+    assert table["seeds"].tolist() == [1] * 4
+    assert sorted(table["recordings"]) == ["real", "real", "simulated", "simulated"]
+
+
+def test_no_finished_runs(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished run here"):
+        snnq.read_runs(tmp_path)
+    (tmp_path / "half").mkdir()
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path / "half" / "history.csv")
+    with pytest.raises(FileNotFoundError, match="no finished run here"):
+        snnq.read_runs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "levels", "expected"),
+    [(8, 2, 1), (9, 2, 2), (5, 3, 1), (6, 3, 2), (100, 3, 20), (3, 4, 1), (3, 8, 2), (3, 16, 2)],
+)
+def test_weight_bytes(weights, levels, expected):
+    assert weight_bytes(weights, levels) == expected
+
+
+def test_footprint_counts_every_number_once():
+    model = snnq.build_model("nmnist", channels=4)
+    numbers = sum(
+        value.numel() for value in model.state_dict().values() if value.is_floating_point()
+    )
+    full = snnq.footprint(model)
+    assert full["numbers"].sum() == numbers
+    assert full["bytes"].sum() == full["bytes_float32"].sum() == 4 * numbers
+    binary = snnq.footprint(snnq.quantize(model, "binary")).set_index("layer")
+    assert binary["numbers"].sum() == numbers
+    assert binary.loc["layers.4", "bytes"] == 4 * 4 * 9 / 8 + 4  # one bit each, and α
+    assert binary.loc["layers.0", "bytes"] == binary.loc["layers.0", "bytes_float32"]
+
+
+def test_footprint_of_the_full_networks_weights():
+    """31.9 times on N-MNIST, as the paper's "up to 31" fits with the first layer kept."""
+    with torch.device("meta"):
+        model = snnq.build_model("nmnist")
+    shapes = {name: m.weight.shape for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    assert [tuple(shape) for shape in shapes.values()] == [(2048, 8192), (100, 2048)]
+    linear = sum(math.prod(shape) for shape in shapes.values())
+    conv = 128 * 128 * 9
+    rest = snnq.footprint(model)["numbers"].sum() - linear - conv
+    times = (linear + conv + rest) / ((linear + conv) / 32 + rest)
+    assert times == pytest.approx(31.8, abs=0.15)
+
+
+def test_firing_rates_are_spikes_per_neuron_and_step(tiny, in_tmp):
+    torch.manual_seed(0)
+    model = snnq.build_model("nmnist", channels=2).eval()
+    model.layers[0].weight.data.add_(0.2)  # so that neurons fire
+    _, test = snnq.load("nmnist", tiny["data"], 3)
+    rates = snnq.firing_rates(model, test)
+    frames = torch.stack([frames for frames, _ in test]).transpose(0, 1).float()
+    with torch.no_grad():
+        spikes = model.layers[:3](frames)
+    assert list(rates.index) == ["layers.2", "layers.6", "layers.11", "layers.14"]
+    assert rates["layers.2"] == pytest.approx(spikes.mean().item(), rel=1e-5)
+    assert isinstance(rates, pd.Series) and rates["layers.2"] > 0

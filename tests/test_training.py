@@ -1,0 +1,227 @@
+import json
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from spikingjelly.activation_based import functional
+
+import snnq
+from snnq import training
+from snnq.run import FULL
+
+
+def fit(settings, folder):
+    return snnq.fit(snnq.Run(**settings), folder, progress=False)
+
+
+@pytest.fixture
+def finished(tiny, in_tmp):
+    """A finished binary run: (settings, folder, history)."""
+    settings = tiny | {"levels": "binary"}
+    return settings, in_tmp / "run", fit(settings, in_tmp / "run")
+
+
+def without_time(history):
+    return history.drop(columns="seconds")
+
+
+def assert_same_result(folder, other):
+    """History and weights, to the bit."""
+    histories = [without_time(snnq.read_history(run)) for run in (folder, other)]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
+    weights = [load_file(run / "weights.safetensors") for run in (folder, other)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_history_has_a_row_per_epoch(finished):
+    settings, folder, history = finished
+    assert list(history.columns) == [
+        "epoch",
+        "temperature",
+        "loss",
+        "train_accuracy",
+        "validation_accuracy",
+        "test_accuracy",
+        "test_accuracy_soft",
+        "seconds",
+    ]
+    assert history["epoch"].tolist() == [1, 2]
+    assert history["temperature"].tolist() == [1, 40]
+    pd.testing.assert_frame_equal(snnq.read_history(folder), history)
+
+
+def test_record_states_settings_data_and_accuracies(finished):
+    settings, folder, history = finished
+    record = snnq.read_record(folder)
+    assert snnq.Run.of(record["run"]) == snnq.Run(**settings)
+    assert record["recordings"] == {"train": 36, "validation": 4, "test": 40}
+    assert record["data"] == {"simulated": False}
+    assert record["accuracy"]["last"] == history["test_accuracy"].iloc[-1]
+    assert record["accuracy"]["best"] == history["test_accuracy"].max()
+    assert record["versions"]["torch"].startswith("2.13")
+
+
+def test_accuracy_is_reported_in_three_ways():
+    history = pd.DataFrame(
+        {
+            "test_accuracy": [0.2, 0.9, 0.6, 0.7],
+            "validation_accuracy": [0.1, 0.4, 0.8, 0.8],
+            "test_accuracy_soft": [0.3, 0.9, 0.6, 0.75],
+        }
+    )
+    expected = {"last": 0.7, "validation": 0.6, "best": 0.9, "last_soft": 0.75}
+    assert snnq.record.accuracies(history) == expected
+    history["validation_accuracy"] = math.nan
+    assert snnq.record.accuracies(history)["validation"] is None
+
+
+def test_trained_network_is_the_one_that_was_tested(finished):
+    settings, folder, history = finished
+    model = snnq.trained_network(folder)
+    _, test = snnq.load("nmnist", settings["data"], settings["steps"])
+    assert snnq.evaluate(model, test)[0] == pytest.approx(history["test_accuracy"].iloc[-1])
+    soft = snnq.evaluate(model, test, soft=True)[0]
+    assert soft == pytest.approx(history["test_accuracy_soft"].iloc[-1])
+    for name in snnq.quantizers(model):
+        assert len(model.get_submodule(name).weight.unique()) == 2
+
+
+def test_a_network_learns(tiny, in_tmp):
+    settings = tiny | {"levels": FULL, "epochs": 12, "channels": 8, "batch_size": 4}
+    history = fit(settings | {"learning_rate": 5e-3, "augmentation": "none"}, in_tmp / "run")
+    assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
+    assert history["test_accuracy"].iloc[-1] >= 0.5  # chance is 0.1
+    assert history["test_accuracy"].equals(history["test_accuracy_soft"])
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit(finished, in_tmp):
+    settings, folder, _ = finished
+    fit(settings, in_tmp / "again")
+    assert_same_result(folder, in_tmp / "again")
+
+
+@pytest.mark.parametrize("levels", [FULL, "ternary"])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(tiny, in_tmp, monkeypatch, levels):
+    settings = tiny | {"levels": levels, "epochs": 3}
+    fit(settings, in_tmp / "undisturbed")
+    calls = []
+
+    def interrupted(*arguments, **options):
+        calls.append(None)
+        if len(calls) == 5:  # within the second epoch
+            raise KeyboardInterrupt
+        return evaluate(*arguments, **options)
+
+    evaluate = training.evaluate
+    monkeypatch.setattr(training, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, in_tmp / "run")
+    assert not (in_tmp / "run" / "run.json").exists()
+    torch.manual_seed(123)  # whatever state the new process has
+    fit(settings, in_tmp / "run")
+    assert_same_result(in_tmp / "undisturbed", in_tmp / "run")
+
+
+def test_training_leaves_the_random_state_alone(finished, in_tmp):
+    settings, _, _ = finished
+    before = torch.get_rng_state()
+    fit(settings, in_tmp / "again")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_finished_run_is_not_trained_again(finished, monkeypatch):
+    settings, folder, history = finished
+    monkeypatch.setattr(training._Training, "epoch", None)
+    pd.testing.assert_frame_equal(fit(settings, folder), history)
+
+
+def test_another_runs_folder_is_refused(finished):
+    settings, folder, _ = finished
+    before = (folder / "checkpoint.pt").read_bytes()
+    with pytest.raises(ValueError, match="epochs is 2 there and 3 here"):
+        fit(settings | {"epochs": 3}, folder)
+    assert (folder / "checkpoint.pt").read_bytes() == before
+
+
+def test_changed_recordings_start_training_again(finished, in_tmp):
+    settings, _, _ = finished
+    data = in_tmp / "copy"
+    shutil.copytree(settings["data"], data)
+    fit(settings | {"data": str(data)}, in_tmp / "other")
+    (data / "NMNIST/Train/3/00000.bin").unlink()
+    with pytest.warns(UserWarning, match="the frames changed"):
+        fit(settings | {"data": str(data)}, in_tmp / "other")
+    assert snnq.read_record(in_tmp / "other")["recordings"]["train"] == 35
+
+
+def test_a_quantized_run_starts_from_the_full_precision_weights(tiny, in_tmp):
+    fit(tiny | {"levels": FULL}, in_tmp / "full")
+    run = snnq.Run(**tiny, levels="binary", start=str(in_tmp / "full"))
+    model = snnq.initial_network(run)
+    full = load_file(in_tmp / "full/weights.safetensors")
+    weight = model.get_submodule("layers.4").parametrizations.weight.original
+    assert torch.equal(weight, full["layers.4.weight"])
+    snnq.fit(run, in_tmp / "run", progress=False)
+    assert snnq.read_record(in_tmp / "run")["run"]["start"] == str(in_tmp / "full")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"start": "nowhere"}, FileNotFoundError, "nowhere/run.json"),
+        ({"start": "full", "channels": 3}, ValueError, "its channels is 2, expected 3"),
+        ({"start": "full", "neuron": "if"}, ValueError, "its neuron is 'plif', expected 'if'"),
+        ({"data": "nowhere"}, FileNotFoundError, "nowhere/NMNIST"),
+        ({"keep": ["layer 5"]}, ValueError, "keep='layer 5'"),
+    ],
+)
+def test_a_run_that_cannot_start(tiny, in_tmp, changes, error, message):
+    fit(tiny | {"levels": FULL, "epochs": 1}, in_tmp / "full")
+    with pytest.raises(error, match=message):
+        fit(tiny | {"levels": "binary"} | changes, in_tmp / "run")
+    assert not (in_tmp / "run").exists()
+
+
+def test_a_start_of_quantized_weights_is_refused(finished, in_tmp):
+    settings, folder, _ = finished
+    with pytest.raises(ValueError, match="its levels is 'binary', expected 'full'"):
+        fit(settings | {"levels": "ternary", "start": str(folder)}, in_tmp / "other")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny, in_tmp, monkeypatch):
+    monkeypatch.setattr(training, "loss_of", lambda *_: torch.tensor(math.nan))
+    with pytest.raises(FloatingPointError, match="loss=nan"):
+        fit(tiny, in_tmp / "run")
+
+
+def test_evaluate_agrees_with_a_loop_over_single_recordings(tiny, in_tmp):
+    torch.manual_seed(0)
+    model = snnq.build_model("nmnist", channels=4)
+    for parameter in model.parameters():
+        parameter.data.add_(0.02 if parameter.ndim == 2 else 0)
+    _, test = snnq.load("nmnist", tiny["data"], 4)
+    accuracy, loss = snnq.evaluate(model, test)
+    correct, errors = 0, []
+    for frames, label in test:
+        functional.reset_net(model)
+        with torch.no_grad():
+            rates = model(frames[:, None].float())[0].numpy()
+        correct += rates.argmax() == label
+        errors.append(((rates - np.eye(10)[label]) ** 2).mean())
+    assert accuracy == pytest.approx(correct / 40)
+    assert loss == pytest.approx(np.mean(errors))
+
+
+def test_record_of_a_folder_without_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run was finished in this folder"):
+        snnq.read_record(tmp_path)
+
+
+def test_record_is_plain_json(finished):
+    _, folder, _ = finished
+    json.loads((folder / "run.json").read_text())
