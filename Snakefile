@@ -82,7 +82,7 @@ rule train:
         notebook=FOLDER / "runs/{name}/3_train.ipynb",
     params:
         settings=lambda wildcards: json.dumps(asdict(STUDY.runs[wildcards.name])),
-        folder=FOLDER / "runs/{name}",
+        folder=lambda wildcards: str(FOLDER / "runs" / wildcards.name),
     log:
         FOLDER / "logs/{name}.ipynb",
     threads: 1

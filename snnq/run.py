@@ -68,12 +68,12 @@ class Run:
     levels: str | tuple[float, ...] = "binary"
     data: str = "data/digits"
     seed: int = 0
-    epochs: int = 20
-    batch_size: int = 32
+    epochs: int = 16
+    batch_size: int = 16
     learning_rate: float = 2e-3
     channels: int = 16
     neuron: str = "plif"
-    steps: int | None = 5
+    steps: int | None = 3
     cut: str = "number"
     augmentation: str = "roll"
     start: str | None = None

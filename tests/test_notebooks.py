@@ -1,0 +1,107 @@
+"""The notebooks, run as papermill runs them, with tiny parameters."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import PROJECT, write_recordings
+
+import snnq
+
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+
+
+def papermill(notebook, where, **parameters):
+    command = [sys.executable, "-m", "papermill", str(PROJECT / "notebooks" / notebook), "out.ipynb"]
+    for name, value in parameters.items():
+        command += ["-p", name, str(value)]
+    return subprocess.run(command, cwd=where, capture_output=True, text=True)
+
+
+def parameters_of(notebook) -> dict:
+    for cell in nbformat.read(PROJECT / "notebooks" / notebook, as_version=4).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            found = {}
+            exec(cell.source, found)
+            del found["__builtins__"]
+            return found
+    raise AssertionError(f"{notebook} has no cell tagged parameters")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder in which notebook 3 trained a full-precision and a 2-bit run."""
+    folder = tmp_path_factory.mktemp("study")
+    write_recordings(folder / "data")
+    for levels in ("full", "2bit"):
+        done = papermill(
+            "3_train.ipynb",
+            folder,
+            levels=levels,
+            data="data",
+            epochs=1,
+            channels=2,
+            steps=2,
+            folder=f"runs/{levels}",
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_stored_without_outputs(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+
+
+def test_notebook_3_has_the_defaults_of_a_run():
+    parameters = parameters_of("3_train.ipynb")
+    assert parameters.pop("folder") is None
+    assert snnq.Run.of(parameters) == snnq.Run()
+    assert parameters.keys() == snnq.Run.__dataclass_fields__.keys()
+
+
+def test_notebook_3_trains_and_leaves_a_record(study):
+    record = snnq.read_record(study / "runs/2bit")
+    assert record["run"]["levels"] == "2bit"
+    assert record["run"]["epochs"] == len(snnq.read_history(study / "runs/2bit")) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"levles": "ternary"}, "unknown parameter 'levles': did you mean 'levels'?"),
+        ({"levels": "trinary"}, "levels='trinary': unknown level set"),
+        ({"data": "nowhere"}, "nowhere/NMNIST/Train: no recordings of nmnist here"),
+    ],
+)
+def test_notebook_3_refuses_bad_parameters(tmp_path, parameters, message):
+    done = papermill("3_train.ipynb", tmp_path, **parameters)
+    assert done.returncode != 0
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("runs", ["runs", "nowhere"])
+def test_notebook_1_draws_with_and_without_trained_networks(study, runs):
+    done = papermill("1_quantizer.ipynb", study, runs=runs, figure_folder=f"figures-{runs}")
+    assert done.returncode == 0, done.stderr
+    drawn = {path.name for path in (study / f"figures-{runs}").glob("*.png")}
+    expected = {f"quantizer_{name}.png" for name in ("staircase", "slope", "soft_to_hard")}
+    assert drawn == expected | ({"quantizer_trained_weights.png"} if runs == "runs" else set())
+
+
+def test_notebook_4_writes_the_table_and_figures(study):
+    done = papermill("4_results.ipynb", study, runs="runs", table="t/table.csv", figure_folder="f")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(study / "t/table.csv")
+    assert table["levels"].tolist() == ["full", "2bit"]
+    assert set(table["recordings"]) == {"real"}
+    names = ("accuracy_against_bits", "accuracy_against_bytes", "hard_and_soft")
+    assert {path.stem for path in (study / "f").iterdir()} == set(names)
+    text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4))
+    assert "largest distance between soft and hard" in text
