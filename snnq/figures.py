@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 
-from snnq.quantizer import SigmoidQuantizer, quantizers
+from snnq.quantizer import QUANTIZED_LAYERS, SigmoidQuantizer, quantizers
 from snnq.table import number_of_levels
 
 WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column page
@@ -135,7 +135,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 def weight_histograms(before: nn.Module, after: nn.Module) -> Figure:
     """Each layer's weights as evaluation sees them, before training and after it."""
-    names = [name for name, m in after.named_modules() if hasattr(m, "weight") and m.weight.ndim > 1]
+    names = [name for name, m in after.named_modules() if isinstance(m, QUANTIZED_LAYERS)]
     figure, axes = _panels(len(names), "share of weights", "weight")
     for axis, name in zip(axes, names):
         for model, label in ((before, "before"), (after, "after")):
@@ -180,8 +180,8 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
         )
         axis.set(title=levels, xlabel="epoch", ylabel=axis.get_ylabel() if axis is axes[0] else "")
         axis.legend(loc="lower right", fontsize="x-small")
-    lowest = rows.loc[rows["epoch"] > 2, "accuracy"].min()
-    plt.setp(axes, ylim=(lowest - 2, 100))
+    settled = rows["epoch"] > rows["epoch"].max() / 4  # early epochs would squeeze the rest
+    plt.setp(axes, ylim=(rows.loc[settled, "accuracy"].min() - 2, 101))
     axes[0].set_ylabel("test accuracy (%)")
     return figure
 
