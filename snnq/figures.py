@@ -47,7 +47,7 @@ def staircases(level_sets: Iterable[str], temperatures: Iterable[float] = TEMPER
     for axis, levels in zip(axes, level_sets):
         draw_staircase(axis, levels, temperatures)
         axis.set_title(levels)
-    axes[-1].legend(title="temperature T", loc="lower right", fontsize="x-small")
+    _shared_legend(figure, axes[0], "temperature T")
     return figure
 
 
@@ -74,7 +74,7 @@ def slopes(
         axis.plot(weights, slope, "r--", lw=1.2, label=f"T={temperatures[-1]}, T'={backward:g}")
         axis.set_yscale("symlog", linthresh=1)
         axis.set_title(levels)
-    axes[-1].legend(loc="upper right", fontsize="x-small")
+    _shared_legend(figure, axes[0])
     return figure
 
 
@@ -102,7 +102,7 @@ def weights_on_staircase(model: nn.Module) -> Figure:
         weights = layer.parametrizations.weight.original.detach().flatten()
         scaled = weights * quantizer.beta.item()
         density = axis.twinx()
-        density.hist(scaled.numpy(), bins=120, color="0.8", density=True)
+        density.hist(scaled.numpy(), bins=120, color="0.8", density=True, histtype="stepfilled")
         density.set(yticks=[])
         density.spines["right"].set_visible(False)
         axis.set_zorder(density.get_zorder() + 1)
@@ -171,6 +171,7 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
     Mean and s.d. over seeds of rows with levels, seed, epoch, test_accuracy, test_accuracy_soft.
     """
     names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
+    histories = histories.sort_values("levels", key=lambda column: -column.map(number_of_levels))
     rows = histories.melt(["levels", "seed", "epoch"], list(names), "weights", "accuracy")
     rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
     figure, axes = _panels(rows["levels"].nunique(), "test accuracy (%)", "epoch")
@@ -189,11 +190,12 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
 def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds."""
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
+    table = table.iloc[::-1]
     bits = np.log2(table["levels"].map(number_of_levels).astype(float))
-    axis.errorbar(bits, table["last_mean"], table["last_sd"], fmt="o-", capsize=3)
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(bits, [f"{b:.3g}" for b in bits])
-    axis.minorticks_off()
+    places = range(len(table))  # evenly spaced: 1.58 and 2 bits would run into each other
+    axis.errorbar(places, table["last_mean"], table["last_sd"], fmt="o-", capsize=3)
+    names = table["levels"].map(str)
+    axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
     axis.set(xlabel="bits per weight", ylabel="test accuracy (%)")
     return figure
 
@@ -204,8 +206,10 @@ def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
     kilobytes = table["bytes"] / 1000
     axis.errorbar(kilobytes, table["last_mean"], table["last_sd"], fmt="o", capsize=3)
     for x, y, levels in zip(kilobytes, table["last_mean"], table["levels"]):
-        axis.annotate(levels, (x, y), xytext=(5, 5), textcoords="offset points", fontsize="x-small")
+        axis.annotate(str(levels), (x, y), xytext=(4, 8), rotation=45, textcoords="offset points", fontsize="x-small")
     axis.set(xscale="log", xlabel="network (kB)", ylabel="test accuracy (%)")
+    axis.minorticks_off()
+    axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
     return figure
 
 
@@ -217,6 +221,12 @@ def _panels(count: int, ylabel: str, xlabel: str = "weight w") -> tuple[Figure, 
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(ylabel)
     return figure, axes[0]
+
+
+def _shared_legend(figure: Figure, axis, title: str | None = None) -> None:
+    """One legend for all panels, beside them."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, title=title, loc="outside right center", fontsize="x-small")
 
 
 def _example(levels) -> tuple[Tensor, SigmoidQuantizer]:

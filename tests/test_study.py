@@ -191,3 +191,12 @@ def test_firing_rates_are_spikes_per_neuron_and_step(tiny, in_tmp):
     assert list(rates.index) == ["layers.2", "layers.6", "layers.11", "layers.14"]
     assert rates["layers.2"] == pytest.approx(spikes.mean().item(), rel=1e-5)
     assert isinstance(rates, pd.Series) and rates["layers.2"] > 0
+
+
+def test_readme_states_the_tables_numbers():
+    text = (PROJECT / "README.md").read_text()
+    for row in pd.read_csv(PROJECT / "results/quick/table.csv").itertuples():
+        assert (
+            f"| {row.levels} | {row.last_mean:.2f} ± {row.last_sd:.2f} | {row.drop:+.2f} |"
+            f" {row.bytes / 1000:.1f} | {row.times_smaller:.1f} |" in text
+        )
