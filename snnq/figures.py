@@ -179,7 +179,7 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
         sns.lineplot(
             group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
         )
-        axis.set(title=levels, xlabel="epoch", ylabel=axis.get_ylabel() if axis is axes[0] else "")
+        axis.set(title=levels, xlabel="epoch", ylabel="")
         axis.legend(loc="lower right", fontsize="x-small")
     settled = rows["epoch"] > rows["epoch"].max() / 4  # early epochs would squeeze the rest
     plt.setp(axes, ylim=(rows.loc[settled, "accuracy"].min() - 2, 101))
@@ -206,7 +206,14 @@ def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
     kilobytes = table["bytes"] / 1000
     axis.errorbar(kilobytes, table["last_mean"], table["last_sd"], fmt="o", capsize=3)
     for x, y, levels in zip(kilobytes, table["last_mean"], table["levels"]):
-        axis.annotate(str(levels), (x, y), xytext=(4, 8), rotation=45, textcoords="offset points", fontsize="x-small")
+        axis.annotate(
+            str(levels),
+            (x, y),
+            xytext=(4, 8),
+            textcoords="offset points",
+            rotation=45,
+            fontsize="x-small",
+        )
     axis.set(xscale="log", xlabel="network (kB)", ylabel="test accuracy (%)")
     axis.minorticks_off()
     axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from snnq.benchmarks import get_benchmark, source
+from snnq.benchmarks import source
 from snnq.cost import footprint
 from snnq.files import write_atomically
 from snnq.models import SpikingNetwork, build_model

@@ -67,9 +67,9 @@ def plan(profile: Mapping[str, Any]) -> Study:
         kind = "full" if levels == FULL else "quantized"
         settings = {**profile["settings"], **profile[kind]}
         settings |= {"benchmark": benchmark, "levels": levels, "seed": seed}
-        start = settings.pop("start", None) if settings.get("start") == FROM_FULL else None
-        run = Run.of(settings)
-        if start == FROM_FULL:
+        from_full = settings.get("start") == FROM_FULL
+        run = Run.of(settings | {"start": None} if from_full else settings)
+        if from_full:
             if (benchmark, seed) not in full_runs:
                 raise ValueError(f"start: full, but levels lists no {FULL!r} run beside {levels!r}")
             run = replace(run, start=full_runs[benchmark, seed])
