@@ -95,6 +95,7 @@ rule quantizer:
     input:
         RECORDS,
         "snnq/quantizer.py",
+        "snnq/staircase.py",
         "snnq/figures.py",
         notebook="notebooks/1_quantizer.ipynb",
     output:

@@ -4,19 +4,14 @@ from snnq.benchmarks import BENCHMARKS
 from snnq.cost import firing_rates, footprint
 from snnq.evaluation import evaluate, predict
 from snnq.frames import load
+from snnq.levels import LEVELS
 from snnq.models import build_model
 from snnq.notebook import notebook_settings
-from snnq.quantizer import (
-    LEVELS,
-    SigmoidQuantizer,
-    quantize,
-    quantizers,
-    set_temperature,
-    temperature_at,
-)
+from snnq.quantizer import SigmoidQuantizer, quantize, quantizers, set_temperature
 from snnq.record import initial_network, read_history, read_record, trained_network
 from snnq.run import Run
 from snnq.table import read_histories, read_runs, results_table
+from snnq.temperature import temperature_at
 from snnq.training import fit
 
 __all__ = [

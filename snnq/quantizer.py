@@ -10,108 +10,17 @@ scale α and input scale β per layer (Yang et al., "Quantization Networks", CVP
 Shymyrbay et al., arXiv 2305.19295).
 """
 
-import itertools
 import math
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-LEVELS: dict[str, tuple[float, ...]] = {
-    "binary": (-1, 1),
-    "ternary": (-1, 0, 1),
-    "2bit": (-3, -1, 1, 3),
-    "3bit": tuple(range(-7, 8, 2)),
-    "4bit": tuple(range(-15, 16, 2)),
-    "pm2": (-2, -1, 0, 1, 2),
-    "pm4": (-4, -2, -1, 0, 1, 2, 4),
-}
+from snnq.levels import initial_biases, resolve_levels
+from snnq.staircase import staircase
 
-ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slope is taken as zero
-ZERO_BAND = 0.05  # thresholds on either side of level zero, in units of βw
-KMEANS_SAMPLE = 65_536  # weights that k-means looks at: enough for 16 centres, fast for 17 million
-TEMPERATURE_CAP = 2000.0  # where T stops growing (Yang et al. 2019, sec. 4.1)
 QUANTIZED_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-
-
-def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
-    """Levels from a name in `LEVELS` or from any increasing finite numbers.
-
-    Raises
-    ------
-    ValueError
-        Unknown name, fewer than two levels, not finite, or not strictly increasing.
-    """
-    if isinstance(levels, str):
-        if levels not in LEVELS:
-            raise ValueError(
-                f"levels={levels!r}: unknown level set, expected one of {', '.join(LEVELS)}"
-                " or an increasing sequence of numbers"
-            )
-        return LEVELS[levels]
-    try:
-        values = tuple(float(level) for level in levels)
-    except (TypeError, ValueError):
-        raise ValueError(f"levels={levels!r}: expected a name or a sequence of numbers") from None
-    if len(values) < 2:
-        raise ValueError(f"levels={values}: expected at least two levels")
-    if not all(map(math.isfinite, values)):
-        raise ValueError(f"levels={values}: expected finite numbers")
-    if any(upper <= lower for lower, upper in zip(values, values[1:])):
-        raise ValueError(f"levels={values}: expected strictly increasing numbers")
-    return values
-
-
-class _Staircase(torch.autograd.Function):
-    """y = α (Y_0 + Σ s_i σ(T(βw − b_i))), one sigmoid at a time.
-
-    Keeps w and y for the backward pass, whatever the number of levels, and computes the slope
-    S = Σ s_i g_i (1 − g_i) there, at the backward temperature T':
-
-        ∂/∂w = G αβT'S,   ∂/∂α = Σ G y/α,   ∂/∂β = Σ G αT' w S
-    """
-
-    @staticmethod
-    def forward(ctx, weight, alpha, beta, biases, temperature, backward_temperature, levels):
-        scaled = weight * beta
-        total = torch.full_like(scaled, levels[0])
-        for bias, step in _thresholds(biases, levels):
-            total.add_(_sigmoid(scaled, bias, temperature), alpha=step)
-        output = total.mul_(alpha)
-        ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output)
-        ctx.levels = levels
-        return output
-
-    @staticmethod
-    def backward(ctx, grad):
-        weight, alpha, beta, biases, temperature, output = ctx.saved_tensors
-        scaled = weight * beta
-        slope = torch.zeros_like(scaled)
-        for bias, step in _thresholds(biases, ctx.levels):
-            g = _sigmoid(scaled, bias, temperature)
-            inside = (scaled - bias).mul_(temperature).abs_() < ARGUMENT_LIMIT
-            slope.addcmul_(g.mul_(1 - g), inside, value=step)
-        slope.mul_(grad).mul_(alpha * temperature)  # G αT' S
-        return (
-            slope * beta,
-            (grad * output).sum() / alpha,
-            (slope * weight).sum(),
-            *(None,) * 4,
-        )
-
-
-def _thresholds(biases: Tensor, levels: tuple[float, ...]):
-    """Pairs (b_i, s_i), with s_i = Y_i − Y_{i−1} the height of the step at threshold b_i."""
-    return zip(biases, (upper - lower for lower, upper in itertools.pairwise(levels)))
-
-
-def _sigmoid(scaled: Tensor, bias: Tensor, temperature: Tensor) -> Tensor:
-    """σ(T(βw − b)), with its argument clamped."""
-    argument = (scaled - bias).mul_(temperature)
-    return argument.clamp_(-ARGUMENT_LIMIT, ARGUMENT_LIMIT).sigmoid_()
 
 
 class SigmoidQuantizer(nn.Module):
@@ -181,7 +90,7 @@ class SigmoidQuantizer(nn.Module):
         backward = temperature
         if self.backward_temperature is not None:
             backward = torch.full_like(temperature, self.backward_temperature)
-        return _Staircase.apply(
+        return staircase(
             weight_, alpha, beta, biases, temperature, backward, self.levels
         ).to(weight.dtype)
 
@@ -221,40 +130,6 @@ def _temperature(value: float) -> Tensor:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"temperature={value}: expected a finite number above 0")
     return torch.tensor(value, dtype=torch.float64)
-
-
-def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
-    """Thresholds b_1 <= … <= b_n for weights already multiplied by β.
-
-    ±0.05 on either side of a level zero, 0 between a negative and a positive level; all others
-    half-way between neighbouring centres of k-means with n+1 clusters (Yang et al. 2019, sec. 3.3
-    and their code). Weights with fewer different values than levels: half-way between the levels.
-    """
-    fixed = {}
-    for i, (lower, upper) in enumerate(itertools.pairwise(levels)):
-        if lower < 0 < upper:
-            fixed[i] = 0.0
-        elif upper == 0 and upper != levels[-1]:
-            fixed[i] = -ZERO_BAND
-        elif lower == 0 and lower != levels[0]:
-            fixed[i] = ZERO_BAND
-    all_fixed = len(fixed) == len(levels) - 1
-    centres = torch.tensor(levels) if all_fixed else _centres(scaled, levels)
-    biases = (centres[:-1] + centres[1:]) / 2
-    for i, bias in fixed.items():
-        biases[i] = bias
-    return biases.sort().values.to(scaled)
-
-
-def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
-    """k-means centres in increasing order, one for each level, from a sample of the weights."""
-    sample = scaled.flatten()[:: math.ceil(scaled.numel() / KMEANS_SAMPLE)].cpu().double().numpy()
-    clusters = len(levels)
-    if len(np.unique(sample)) < clusters:
-        return torch.tensor(levels)
-    quantiles = np.quantile(sample, (np.arange(clusters) + 0.5) / clusters)
-    kmeans = KMeans(clusters, init=quantiles[:, None], n_init=1).fit(sample[:, None])
-    return torch.from_numpy(kmeans.cluster_centers_[:, 0]).sort().values.float()
 
 
 def quantize(
@@ -338,40 +213,3 @@ def set_temperature(model: nn.Module, temperature: float) -> None:
     value = _temperature(temperature)
     for quantizer in quantizers(model).values():
         quantizer.temperature.copy_(value)
-
-
-def _linear(share: float, initial: float, final: float) -> float:
-    return initial + (final - initial) * share
-
-
-def _cosine(share: float, initial: float, final: float) -> float:
-    return _linear((1 - math.cos(math.pi * share)) / 2, initial, final)
-
-
-def _exponential(share: float, initial: float, final: float) -> float:
-    return initial * (final / initial) ** share
-
-
-def _constant(share: float, initial: float, final: float) -> float:
-    return final
-
-
-TEMPERATURE_SCHEDULES = {
-    "linear": _linear,
-    "cosine": _cosine,
-    "exponential": _exponential,
-    "constant": _constant,
-}
-
-
-def temperature_at(
-    epoch: int, epochs: int, schedule: str = "linear", initial: float = 1.0, final: float = 40.0
-) -> float:
-    """T in an epoch, counted from 0: from `initial` in the first to `final` in the last.
-
-    "linear" is the paper's, with a slope of (final − initial)/(epochs − 1) per epoch; "cosine"
-    and "exponential" (the same factor each epoch) join the same ends, and "constant" is `final`
-    throughout. T never exceeds 2000.
-    """
-    share = epoch / (epochs - 1) if epochs > 1 else 1.0
-    return min(TEMPERATURE_SCHEDULES[schedule](share, initial, final), TEMPERATURE_CAP)

@@ -13,8 +13,9 @@ import torch
 from snnq.augmentation import AUGMENTATIONS
 from snnq.benchmarks import get_benchmark
 from snnq.frames import CUTS
+from snnq.levels import resolve_levels
 from snnq.models import NEURONS
-from snnq.quantizer import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES, resolve_levels
+from snnq.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 
 FULL = "full"  # in place of a level set: no quantizer
 

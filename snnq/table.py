@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from snnq.quantizer import resolve_levels
+from snnq.levels import resolve_levels
 from snnq.record import RECORD, read_history, read_record
 from snnq.run import FULL
 

@@ -18,9 +18,10 @@ from snnq.checkpoint import Checkpoint
 from snnq.evaluation import batches, evaluate, loss_of
 from snnq.files import write_atomically
 from snnq.frames import Frames, load
-from snnq.quantizer import set_temperature, temperature_at
+from snnq.quantizer import set_temperature
 from snnq.record import HISTORY, WEIGHTS, initial_network, write_record
 from snnq.run import FULL, Run
+from snnq.temperature import temperature_at
 
 GRADIENT_NORM = 5.0  # L2 norm that gradients are clipped at (Yang et al. 2019, sec. 4.1)
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable

@@ -10,7 +10,8 @@ from spikingjelly.activation_based import functional, layer
 from torch import nn
 
 import snnq
-from snnq.quantizer import TEMPERATURE_SCHEDULES, initial_biases, resolve_levels
+from snnq.levels import initial_biases, resolve_levels
+from snnq.temperature import TEMPERATURE_SCHEDULES
 
 level_sets = st.lists(
     st.integers(-40, 40).map(lambda i: i / 4), min_size=2, max_size=17, unique=True

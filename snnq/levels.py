@@ -1,0 +1,85 @@
+"""Level sets, and the thresholds ("biases") between their levels."""
+
+import itertools
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+LEVELS: dict[str, tuple[float, ...]] = {
+    "binary": (-1, 1),
+    "ternary": (-1, 0, 1),
+    "2bit": (-3, -1, 1, 3),
+    "3bit": tuple(range(-7, 8, 2)),
+    "4bit": tuple(range(-15, 16, 2)),
+    "pm2": (-2, -1, 0, 1, 2),
+    "pm4": (-4, -2, -1, 0, 1, 2, 4),
+}
+
+ZERO_BAND = 0.05  # thresholds on either side of level zero, in units of βw
+KMEANS_SAMPLE = 65_536  # weights that k-means looks at: enough for 16 centres, fast for 17 million
+
+
+def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
+    """Levels from a name in `LEVELS` or from any increasing finite numbers.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, fewer than two levels, not finite, or not strictly increasing.
+    """
+    if isinstance(levels, str):
+        if levels not in LEVELS:
+            raise ValueError(
+                f"levels={levels!r}: unknown level set, expected one of {', '.join(LEVELS)}"
+                " or an increasing sequence of numbers"
+            )
+        return LEVELS[levels]
+    try:
+        values = tuple(float(level) for level in levels)
+    except (TypeError, ValueError):
+        raise ValueError(f"levels={levels!r}: expected a name or a sequence of numbers") from None
+    if len(values) < 2:
+        raise ValueError(f"levels={values}: expected at least two levels")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"levels={values}: expected finite numbers")
+    if any(upper <= lower for lower, upper in zip(values, values[1:])):
+        raise ValueError(f"levels={values}: expected strictly increasing numbers")
+    return values
+
+
+def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """Thresholds b_1 <= … <= b_n for weights already multiplied by β.
+
+    ±0.05 on either side of a level zero, 0 between a negative and a positive level; all others
+    half-way between neighbouring centres of k-means with n+1 clusters (Yang et al. 2019, sec. 3.3
+    and their code). Weights with fewer different values than levels: half-way between the levels.
+    """
+    fixed = {}
+    for i, (lower, upper) in enumerate(itertools.pairwise(levels)):
+        if lower < 0 < upper:
+            fixed[i] = 0.0
+        elif upper == 0 and upper != levels[-1]:
+            fixed[i] = -ZERO_BAND
+        elif lower == 0 and lower != levels[0]:
+            fixed[i] = ZERO_BAND
+    all_fixed = len(fixed) == len(levels) - 1
+    centres = torch.tensor(levels) if all_fixed else _centres(scaled, levels)
+    biases = (centres[:-1] + centres[1:]) / 2
+    for i, bias in fixed.items():
+        biases[i] = bias
+    return biases.sort().values.to(scaled)
+
+
+def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """k-means centres in increasing order, one for each level, from a sample of the weights."""
+    sample = scaled.flatten()[:: math.ceil(scaled.numel() / KMEANS_SAMPLE)].cpu().double().numpy()
+    clusters = len(levels)
+    if len(np.unique(sample)) < clusters:
+        return torch.tensor(levels)
+    quantiles = np.quantile(sample, (np.arange(clusters) + 0.5) / clusters)
+    kmeans = KMeans(clusters, init=quantiles[:, None], n_init=1).fit(sample[:, None])
+    return torch.from_numpy(kmeans.cluster_centers_[:, 0]).sort().values.float()
