@@ -55,7 +55,8 @@ class Run:
     backward_temperature : float or None
         See `snnq.SigmoidQuantizer`.
     validation : float
-        Share of the training recordings held out to choose an epoch on; 0 for none.
+        Share of the training recordings held out to choose an epoch on, the last of each class;
+        0 for none.
     device : str
         "auto" (a GPU where there is one), or a torch device.
 
