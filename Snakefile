@@ -96,6 +96,7 @@ rule quantizer:
         RECORDS,
         "snnq/quantizer.py",
         "snnq/staircase.py",
+        "snnq/lookup.py",
         "snnq/figures.py",
         notebook="notebooks/1_quantizer.ipynb",
     output:

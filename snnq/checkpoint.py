@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent
 # The code that a run's result depends on.
 SOURCES = [
     PACKAGE / f"{name}.py"
-    for name in "augmentation benchmarks checkpoint evaluation frames levels models quantizer record run"
+    for name in "augmentation benchmarks checkpoint evaluation frames levels lookup models quantizer record run"
     " staircase temperature training".split()
 ]
 

@@ -173,7 +173,8 @@ def _last_of_each_class(labels: np.ndarray, share: float) -> np.ndarray:
     chosen = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        chosen[members[len(members) - round(share * len(members)) :]] = True
+        count = max(round(share * len(members)), int(share > 0))
+        chosen[members[len(members) - count :]] = True
     return chosen
 
 

@@ -59,11 +59,19 @@ def test_record_states_settings_data_and_accuracies(finished):
     settings, folder, history = finished
     record = snnq.read_record(folder)
     assert snnq.Run.of(record["run"]) == snnq.Run(**settings)
-    assert record["recordings"] == {"train": 36, "validation": 4, "test": 40}
+    assert record["recordings"] == {"train": 30, "validation": 10, "test": 40}
     assert record["data"] == {"simulated": False}
     assert record["accuracy"]["last"] == history["test_accuracy"].iloc[-1]
     assert record["accuracy"]["best"] == history["test_accuracy"].max()
     assert record["versions"]["torch"].startswith("2.13")
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
+def test_validation_is_the_last_of_each_class(share, count):
+    labels = np.tile(np.arange(3), 20)  # 20 of each class, taking turns
+    chosen = training._last_of_each_class(labels, share)
+    for label in range(3):
+        assert np.flatnonzero(chosen[labels == label]).tolist() == list(range(20 - count, 20))
 
 
 def test_accuracy_is_reported_in_three_ways():
@@ -156,7 +164,7 @@ def test_changed_recordings_start_training_again(finished, in_tmp):
     (data / "NMNIST/Train/3/00000.bin").unlink()
     with pytest.warns(UserWarning, match="the frames changed"):
         fit(settings | {"data": str(data)}, in_tmp / "other")
-    assert snnq.read_record(in_tmp / "other")["recordings"]["train"] == 35
+    assert snnq.read_record(in_tmp / "other")["recordings"]["train"] == 29
 
 
 def test_a_quantized_run_starts_from_the_full_precision_weights(tiny, in_tmp):
