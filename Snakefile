@@ -23,6 +23,7 @@ BUILDS = sorted(
     {
         f"python -m snnq.frames {run.benchmark} {run.data} --cut {run.cut}"
         + (f" --steps {run.steps}" if run.steps else "")
+        + (f" --size {run.size}" if run.size else "")
         for run in STUDY.runs.values()
     }
 )

@@ -10,6 +10,11 @@ SHIFT = 2  # pixels, at most, each way
 TURN = math.radians(10)
 STRETCH = 0.1  # relative, of height and width on their own
 SHEAR = 0.1
+# Neuromorphic data augmentation (Li et al., ECCV 2022), for sensors of 48 pixels and more.
+NDA_SHIFT = 5
+NDA_TURN = math.radians(30)
+NDA_SHEAR = math.radians(15)
+NDA_HOLE = 8  # pixels
 
 
 def none(frames: Tensor) -> Tensor:
@@ -28,7 +33,7 @@ def affine(frames: Tensor) -> Tensor:
     The same for all its time steps, each pixel with the counts of the nearest one: the kind of
     change that other hands would make. Returns float32.
     """
-    count, steps, polarities, height, width = frames.shape
+    count, *_, height, width = frames.shape
     turn, stretch_x, stretch_y, shear, x, y = (
         limit * (2 * torch.rand(count) - 1)
         for limit in (TURN, STRETCH, STRETCH, SHEAR, 2 * SHIFT / width, 2 * SHIFT / height)
@@ -38,10 +43,65 @@ def affine(frames: Tensor) -> Tensor:
         torch.stack([cos * (1 + stretch_x), shear - sin * (1 + stretch_y), x], dim=1),
         torch.stack([sin * (1 + stretch_x), cos * (1 + stretch_y), y], dim=1),
     )
+    return _warp(frames, torch.stack(rows, dim=1))
+
+
+def flip(frames: Tensor) -> Tensor:
+    """Each recording mirrored left to right with a chance of one half, then shifted as in `roll`."""
+    return roll(_mirrored(frames))
+
+
+def nda(frames: Tensor) -> Tensor:
+    """Neuromorphic data augmentation (Li et al., ECCV 2022, sec. 3.2), without its flip.
+
+    One of four changes for each recording, the same for all its time steps: shifted by up to 5
+    pixels each way around the edges, turned by up to 30°, sheared by up to 15°, or with a hole
+    of up to 8 pixels. Returns float32.
+    """
+    count, *_, height, width = frames.shape
+    choice = torch.randint(4, (count,))
+    turn = NDA_TURN * (2 * torch.rand(count) - 1) * (choice == 1)
+    shear = (NDA_SHEAR * (2 * torch.rand(count) - 1) * (choice == 2)).tan()
+    zero = torch.zeros(count)
+    cos, sin = turn.cos(), turn.sin()
+    rows = torch.stack([cos, shear - sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)
+    moved = _warp(frames, torch.stack(rows, dim=1))
+    shifts = torch.randint(-NDA_SHIFT, NDA_SHIFT + 1, (count, 2)).tolist()
+    sides = torch.randint(1, NDA_HOLE + 1, (count,)).tolist()
+    corners = (torch.rand(count, 2) * torch.tensor([height, width])).int().tolist()
+    for i, chosen in enumerate(choice.tolist()):
+        if chosen == 0:
+            moved[i] = moved[i].roll(shifts[i], dims=(-2, -1))
+        elif chosen == 3:
+            (y, x), side = corners[i], sides[i]
+            moved[i, ..., y : y + side, x : x + side] = 0
+    return moved
+
+
+def flip_nda(frames: Tensor) -> Tensor:
+    """`nda` after a flip with a chance of one half: the whole set of its paper."""
+    return nda(_mirrored(frames))
+
+
+def _mirrored(frames: Tensor) -> Tensor:
+    chosen = (torch.rand(len(frames)) < 0.5).to(frames.device)
+    return torch.where(chosen[:, None, None, None, None], frames.flip(-1), frames)
+
+
+def _warp(frames: Tensor, matrices: Tensor) -> Tensor:
+    """Each recording through its own affine map [N, 2, 3], counts from the nearest pixel."""
     images = frames.flatten(1, 2).float()
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid.to(images.device), mode="nearest", align_corners=False)
     return moved.reshape(frames.shape)
 
 
-AUGMENTATIONS = {"none": none, "roll": roll, "affine": affine}
+AUGMENTATIONS = {
+    "none": none,
+    "roll": roll,
+    "affine": affine,
+    "flip": flip,
+    "nda": nda,
+    "flip_nda": flip_nda,
+}
+MIRRORING = ("flip", "flip_nda")  # only where a mirrored recording keeps its class

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Dataset
 
 from snnq.augmentation import none
@@ -30,10 +31,11 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     model.eval()
     for quantizer in quantizers(model).values():
         quantizer.train(soft)
-    outputs = [
-        (model(frames).cpu(), labels.cpu())
-        for frames, labels in batches(data, EVALUATION_BATCH, device)
-    ]
+    with parametrize.cached():  # the weights pass through the staircase once, not with each batch
+        outputs = [
+            (model(frames).cpu(), labels.cpu())
+            for frames, labels in batches(data, EVALUATION_BATCH, device)
+        ]
     model.eval()
     rates, labels = zip(*outputs)
     return torch.cat(rates), torch.cat(labels)

@@ -55,8 +55,10 @@ def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
     """Thresholds b_1 <= … <= b_n for weights already multiplied by β.
 
     ±0.05 on either side of a level zero, 0 between a negative and a positive level; all others
-    half-way between neighbouring centres of k-means with n+1 clusters (Yang et al. 2019, sec. 3.3
-    and their code). Weights with fewer different values than levels: half-way between the levels.
+    half-way between neighbouring centres of k-means with a cluster for each level (Yang et al.
+    2019, sec. 3.3 and their code). Negative levels share the negative weights, positive levels the
+    positive ones: with one k-means for all, as there, a centre may end up on the other side of
+    zero from its level. Weights with fewer different values than levels: half-way between levels.
     """
     fixed = {}
     for i, (lower, upper) in enumerate(itertools.pairwise(levels)):
@@ -75,11 +77,19 @@ def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
 
 
 def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
-    """k-means centres in increasing order, one for each level, from a sample of the weights."""
+    """A centre of the weights for each level, in increasing order, from a sample of them."""
     sample = scaled.flatten()[:: math.ceil(scaled.numel() / KMEANS_SAMPLE)].cpu().double().numpy()
-    clusters = len(levels)
-    if len(np.unique(sample)) < clusters:
-        return torch.tensor(levels)
-    quantiles = np.quantile(sample, (np.arange(clusters) + 0.5) / clusters)
-    kmeans = KMeans(clusters, init=quantiles[:, None], n_init=1).fit(sample[:, None])
-    return torch.from_numpy(kmeans.cluster_centers_[:, 0]).sort().values.float()
+    names = np.array(levels, dtype=float)
+    if names[0] < 0 < names[-1]:
+        sides = [(sample < 0, names < 0), (sample > 0, names > 0)]
+    else:
+        sides = [(np.isfinite(sample), np.isfinite(names))]
+    centres = names.copy()
+    for chosen, side in sides:
+        values, clusters = sample[chosen], side.sum()
+        if len(np.unique(values)) < clusters:
+            return torch.tensor(levels)
+        quantiles = np.quantile(values, (np.arange(clusters) + 0.5) / clusters)
+        kmeans = KMeans(clusters, init=quantiles[:, None], n_init=1).fit(values[:, None])
+        centres[side] = np.sort(kmeans.cluster_centers_[:, 0])
+    return torch.from_numpy(centres).float()

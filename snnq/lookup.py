@@ -184,7 +184,8 @@ def _gradients(weight, output, grad, by_weight, alpha, beta, table):
 
 @numba.njit(inline="always")
 def _look_up(x, start, per_unit, pieces, corners):
-    place = min(max((x - start) * per_unit, 0.0), len(corners) - 1.0)
+    # The outer pieces are constant but for a corner that rounding may put at their inner ends.
+    place = min(max((x - start) * per_unit, 0.0), len(corners) - 0.5)
     k = np.int32(place)
     t = np.float32(place - k)
     side = np.int32(t >= corners[k])

@@ -33,8 +33,10 @@ class SigmoidQuantizer(nn.Module):
     Parameters
     ----------
     weight : Tensor, any shape
-        The weights to start from. They set β = (5/4) max|Y| / max|w|, α = 1/β, and the biases
-        (`initial_biases`).
+        The weights to start from. They set β = (5/4) max|Y| / max|w|, the biases
+        (`initial_biases`), and α, which brings the soft output nearest to them in the
+        least-squares sense: α = Σ wf / Σ f² with f = y/α. (Yang et al. start from α = 1/β, which
+        with k-means thresholds makes the small weights of wide sets several times larger.)
     levels : str or increasing numbers
         A name in `LEVELS`, or the levels Y_0 < … < Y_n themselves.
     temperature : float
@@ -72,7 +74,7 @@ class SigmoidQuantizer(nn.Module):
                 f"weight of shape {tuple(weight.shape)}: expected finite values, not all zero"
             )
         beta = 1.25 * max(map(abs, self.levels)) / largest
-        self.alpha = nn.Parameter((1 / beta).to(weight))
+        self.alpha = nn.Parameter(torch.ones_like(beta).to(weight))
         self.beta = nn.Parameter(beta.to(weight))
         self.register_buffer("biases", initial_biases(weight * beta, self.levels).to(weight))
         self.register_buffer("level_values", torch.tensor(self.levels, dtype=torch.float64).to(weight))
@@ -80,6 +82,11 @@ class SigmoidQuantizer(nn.Module):
         self.backward_temperature = backward_temperature
         if backward_temperature is not None:
             _temperature(backward_temperature)
+        with torch.no_grad():
+            output = self.soft(weight).double()
+            fitted = (weight.double() * output).sum() / output.square().sum()
+            # Levels of one sign cannot follow weights of both.
+            self.alpha.copy_(fitted if fitted > 0 else 1 / beta)
 
     def forward(self, weight: Tensor) -> Tensor:
         return self.soft(weight) if self.training else self.hard(weight)

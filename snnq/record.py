@@ -34,7 +34,7 @@ def initial_network(run: Run) -> SpikingNetwork:
     """
     with torch.random.fork_rng():
         torch.manual_seed(run.seed)
-        model = build_model(run.benchmark, run.neuron, run.channels)
+        model = _network(run)
     if run.start is not None:
         model.load_state_dict(_full_precision_weights(run))
     return _quantized(model, run)
@@ -43,7 +43,7 @@ def initial_network(run: Run) -> SpikingNetwork:
 def trained_network(folder: str | Path) -> SpikingNetwork:
     """The network of a finished run, in evaluation mode."""
     run = Run.of(read_record(folder)["run"])
-    model = _quantized(build_model(run.benchmark, run.neuron, run.channels), run)
+    model = _quantized(_network(run), run)
     model.load_state_dict(load_file(Path(folder) / WEIGHTS))
     return model.eval()
 
@@ -88,24 +88,32 @@ def write_record(
 def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
     """The test accuracy in the three ways that papers report it, and with soft weights.
 
-    "last": after the last epoch. "validation": at the first epoch with the best accuracy on the
-    validation split (None without one). "best": the highest over epochs, chosen on the test set.
+    "last": after the last epoch. "validation": at the last of the epochs with the best
+    accuracy on the validation split (None without one). "best": the highest over epochs, chosen on the test set.
     "last_soft": after the last epoch, with the soft staircase.
     """
     test, validation = history["test_accuracy"], history["validation_accuracy"]
     return {
         "last": float(test.iloc[-1]),
-        "validation": None if validation.isna().all() else float(test[validation.idxmax()]),
+        "validation": None if validation.isna().all() else float(test[validation[::-1].idxmax()]),
         "best": float(test.max()),
         "last_soft": float(history["test_accuracy_soft"].iloc[-1]),
     }
+
+
+def _network(run: Run) -> SpikingNetwork:
+    return build_model(run.benchmark, run.neuron, run.channels, run.network, run.size)
 
 
 def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
     if run.levels == FULL:
         return model
     return quantize(
-        model, run.levels, run.keep, backward_temperature=run.backward_temperature
+        model,
+        run.levels,
+        run.keep,
+        temperature=run.temperature_initial,
+        backward_temperature=run.backward_temperature,
     )
 
 
@@ -114,6 +122,8 @@ def _full_precision_weights(run: Run) -> dict[str, torch.Tensor]:
     for name, expected in (
         ("levels", FULL),
         ("benchmark", run.benchmark),
+        ("network", run.network),
+        ("size", run.size),
         ("neuron", run.neuron),
         ("channels", run.channels),
     ):

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import torch
 
-from snnq.augmentation import AUGMENTATIONS
+from snnq.augmentation import AUGMENTATIONS, MIRRORING
 from snnq.benchmarks import get_benchmark
 from snnq.frames import CUTS
 from snnq.levels import resolve_levels
-from snnq.models import NEURONS
+from snnq.models import NETWORKS, NEURONS
 from snnq.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 
 FULL = "full"  # in place of a level set: no quantizer
@@ -30,20 +30,21 @@ class Run:
         A name in `snnq.BENCHMARKS`.
     levels : str or increasing numbers
         A name in `snnq.LEVELS`, the levels themselves, or "full" for full precision.
-    data : str
-        The data folder that holds the benchmark's recordings.
+    data : str or None
+        The data folder that holds the benchmark's recordings, or gets them by download. None:
+        "data/digits", the simulated ones, for nmnist, and "data" for the others.
     seed : int
         Of the first weights, the batches' order, augmentation and dropout.
     epochs, batch_size, learning_rate
         Of Adam, whose learning rate falls to zero along a cosine.
-    channels : int
-        Of each convolution.
-    neuron : str
-        "plif", "lif" or "if".
+    network, channels, neuron
+        See `snnq.build_model`.
     steps : int or None
         Time steps T; None for the benchmark's own.
     cut : str
         How a recording is cut into time steps: by "number" of events or by "time".
+    size : int or None
+        Height and width of the frames; None for the sensor's own.
     augmentation : str
         A name in `snnq.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
@@ -68,15 +69,17 @@ class Run:
 
     benchmark: str = "nmnist"
     levels: str | tuple[float, ...] = "binary"
-    data: str = "data/digits"
+    data: str | None = None
     seed: int = 0
-    epochs: int = 28
+    epochs: int = 36
     batch_size: int = 16
     learning_rate: float = 2e-3
+    network: str = "plif"
     channels: int = 16
     neuron: str = "plif"
     steps: int | None = 3
     cut: str = "number"
+    size: int | None = None
     augmentation: str = "affine"
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
@@ -91,7 +94,10 @@ class Run:
         for name in ("levels", "keep"):  # lists, as JSON and YAML give them
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        get_benchmark(self.benchmark)
+        benchmark = get_benchmark(self.benchmark)
+        if self.data is None:
+            data = "data/digits" if self.benchmark == "nmnist" else "data"
+            object.__setattr__(self, "data", data)
         if self.levels != FULL:
             resolve_levels(self.levels)
         if not isinstance(self.keep, tuple) or not all(isinstance(n, str) for n in self.keep):
@@ -99,11 +105,21 @@ class Run:
         _whole(self, "seed", least=0)
         for name in ("epochs", "batch_size", "channels"):
             _whole(self, name, least=1)
-        if self.steps is not None:
-            _whole(self, "steps", least=1)
+        for name in ("steps", "size"):
+            if getattr(self, name) is not None:
+                _whole(self, name, least=1)
+        if self.size is not None and self.size > min(benchmark.height, benchmark.width):
+            most = min(benchmark.height, benchmark.width)
+            raise ValueError(f"size={self.size}: expected {most} at most, the sensor's")
+        _one_of(self, "network", NETWORKS)
         _one_of(self, "neuron", NEURONS)
         _one_of(self, "cut", CUTS)
         _one_of(self, "augmentation", AUGMENTATIONS)
+        if self.augmentation in MIRRORING and not benchmark.mirrors:
+            raise ValueError(
+                f"augmentation={self.augmentation!r}: a mirrored recording of {self.benchmark}"
+                " may be of another class"
+            )
         _one_of(self, "temperature_schedule", TEMPERATURE_SCHEDULES)
         _number(self, "learning_rate", above=0, most=math.inf)
         for name in ("temperature_initial", "temperature_final"):

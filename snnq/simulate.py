@@ -20,7 +20,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
-from snnq.benchmarks import EVENTS, SOURCE_FILE, get_benchmark
+from snnq.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.formats import EVENTS
 
 SUBPIXEL = 64  # positions per pixel, each way
 LOG_UNIT = 4096  # steps per unit of log intensity

@@ -155,7 +155,10 @@ class _Training:
 
 def _splits(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
     """Training, validation and test recordings, and the names of the frames that they are from."""
-    recordings, test = load(run.benchmark, run.data, run.steps, run.cut)
+    recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size)
+    for split in (recordings, test):
+        if not len(split):
+            raise ValueError(f"{split.name}: no recordings of this split in {run.data}")
     held_out = _last_of_each_class(recordings.labels, run.validation)
     train, validation = (
         Subset(recordings, np.flatnonzero(chosen).tolist()) for chosen in (~held_out, held_out)

@@ -1,13 +1,14 @@
 """What several tests share: tiny recordings in N-MNIST's own format, and the real ones."""
 
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import snnq
-from snnq.benchmarks import EVENTS
+from snnq.formats import EVENTS
 from snnq.simulate import write_nmnist
 
 # Shared machines are slow at times; the same examples every time.
@@ -42,7 +43,7 @@ def write_recordings(root: Path, per_class: int = 4, seed: int = 0) -> Path:
             for number in range(per_class):
                 events = random_events(rng, 400)
                 events["x"][:300] = 3 * label + rng.integers(0, 4, 300)
-                path = root / "NMNIST" / split / str(label) / f"{number:05}.bin"
+                path = root / "NMNIST" / split / str(label) / f"{label}{number:04}.bin"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_nmnist(events, path)
     return root
@@ -52,6 +53,16 @@ def write_recordings(root: Path, per_class: int = 4, seed: int = 0) -> Path:
 def recordings(tmp_path_factory) -> Path:
     """A data folder with 40 training and 40 test recordings; not to be changed."""
     return write_recordings(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """No test waits for, or depends on, what a server answers."""
+
+    def refuse(*_, **__):
+        raise URLError("no network in tests")
+
+    monkeypatch.setattr("snnq.download.download_url", refuse)
 
 
 @pytest.fixture

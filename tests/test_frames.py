@@ -1,4 +1,5 @@
 import os
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,27 +11,38 @@ from torch.utils.data import DataLoader
 
 import snnq
 from snnq import frames
-from snnq.benchmarks import EVENTS, Recordings
+from snnq.formats import EVENTS
+from snnq.recordings import Recordings
 from snnq.simulate import write_nmnist
 
 
-def counted_one_by_one(events, steps, cut):
-    found = np.zeros((steps, 2, 34, 34), dtype=int)
+def counted_one_by_one(events, steps, cut, sensor=(34, 34), size=None):
+    height, width = sensor if size is None else (size, size)
+    found = np.zeros((steps, 2, height, width), dtype=int)
     duration = int(events["t"].max()) - int(events["t"].min()) + 1 if len(events) else 1
     for number, event in enumerate(events):
         if cut == "number":
             step = min(number // max(1, len(events) // steps), steps - 1)
         else:
             step = (int(event["t"]) - int(events["t"].min())) * steps // duration
-        found[step, event["p"], event["y"], event["x"]] += 1
+        x, y = int(event["x"]), int(event["y"])
+        if size is not None:  # the pixel whose share of the sensor this one's corner lies in
+            x, y = int(Fraction(x * size, sensor[1])), int(Fraction(y * size, sensor[0]))
+        found[step, event["p"], y, x] += 1
     return found
 
 
-@given(st.integers(0, 2**31), st.integers(1, 80), st.integers(1, 12), st.sampled_from(frames.CUTS))
-def test_every_event_counts_once_in_its_step(seed, count, steps, cut):
+@given(
+    seed=st.integers(0, 2**31),
+    count=st.integers(0, 80),
+    steps=st.integers(1, 12),
+    cut=st.sampled_from(frames.CUTS),
+    size=st.one_of(st.none(), st.integers(1, 34)),
+)
+def test_every_event_counts_once_in_its_step(seed, count, steps, cut, size):
     events = random_events(np.random.default_rng(seed), count)
-    found = frames.frames_of(events, steps, cut, 34, 34)
-    np.testing.assert_array_equal(found, counted_one_by_one(events, steps, cut))
+    found = frames.frames_of(events, steps, cut, (34, 34), size)
+    np.testing.assert_array_equal(found, counted_one_by_one(events, steps, cut, size=size))
     assert found.sum() == count
 
 
@@ -66,7 +78,9 @@ def test_frames_are_built_once(recordings, in_tmp, monkeypatch):
     assert train[0][0].shape == (3, 2, 34, 34)
 
 
-@pytest.mark.parametrize("change", ["steps", "cut", "version", "size", "time", "fewer"])
+@pytest.mark.parametrize(
+    "change", ["steps", "cut", "frame size", "version", "size", "time", "fewer"]
+)
 def test_frames_are_built_again_when_what_determines_them_changes(in_tmp, monkeypatch, change):
     root = write_recordings(in_tmp / "data")
     options = {"steps": 3, "cut": "number"}
@@ -76,6 +90,8 @@ def test_frames_are_built_again_when_what_determines_them_changes(in_tmp, monkey
         options["steps"] = 4
     elif change == "cut":
         options["cut"] = "time"
+    elif change == "frame size":
+        options["size"] = 17
     elif change == "version":
         monkeypatch.setattr(frames, "VERSION", frames.VERSION + 1)
     elif change == "size":
@@ -100,7 +116,7 @@ def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
 def test_counts_beyond_a_byte_saturate_with_a_warning(in_tmp):
     root = write_recordings(in_tmp / "data", per_class=1)
     events = np.zeros(600, dtype=EVENTS)
-    write_nmnist(events, root / "NMNIST/Train/3/00000.bin")
+    write_nmnist(events, root / "NMNIST/Train/3/30000.bin")
     with pytest.warns(UserWarning, match="2 counts above 255"):
         train, _ = snnq.load("nmnist", root, steps=2)
     assert train[3][0].max() == 255
@@ -109,15 +125,15 @@ def test_counts_beyond_a_byte_saturate_with_a_warning(in_tmp):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"00000.bin: 0 bytes"),
-        (bytes(12), r"00000.bin: 12 bytes, expected events of 5 bytes"),
-        (bytes([34, 0, 0, 0, 0]), r"00000.bin: event 0 has x=34, expected 0 to 33"),
-        (bytes(5) + bytes([0, 77, 0, 0, 0]), r"00000.bin: event 1 has y=77, expected 0 to 33"),
+        (b"", r"30000.bin: 0 bytes"),
+        (bytes(12), r"30000.bin: 12 bytes, expected events of 5 bytes"),
+        (bytes([34, 0, 0, 0, 0]), r"30000.bin: event 0 has x=34, expected 0 to 33"),
+        (bytes(5) + bytes([0, 77, 0, 0, 0]), r"30000.bin: event 1 has y=77, expected 0 to 33"),
     ],
 )
 def test_bad_recordings_are_named(in_tmp, content, message):
     root = write_recordings(in_tmp / "data", per_class=1)
-    (root / "NMNIST/Train/3/00000.bin").write_bytes(content)
+    (root / "NMNIST/Train/3/30000.bin").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         snnq.load("nmnist", root)
     assert not list((in_tmp / "data").glob("frames/*"))
@@ -127,6 +143,7 @@ def test_bad_recordings_are_named(in_tmp, content, message):
     ("benchmark", "options", "error", "message"),
     [
         ("nmnist", {"root": "nowhere"}, FileNotFoundError, "nowhere/NMNIST/Train: no recordings"),
+        ("nmnist", {"size": 35}, ValueError, "size=35: expected 1 to 34"),
         ("mnist", {}, ValueError, "benchmark='mnist'"),
         ("nmnist", {"cut": "half"}, ValueError, "cut='half': expected one of number, time"),
         ("nmnist", {"steps": 0}, ValueError, "steps=0"),
@@ -140,7 +157,7 @@ def test_bad_arguments(recordings, in_tmp, benchmark, options, error, message):
 def test_command_line(recordings, in_tmp, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["frames", "nmnist", str(recordings), "--steps", "2"])
     frames.main()
-    assert "40 training and 40 test recordings" in capsys.readouterr().out
+    assert "40 of 60,000 training recordings" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["frames", "nmnist", "nowhere"])
     with pytest.raises(SystemExit, match="nowhere/NMNIST/Train"):
         frames.main()

@@ -10,7 +10,9 @@ from sklearn.datasets import load_digits
 from tonic.io import read_mnist_file
 
 from snnq import simulate
-from snnq.benchmarks import EVENTS, Recordings, source
+from snnq.benchmarks import source
+from snnq.formats import EVENTS
+from snnq.recordings import Recordings
 
 # Of all files of `python -m snnq.simulate`: the same on every machine, or the camera has changed.
 DIGEST = "1cb88bb27d5f2130162aeb444ec8eed484a4a4a34771f6e9b5399f3d73054062"

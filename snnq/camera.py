@@ -1,0 +1,150 @@
+"""An event camera in software.
+
+Each pixel signals when its log intensity has moved by a threshold since its last event
+(Lichtsteiner et al., IEEE JSSC 2008). Positions, intensities, thresholds and times are integers,
+so that a moving picture gives the same events on every machine.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from snnq.formats import EVENTS
+
+SUBPIXEL = 64  # positions per pixel, each way
+WHITE = 255 * SUBPIXEL**2  # the grey value of a white pixel between others
+LOG_UNIT = 4096  # steps per unit of log intensity
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What the simulated sensor does, and how a picture moves before it.
+
+    Lengths in pixels, times in µs, intensities from 0 to 1.
+    """
+
+    width: int = 34
+    height: int = 34
+    path: tuple[tuple[float, float], ...] = ((0, 0), (3.5, 5.3), (5.6, 0), (0, 0))
+    offset: tuple[float, float] = (-0.4, 1.3)  # of the picture's corner where the path is (0, 0)
+    saccade: int = 105_000  # duration of each leg of the path
+    rest: int = 0  # at the start of each leg, before the picture moves
+    step: int = 2_500  # between two looks at the picture; events in between are interpolated
+    floor: float = 0.4  # added to the intensity before the logarithm
+    threshold: float = 0.2  # change of log intensity that makes an event
+    mismatch: float = 0.15  # s.d. of the threshold between pixels, relative
+    bias: float = 0.0  # ON thresholds are 1 + bias, OFF thresholds 1 − bias times the threshold
+    noise: float = 0.0  # events per pixel and second without any change
+
+    def positions(self) -> np.ndarray:
+        """Corner of the picture at each look, in 1/64 pixels: int [looks, 2]."""
+        corners = np.array(self.path) + self.offset
+        moving = np.arange(0, self.saccade, self.step) - self.rest
+        looks = np.clip(moving / (self.saccade - self.rest), 0, 1)
+        eased = looks**2 * (3 - 2 * looks)  # a saccade speeds up and slows down
+        legs = [a + eased[:, None] * (b - a) for a, b in zip(corners, corners[1:])]
+        return np.rint(np.concatenate([*legs, corners[-1:]]) * SUBPIXEL).astype(int)
+
+    def thresholds(self, rng: np.random.Generator) -> np.ndarray:
+        """One threshold per pixel, in steps of log intensity: int32 [height, width]."""
+        # The sum of 12 uniform integers is close to normal and, unlike normal(), uses no logarithm.
+        deviation = rng.integers(0, 1001, (12, self.height, self.width)).sum(0) / 1000 - 6
+        relative = 1 + self.mismatch * deviation.clip(-3, 3)
+        return np.rint(self.threshold * LOG_UNIT * relative).astype(np.int32)
+
+    def log_table(self) -> np.ndarray:
+        """Log intensity of every grey value from 0 to WHITE, in steps: int32."""
+        grey = np.arange(WHITE + 1) / WHITE
+        return np.rint(np.log(grey + self.floor) * LOG_UNIT).astype(np.int32)
+
+
+def record_pictures(
+    pictures: np.ndarray, camera: Camera, rng: np.random.Generator, batch: int = 256
+) -> Iterator[np.ndarray]:
+    """The events that a camera sees of each picture as it moves along the path.
+
+    Parameters
+    ----------
+    pictures : uint8 array [N, h, w]
+    camera : Camera
+    rng : Generator
+        Draws the threshold of each pixel (once: it is one sensor), where between two events each
+        pixel starts, and noise.
+    batch : int
+        Pictures simulated at once.
+
+    Yields
+    ------
+    structured array with fields x, y, t (µs), p (0 or 1), in time order, for each picture
+    """
+    thresholds = camera.thresholds(rng)
+    for start in tqdm(range(0, len(pictures), batch), desc="simulating", unit="batch"):
+        some = pictures[start : start + batch]
+        looks = (_project(some, corner, camera) for corner in camera.positions())
+        yield from record_looks(looks, len(some), camera, thresholds, rng)
+
+
+def record_looks(
+    looks: Iterable[np.ndarray],
+    count: int,
+    camera: Camera,
+    thresholds: np.ndarray,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """The events of `count` scenes at once, from their grey values int [count, height, width], 0
+    to WHITE, at each look, `camera.step` µs apart."""
+    table = camera.log_table()
+    phase = rng.integers(-500, 501, (count, camera.height, camera.width))
+    logarithms = (table[look] for look in looks)
+    before = next(logarithms)
+    reference = before + (thresholds * phase // 1000).astype(np.int32)
+    needed = {
+        sign: np.rint(thresholds * (1 + sign * camera.bias)).astype(np.int32) for sign in (-1, 1)
+    }
+    events, look = [], 0
+    for look, after in enumerate(logarithms):
+        change = after - reference
+        direction = np.sign(change)
+        threshold = np.where(direction > 0, needed[1], needed[-1])
+        crossings = np.abs(change) // threshold
+        for k in range(1, crossings.max() + 1):
+            n, y, x = np.nonzero(crossings >= k)
+            level = (reference + k * direction * threshold)[n, y, x]
+            start, end = before[n, y, x], after[n, y, x]
+            t = look * camera.step + (level - start) * camera.step // (end - start)
+            events.append((n, x, y, t, direction[n, y, x] > 0))
+        reference += crossings * direction * threshold
+        before = after
+    if camera.noise:
+        events.append(_noise(count, camera, (look + 1) * camera.step, rng))
+    return _by_recording(events, count)
+
+
+def _noise(count: int, camera: Camera, duration: int, rng: np.random.Generator) -> tuple:
+    number = round(camera.noise * duration * 1e-6 * camera.width * camera.height) * count
+    limits = (count, camera.width, camera.height, duration, 2)
+    return tuple(rng.integers(0, limit, number) for limit in limits)
+
+
+def _project(pictures: np.ndarray, corner: np.ndarray, camera: Camera) -> np.ndarray:
+    """Pictures [N, h, w] with their corner at (x, y)/64 on the sensor: int [N, height, width].
+
+    Bilinear, in units of 1/64² grey value; black around the picture.
+    """
+    (left, up), (right, down) = -corner // SUBPIXEL, -corner % SUBPIXEL
+    width, height = camera.width, camera.height
+    padded = np.pad(pictures.astype(np.int32), ((0, 0), (height, height), (width, width)))
+    rows = padded[:, height + up :, width + left :][:, : height + 1, : width + 1]
+    rows = (SUBPIXEL - down) * rows[:, :-1] + down * rows[:, 1:]
+    return (SUBPIXEL - right) * rows[:, :, :-1] + right * rows[:, :, 1:]
+
+
+def _by_recording(events: list[tuple], recordings: int) -> list[np.ndarray]:
+    n, *fields = (np.concatenate(column) for column in zip(*events))
+    order = np.lexsort((fields[2], n))
+    joined = np.empty(len(n), dtype=EVENTS)
+    for name, values in zip(EVENTS.names, fields):
+        joined[name] = values[order]
+    return np.split(joined, np.cumsum(np.bincount(n, minlength=recordings))[:-1])

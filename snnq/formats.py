@@ -1,0 +1,111 @@
+"""Reading one recording of each file format through tonic's readers, and refusing what is none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tonic.datasets
+import tonic.io
+
+EVENT_BYTES = 5  # of one event in N-MNIST's and N-Caltech101's files
+EVENTS = tonic.datasets.NMNIST.dtype  # fields x, y, t in µs, p in {0, 1}
+GESTURE_COLUMNS = ("x", "y", "p", "t")  # t in ms
+AEDAT4_MAGIC = b"#!AER-DAT4.0\r\n"
+
+
+class BadRecording(ValueError):
+    """A file that is no recording of its benchmark; the message starts with its path."""
+
+
+def check_size(path: Path) -> None:
+    """What a look at the folder tells: raises BadRecording for an empty or a cut `.bin` file."""
+    size = path.stat().st_size
+    if size == 0 or (path.suffix == ".bin" and size % EVENT_BYTES):
+        expected = f"events of {EVENT_BYTES} bytes each" if path.suffix == ".bin" else "a recording"
+        raise BadRecording(
+            f"{path}: {size} bytes, expected {expected} (an empty or truncated recording)"
+        )
+
+
+def read_events(path: Path, width: int, height: int) -> np.ndarray:
+    """The events of a recording, in the file's order.
+
+    Parameters
+    ----------
+    path : Path
+        `.bin` (N-MNIST, N-Caltech101), `.npy` (DVS128 Gesture) or `.aedat4` (CIFAR10-DVS).
+    width, height : int
+        Of the sensor.
+
+    Returns
+    -------
+    structured array with integer fields x, y, t (µs), p (0 or 1)
+        Empty for a recording that is valid and has no event.
+
+    Raises
+    ------
+    BadRecording
+        The file is none of its format, or an event lies off the sensor.
+    """
+    check_size(path)
+    events = READERS[path.suffix](path)
+    for axis, size in (("x", width), ("y", height), ("p", 2)):
+        off = np.flatnonzero((events[axis] >= size) | (events[axis] < 0))
+        if len(off):
+            raise BadRecording(
+                f"{path}: event {off[0]} has {axis}={events[axis][off[0]]}, expected 0 to {size - 1}"
+            )
+    if len(events) and events["t"].min() < 0:
+        raise BadRecording(f"{path}: t={events['t'].min()}, expected no time before 0")
+    return events
+
+
+def _read_bin(path: Path) -> np.ndarray:
+    return tonic.io.read_mnist_file(path, dtype=EVENTS)
+
+
+def _read_gesture(path: Path) -> np.ndarray:
+    """As `tonic.datasets.DVSGesture` reads it, from an array that is checked first: there, a
+    coordinate of 70,000 wraps around to one on the sensor."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise BadRecording(f"{path}: no NumPy array of numbers ({_line(error)})") from None
+    if array.ndim != 2 or array.shape[1] != len(GESTURE_COLUMNS) or array.dtype.kind not in "iu":
+        raise BadRecording(
+            f"{path}: {array.dtype} {list(array.shape)}, expected integers [events, 4]: x, y, p, t"
+        )
+    events = np.empty(len(array), dtype=EVENTS)
+    for column, name in enumerate(GESTURE_COLUMNS):
+        events[name] = array[:, column]
+    events["t"] *= 1000
+    return events
+
+
+def _read_aedat4(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        if file.read(len(AEDAT4_MAGIC)) != AEDAT4_MAGIC:
+            raise BadRecording(f"{path}: does not start as an AEDAT 4 file does")
+    try:
+        found = tonic.io.read_aedat4(str(path))
+    except BaseException as error:  # the decoder's panics are no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        if "need at least one array to concatenate" in str(error):
+            return np.empty(0, dtype=EVENTS)
+        raise BadRecording(f"{path}: no readable AEDAT 4 file ({_line(error)})") from None
+    events = np.empty(len(found), dtype=EVENTS)
+    for name, theirs in zip(("t", "x", "y", "p"), found.dtype.names):
+        events[name] = found[theirs]
+    return events
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+READERS: dict[str, Callable[[Path], np.ndarray]] = {
+    ".bin": _read_bin,
+    ".npy": _read_gesture,
+    ".aedat4": _read_aedat4,
+}
