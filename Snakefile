@@ -105,8 +105,11 @@ rule quantizer:
         notebook=FOLDER / "notebooks/1_quantizer.ipynb",
     log:
         FOLDER / "logs/1_quantizer.ipynb",
+    params:
+        only=json.dumps({"only": list(STUDY.runs)}),
     shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs && cp {log} {output.notebook}"
+        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -y {params.only:q}"
+        " && cp {log} {output.notebook}"
 
 
 rule results:
@@ -121,6 +124,8 @@ rule results:
         notebook=FOLDER / "notebooks/4_results.ipynb",
     log:
         FOLDER / "logs/4_results.ipynb",
+    params:
+        only=json.dumps({"only": list(STUDY.runs)}),
     shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p table {output.table}"
-        " && cp {log} {output.notebook}"
+        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -y {params.only:q}"
+        " -p table {output.table} && cp {log} {output.notebook}"

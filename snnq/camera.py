@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from snnq.formats import EVENTS
 
@@ -61,7 +60,11 @@ class Camera:
 
 
 def record_pictures(
-    pictures: np.ndarray, camera: Camera, rng: np.random.Generator, batch: int = 256
+    pictures: np.ndarray,
+    camera: Camera,
+    thresholds: np.ndarray,
+    rng: np.random.Generator,
+    batch: int = 256,
 ) -> Iterator[np.ndarray]:
     """The events that a camera sees of each picture as it moves along the path.
 
@@ -69,9 +72,10 @@ def record_pictures(
     ----------
     pictures : uint8 array [N, h, w]
     camera : Camera
+    thresholds : array
+        Of each pixel, see `Camera.thresholds`: one sensor sees all pictures.
     rng : Generator
-        Draws the threshold of each pixel (once: it is one sensor), where between two events each
-        pixel starts, and noise.
+        Draws where between two events each pixel starts, and noise.
     batch : int
         Pictures simulated at once.
 
@@ -79,8 +83,7 @@ def record_pictures(
     ------
     structured array with fields x, y, t (µs), p (0 or 1), in time order, for each picture
     """
-    thresholds = camera.thresholds(rng)
-    for start in tqdm(range(0, len(pictures), batch), desc="simulating", unit="batch"):
+    for start in range(0, len(pictures), batch):
         some = pictures[start : start + batch]
         looks = (_project(some, corner, camera) for corner in camera.positions())
         yield from record_looks(looks, len(some), camera, thresholds, rng)

@@ -41,6 +41,8 @@ def download(benchmark: Benchmark, root: str | Path, train: bool) -> None:
         download_url(url, str(folder), name, md5)
     except (URLError, OSError, RuntimeError) as error:
         archive.unlink(missing_ok=True)
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
         raise FileNotFoundError(
             f"{folder / benchmark.folders[0 if train else 1]}: no recordings of {benchmark.name}"
             f" here, and no download ({error}). Fetch {url} as {archive} (md5 {md5})"

@@ -16,20 +16,21 @@ ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slop
 PIECES = 8  # per unit of T·x: a cubic through value and slope at both ends is then within 1e-6
 MOST_PIECES = 2**20  # 32 MB
 BLOCK = 2**17  # weights that a thread takes at a time: half a megabyte
+CACHED = 2**10  # of them that the kernels take at a time
 
 
 class Table(NamedTuple):
     """f, or f', over all x that the clamp does not hold constant, and a constant either side.
 
     A piece covers 1/per_unit of x; place (x − start)·per_unit lies in piece k = ⌊place⌋ at
-    t = place − k. The value is a cubic in t, of coefficients pieces[0, k] below t = corners[k] and
-    pieces[1, k] from there on: where the clamp sets in, f has a corner and f' a jump. In a piece
+    t = place − k. The value is a cubic in t, of the first four coefficients of piece k below
+    t = corners[k] and of the other four from there on: where the clamp sets in, f has a corner and f' a jump. In a piece
     with several corners the coefficients are NaN, and the sum itself is computed.
     """
 
     start: float
     per_unit: float
-    pieces: np.ndarray  # float32 [2, pieces, 4]
+    pieces: np.ndarray  # float32 [pieces · 2 · 4]
     corners: np.ndarray  # float32 [pieces]
     thresholds: np.ndarray
     steps: np.ndarray
@@ -88,7 +89,7 @@ def table(
     return Table(
         start,
         1 / size,
-        pieces.astype(np.float32),
+        pieces.swapaxes(0, 1).astype(np.float32).reshape(-1),
         corners.astype(np.float32),
         np.array(thresholds),
         np.array(steps),
@@ -157,40 +158,69 @@ def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="snnq")
 
 
+NONE, ONE, TWO, THREE = (np.uint64(i) for i in range(4))
+HALF, COEFFICIENTS = np.uint64(4), np.uint64(8)
+
+
+# The kernels work in pieces that stay in the fastest cache, one simple loop after another: the
+# compiler makes vector instructions of each. Indices are unsigned, since it would test signed ones.
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _value(weight, alpha, beta, table, out):
-    scale = np.float32(alpha)
-    pieces, corners = table.pieces, table.corners
-    for i in range(weight.size):
-        x = weight[i] * beta
-        found = _look_up(x, table.start, table.per_unit, pieces, corners)
-        out[i] = scale * (found if found == found else _sum(x, table))
+    for first in range(0, weight.size, CACHED):
+        w, y = weight[first : first + CACHED], out[first : first + CACHED]
+        _look_up(w, beta, table, y)
+        y *= np.float32(alpha)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _gradients(weight, output, grad, by_weight, alpha, beta, table):
-    scale, slope_scale = np.float32(alpha), np.float32(beta)
-    pieces, corners = table.pieces, table.corners
     by_output, by_slope = 0.0, 0.0
-    for i in range(weight.size):
-        x = weight[i] * beta
-        found = _look_up(x, table.start, table.per_unit, pieces, corners)
-        g = scale * grad[i] * (found if found == found else _sum(x, table))
-        by_weight[i] = slope_scale * g
-        by_output += grad[i] * output[i]
-        by_slope += g * weight[i]
+    for first in range(0, weight.size, CACHED):
+        last = first + CACHED
+        w, slope = weight[first:last], by_weight[first:last]
+        _look_up(w, beta, table, slope)
+        slope *= grad[first:last]
+        slope *= np.float32(alpha)
+        by_output += _product(grad[first:last], output[first:last])
+        by_slope += _product(slope, w)
+        slope *= np.float32(beta)
     return by_output, by_slope
 
 
-@numba.njit(inline="always")
-def _look_up(x, start, per_unit, pieces, corners):
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _look_up(weight, beta, table, out):
+    """out = f(βw), or f'(βw)."""
+    places, within = np.empty(weight.size, np.int32), np.empty(weight.size, np.float32)
+    scale, shift = beta * table.per_unit, -table.start * table.per_unit
     # The outer pieces are constant but for a corner that rounding may put at their inner ends.
-    place = min(max((x - start) * per_unit, 0.0), len(corners) - 0.5)
-    k = np.int32(place)
-    t = np.float32(place - k)
-    side = np.int32(t >= corners[k])
-    cube = pieces[side, k, 2] + t * pieces[side, k, 3]
-    return pieces[side, k, 0] + t * (pieces[side, k, 1] + t * cube)
+    last = len(table.corners) - 0.5
+    for i in range(weight.size):
+        place = min(last, max(0.0, weight[i] * scale + shift))
+        places[i] = np.int32(place)
+        within[i] = np.float32(place - places[i])
+    pieces, corners = table.pieces, table.corners
+    several_corners = False
+    for i in range(out.size):
+        k, t = np.uint64(places[i]), within[i]
+        j = COEFFICIENTS * k + (HALF if t >= corners[k] else NONE)
+        cubic = pieces[j + TWO] + t * pieces[j + THREE]
+        out[i] = pieces[j] + t * (pieces[j + ONE] + t * cubic)
+        several_corners |= out[i] != out[i]
+    if several_corners:
+        for i in range(out.size):
+            if out[i] != out[i]:
+                out[i] = _sum(weight[i] * beta, table)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
+def _product(one, other):
+    """Σ one · other, in float64."""
+    total = 0.0
+    for i in range(one.size):
+        total += np.float64(one[i]) * other[i]
+    return total
 
 
 @numba.njit

@@ -64,8 +64,8 @@ def build_model(
     neuron : str
         "plif" (learned time constant), "lif" or "if".
     channels : int
-        Channels of each convolution: 128 in the paper. With fewer than 64 the hidden linear layer
-        narrows too, to at most 32 per channel, for a quick network.
+        Channels of each convolution: 128 in the paper. With fewer than 32 the hidden linear layer
+        narrows too, to at most 64 per channel, for a quick network.
     network : str
         "plif": {conv 3×3, batch norm, neuron, max-pool} ×2 on N-MNIST, ×4 on CIFAR10-DVS, ×5 on
         the other two, then dropout, linear 512 (N-MNIST 2048), neuron, dropout, linear 10 per
@@ -105,7 +105,7 @@ def build_model(
 def _plif(
     places: int, classes: int, spiking: partial, channels: int, blocks: int, hidden: int
 ) -> SpikingNetwork:
-    hidden = min(hidden, 32 * channels)
+    hidden = min(hidden, 64 * channels)
     convolutions = []
     for block in range(blocks):
         convolutions += _convolution(channels if block else 2, channels, spiking)

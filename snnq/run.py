@@ -71,7 +71,7 @@ class Run:
     levels: str | tuple[float, ...] = "binary"
     data: str | None = None
     seed: int = 0
-    epochs: int = 36
+    epochs: int = 28
     batch_size: int = 16
     learning_rate: float = 2e-3
     network: str = "plif"
@@ -83,9 +83,9 @@ class Run:
     augmentation: str = "affine"
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
-    temperature_schedule: str = "linear"
+    temperature_schedule: str = "exponential"
     temperature_initial: float = 2.0
-    temperature_final: float = 40.0
+    temperature_final: float = 1000.0
     backward_temperature: float | None = 2.0
     validation: float = 0.1
     device: str = "auto"

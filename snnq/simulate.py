@@ -1,136 +1,227 @@
-"""An event camera in software: handwritten digits to recordings in N-MNIST's own files.
+"""Recordings of a simulated camera in each benchmark's own files.
 
     python -m snnq.simulate data/digits
+    python -m snnq.simulate data/mine --benchmark cifar10dvs --images pictures.zip
+    python -m snnq.simulate data/mine --benchmark dvsgesture
 
-The camera makes three saccades over a still picture, as N-MNIST's did over MNIST on a screen
-(Orchard et al., Frontiers in Neuroscience 2015). Each pixel signals when its log intensity has
-moved by a threshold since its last event (Lichtsteiner et al., IEEE JSSC 2008). Positions,
-intensities, thresholds and times are integers, so the files are the same bytes on every machine.
+N-MNIST's camera makes three saccades over a still picture, as the real one did over MNIST on a
+screen, N-Caltech101's likewise (Orchard et al., Frontiers in Neuroscience 2015); before
+CIFAR10-DVS's the picture moves around a closed loop (Li et al., Frontiers in Neuroscience 2017);
+DVS128 Gesture's sees a drawn person (`snnq.gestures`).
 """
 
 import argparse
 import json
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import faery
+import joblib
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_digits
 from tqdm import tqdm
 
+from snnq import gestures
 from snnq.benchmarks import SOURCE_FILE, get_benchmark
-from snnq.formats import EVENTS
+from snnq.camera import Camera, record_looks, record_pictures
+from snnq.pictures import TEST_SHARE, Picture, digits, read_pictures, resized
 
-SUBPIXEL = 64  # positions per pixel, each way
-LOG_UNIT = 4096  # steps per unit of log intensity
-PICTURE = 28  # pixels of a picture, each way: MNIST's format
-DIGIT = 24  # pixels that a digit covers in its middle
-TEST_SHARE = 0.2  # the last digits were written by other people (scikit-learn's description)
-BATCH = 256  # pictures simulated at once
+JOB = 2048  # pictures of one size that a process simulates at a time
+LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")  # DVS128 Gesture's folders
+DIAMOND = ((0, 0), (4, 4), (8, 0), (4, -4))
 
 
 @dataclass(frozen=True)
-class Camera:
-    """What the simulated sensor does. Lengths in pixels, times in µs, intensities from 0 to 1."""
+class Setting:
+    """A camera, and how large a picture's longest side is on its sensor."""
 
-    size: int = 34
-    path: tuple[tuple[float, float], ...] = ((0, 0), (3.5, 5.3), (5.6, 0), (0, 0))
-    offset: tuple[float, float] = (-0.4, 1.3)  # of the picture's corner where the path is (0, 0)
-    saccade: int = 105_000  # duration of each leg of the path
-    step: int = 2_500  # between two looks at the picture; events in between are interpolated
-    floor: float = 0.4  # added to the intensity before the logarithm
-    threshold: float = 0.2  # change of log intensity that makes an event
-    mismatch: float = 0.15  # s.d. of the threshold between pixels, relative
-
-    def positions(self) -> np.ndarray:
-        """Corner of the picture at each look, in 1/64 pixels: int [looks, 2]."""
-        corners = np.array(self.path) + self.offset
-        looks = np.arange(0, self.saccade, self.step) / self.saccade
-        eased = looks**2 * (3 - 2 * looks)  # a saccade speeds up and slows down
-        legs = [a + eased[:, None] * (b - a) for a, b in zip(corners, corners[1:])]
-        return np.rint(np.concatenate([*legs, corners[-1:]]) * SUBPIXEL).astype(int)
-
-    def thresholds(self, rng: np.random.Generator) -> np.ndarray:
-        """One threshold per pixel, in steps of log intensity: int32 [size, size]."""
-        # The sum of 12 uniform integers is close to normal and, unlike normal(), uses no logarithm.
-        deviation = rng.integers(0, 1001, (12, self.size, self.size)).sum(0) / 1000 - 6
-        relative = 1 + self.mismatch * deviation.clip(-3, 3)
-        return np.rint(self.threshold * LOG_UNIT * relative).astype(np.int32)
-
-    def log_table(self) -> np.ndarray:
-        """Log intensity of every interpolated grey value, in steps: int32."""
-        grey = np.arange(255 * SUBPIXEL**2 + 1) / (255 * SUBPIXEL**2)
-        return np.rint(np.log(grey + self.floor) * LOG_UNIT).astype(np.int32)
+    camera: Camera
+    longest: int
 
 
-def record(pictures: np.ndarray, camera: Camera, rng: np.random.Generator) -> list[np.ndarray]:
-    """The events that a camera sees of each picture.
+SETTINGS = {
+    "nmnist": Setting(Camera(), 28),
+    "cifar10dvs": Setting(
+        Camera(128, 128, (*DIAMOND * 4, (0, 0)), (-4, 0), 80_000, step=5_000, noise=0.3), 128
+    ),
+    "ncaltech101": Setting(
+        Camera(240, 180, ((0, 0), (3.5, 5.3), (5.6, 0), (0, 0)), (-2.8, -2.6), noise=0.3), 176
+    ),
+    "dvsgesture": Setting(Camera(128, 128, step=10_000, floor=0.1, noise=0.3), 128),
+}
+
+
+def simulate_pictures(
+    benchmark: str,
+    root: str | Path,
+    pictures: Iterable[Picture],
+    images: str,
+    seed: int = 0,
+    setting: Setting | None = None,
+) -> Path:
+    """Write recordings of pictures under `root`, in the benchmark's files; returns their folder.
 
     Parameters
     ----------
-    pictures : uint8 array [N, 28, 28]
-    camera : Camera
-    rng : Generator
-        Draws the threshold of each pixel (once: it is one sensor) and where between two events
-        each pixel starts.
+    benchmark : str
+        "nmnist", "cifar10dvs" or "ncaltech101".
+    root : path
+        The data folder.
+    pictures : Picture
+        Their labels are the benchmark's class names.
+    images : str
+        What the pictures are, for `SOURCE.json`.
+    seed : int
+        Of the pixels' thresholds and the noise.
+    setting : Setting, optional
+        The benchmark's in `SETTINGS` where not given.
 
-    Returns
-    -------
-    list of N structured arrays with fields x, y, t (µs), p (0 or 1), in time order
+    Raises
+    ------
+    FileExistsError
+        The folder holds recordings that were not simulated; nothing is touched.
+    ValueError
+        A picture of no class of the benchmark.
     """
-    thresholds, table = camera.thresholds(rng), camera.log_table()
-    recordings = []
-    for start in tqdm(range(0, len(pictures), BATCH), desc="simulating", unit="batch"):
-        batch = pictures[start : start + BATCH]
-        phase = rng.integers(-500, 501, (len(batch), camera.size, camera.size))
-        recordings += _record_batch(batch, camera, thresholds, table, phase)
-    return recordings
+    found, setting = get_benchmark(benchmark), setting or SETTINGS[benchmark]
+    pictures = list(pictures)
+    for picture in pictures:
+        if picture.label not in found.classes:
+            raise ValueError(f"{images}: {picture.label!r} is no class of {benchmark}")
+    made = {"images": images, "pictures": len(pictures), "seed": seed, **asdict(setting)}
+    with _Folder(benchmark, root, made) as folder:
+        pictures = _split_as(benchmark, pictures)
+        jobs = [
+            joblib.delayed(_write_pictures)(benchmark, folder, some, first, seed, setting)
+            for first, some in _jobs(pictures, setting.longest)
+        ]
+        _run(jobs, len(pictures))
+    return folder.parent / found.dataset.__name__
 
 
-def _record_batch(pictures, camera, thresholds, table, phase) -> list[np.ndarray]:
-    looks = (table[_project(pictures, corner, camera.size)] for corner in camera.positions())
-    before = next(looks)
-    reference = before + (thresholds * phase // 1000).astype(np.int32)
-    events = []
-    for look, after in enumerate(looks):
-        change = after - reference
-        direction = np.sign(change)
-        crossings = np.abs(change) // thresholds
-        for k in range(1, crossings.max() + 1):
-            n, y, x = np.nonzero(crossings >= k)
-            level = (reference + k * direction * thresholds)[n, y, x]
-            start, end = before[n, y, x], after[n, y, x]
-            t = look * camera.step + (level - start) * camera.step // (end - start)
-            events.append((n, x, y, t, direction[n, y, x] > 0))
-        reference += crossings * direction * thresholds
-        before = after
-    return _by_recording(events, len(pictures))
+def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
+    """Write recordings of drawn gestures under `root`, as DVS128 Gesture's; returns their folder.
 
+    As many as the real ones, 1,077 and 264, or `per_class` of each gesture and a quarter as many,
+    at least one, for the test, by other people.
 
-def _project(pictures: np.ndarray, corner: np.ndarray, size: int) -> np.ndarray:
-    """Pictures [N, h, w] with their corner at (x, y)/64 on the sensor: int [N, size, size].
-
-    Bilinear, in units of 1/64² grey value; black around the picture.
+    Raises
+    ------
+    FileExistsError
+        The folder holds recordings that were not simulated; nothing is touched.
     """
-    (x, y), (right, down) = -corner // SUBPIXEL + size, -corner % SUBPIXEL
-    padded = np.pad(pictures.astype(np.int32), ((0, 0), (size, size), (size, size)))
-    rows = padded[:, y : y + size + 1, x : x + size + 1]
-    rows = (SUBPIXEL - down) * rows[:, :-1] + down * rows[:, 1:]
-    return (SUBPIXEL - right) * rows[:, :, :-1] + right * rows[:, :, 1:]
+    found, setting = get_benchmark("dvsgesture"), SETTINGS["dvsgesture"]
+    counts = found.recordings
+    if per_class is not None:
+        counts = tuple(gestures.GESTURES * n for n in (per_class, max(1, per_class // 4)))
+    made = {"images": "drawn gestures (snnq.gestures)", "seed": seed, "camera": asdict(setting.camera)}
+    with _Folder("dvsgesture", root, made) as folder:
+        jobs = [
+            joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
+            for side, count, user in zip(found.folders, counts, (1, 24))  # users 24 to 29 test
+            for place in range(count)
+        ]
+        _run(jobs, len(jobs))
+    return folder.parent / found.dataset.__name__
 
 
-def _by_recording(events: list[tuple], recordings: int) -> list[np.ndarray]:
-    n, *fields = (np.concatenate(column) for column in zip(*events))
-    order = np.lexsort((fields[2], n))
-    joined = np.empty(len(n), dtype=EVENTS)
-    for name, values in zip(EVENTS.names, fields):
-        joined[name] = values[order]
-    return np.split(joined, np.cumsum(np.bincount(n, minlength=recordings))[:-1])
+class _Folder:
+    """A benchmark's folder under a temporary name, which it loses once it is complete."""
+
+    def __init__(self, benchmark: str, root: str | Path, made: dict):
+        self.final = get_benchmark(benchmark).folder(root)
+        self.made = {"simulated": True, "benchmark": benchmark, **made}
+        if self.final.exists() and not (self.final / SOURCE_FILE).exists():
+            raise FileExistsError(f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced")
+        self.partial = self.final.with_name(self.final.name + ".partial")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        return self.partial
+
+    def __exit__(self, error, *_) -> None:
+        if error is None:
+            (self.partial / SOURCE_FILE).write_text(json.dumps(self.made, indent=2) + "\n")
+            shutil.rmtree(self.final, ignore_errors=True)
+            self.partial.rename(self.final)
+        else:
+            shutil.rmtree(self.partial, ignore_errors=True)
 
 
-def write_nmnist(events: np.ndarray, path: Path) -> None:
+def _run(jobs: list, total: int) -> None:
+    workers = joblib.cpu_count() if len(jobs) > 1 else 1
+    with tqdm(total=total, desc="simulating", unit="recording") as bar:
+        for done in joblib.Parallel(workers, return_as="generator_unordered")(jobs):
+            bar.update(done)
+
+
+def _split_as(benchmark: str, pictures: list[Picture]) -> list[Picture]:
+    """Pictures without a split are given N-MNIST's: the last of each class are the test."""
+    if benchmark != "nmnist" or not all(picture.train for picture in pictures):
+        return pictures
+    counts: dict[str, int] = {}
+    for picture in pictures:
+        counts[picture.label] = max(counts.get(picture.label, 0), picture.number)
+    ranked = enumerate(pictures, start=1)  # N-MNIST's numbers are unique
+    return [
+        replace(picture, number=n, train=picture.number <= counts[picture.label] * (1 - TEST_SHARE))
+        for n, picture in ranked
+    ]
+
+
+def _jobs(pictures: list[Picture], longest: int) -> Iterator[tuple[int, list[Picture]]]:
+    """Pictures with the place of the first, in jobs of about the same work."""
+    size = JOB if longest < 64 else 32
+    for first in range(0, len(pictures), size):
+        yield first, pictures[first : first + size]
+
+
+def _write_pictures(
+    benchmark: str, folder: Path, pictures: list[Picture], first: int, seed: int, setting: Setting
+) -> int:
+    path_of, write = LAYOUTS[benchmark]
+    images = [resized(picture.image, setting.longest) for picture in pictures]
+    rng = np.random.default_rng(seed)
+    thresholds = setting.camera.thresholds(rng)
+    if first:
+        rng = np.random.default_rng([seed, first])
+    for picture, events in zip(pictures, _recorded(images, setting.camera, thresholds, rng)):
+        path = folder / path_of(picture)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(events, path)
+    return len(pictures)
+
+
+def _recorded(
+    images: list[np.ndarray], camera: Camera, thresholds: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    if len({image.shape for image in images}) == 1:
+        batch = 256 if camera.width * camera.height < 2_000 else 4
+        yield from record_pictures(np.stack(images), camera, thresholds, rng, batch)
+        return
+    for image in images:  # in the middle of the sensor
+        height, width = image.shape
+        middle = (camera.offset[0] + (camera.width - width) / 2, camera.offset[1] + (camera.height - height) / 2)
+        yield from record_pictures(image[None], replace(camera, offset=middle), thresholds, rng)
+
+
+def _write_gesture(folder: Path, place: int, first_user: int, seed: int, camera: Camera) -> int:
+    session, gesture = divmod(place, gestures.GESTURES)
+    number, light = divmod(session, len(LIGHTS))
+    rng = np.random.default_rng([seed, first_user, place])
+    thresholds = camera.thresholds(np.random.default_rng(seed))
+    person = gestures.Person.drawn(rng)
+    (events,) = record_looks(gestures.looks(gesture, person, camera), 1, camera, thresholds, rng)
+    path = folder / f"user{first_user + number:02}_{LIGHTS[light]}" / f"{gesture}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_gesture(events, path)
+    return 1
+
+
+def write_bin(events: np.ndarray, path: Path) -> None:
     """Events with x, y < 256 and t < 2²³ µs as N-MNIST's 5 bytes each: x, y, then p and t in 24 bits."""
     packed = np.empty((len(events), 5), dtype=np.uint8)
     word = events["p"].astype(np.int64) << 23 | events["t"]
@@ -139,61 +230,85 @@ def write_nmnist(events: np.ndarray, path: Path) -> None:
     path.write_bytes(packed.tobytes())
 
 
-def digit_pictures() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's 1,797 handwritten digits as pictures uint8 [N, 28, 28], and their labels."""
-    digits = load_digits()
-    pictures = np.zeros((len(digits.images), PICTURE, PICTURE), dtype=np.uint8)
-    inside = slice((PICTURE - DIGIT) // 2, (PICTURE + DIGIT) // 2)
-    for picture, image in zip(pictures, digits.images):
-        grey = Image.fromarray((image * (255 / 16)).astype(np.uint8))
-        picture[inside, inside] = grey.resize((DIGIT, DIGIT), Image.Resampling.BICUBIC)
-    return pictures, digits.target
+def write_gesture(events: np.ndarray, path: Path) -> None:
+    """Events as tonic's DVS128 Gesture has them: int32 [n, 4], x, y, p, t in ms."""
+    columns = (events["x"], events["y"], events["p"], events["t"] // 1000)
+    np.save(path, np.stack(columns, axis=1).astype(np.int32), allow_pickle=False)
 
 
-def simulate_digits(root: Path, seed: int = 0, camera: Camera = Camera()) -> Path:
-    """Write the digits' recordings under `root`, as N-MNIST's are; returns their folder.
+def write_aedat4(events: np.ndarray, path: Path, sensor: tuple[int, int] = (128, 128)) -> None:
+    """Events as AEDAT 4, CIFAR10-DVS's format, of a sensor (width, height)."""
+    theirs = np.empty(len(events), dtype=faery.EVENTS_DTYPE)
+    for name, field in zip(theirs.dtype.names, ("t", "x", "y", "p")):
+        theirs[name] = events[field]
+    faery.events_stream_from_array(theirs, sensor).to_file(path)
 
-    The first 80 % are the training split, the rest, by other writers, the test split.
 
-    Raises
-    ------
-    FileExistsError
-        The folder holds recordings that were not simulated; nothing is touched.
-    """
-    folder = get_benchmark("nmnist").folder(root)
-    if folder.exists() and not (folder / SOURCE_FILE).exists():
-        raise FileExistsError(f"{folder}: has no {SOURCE_FILE}, so it may be real; not replaced")
-    pictures, labels = digit_pictures()
-    recordings = record(pictures, camera, np.random.default_rng(seed))
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    training = int(len(pictures) * (1 - TEST_SHARE))
-    for number, (events, label) in enumerate(zip(recordings, labels), start=1):
-        split = "Train" if number <= training else "Test"
-        path = partial / split / str(label) / f"{number:05}.bin"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_nmnist(events, path)
-    made = {
-        "simulated": True,
-        "images": "handwritten digits of scikit-learn (load_digits)",
-        "seed": seed,
-        "camera": asdict(camera),
-    }
-    (partial / SOURCE_FILE).write_text(json.dumps(made, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    return partial.rename(folder)
+# Where a picture's recording lies below the benchmark's folder, and what writes it.
+LAYOUTS: dict[str, tuple[Callable[[Picture], Path], Callable[[np.ndarray, Path], None]]] = {
+    "nmnist": (
+        lambda p: Path("Train" if p.train else "Test", p.label, f"{p.number:05}.bin"),
+        write_bin,
+    ),
+    "cifar10dvs": (
+        lambda p: Path(p.label, f"cifar10_{p.label}_{p.number - 1}.aedat4"),
+        write_aedat4,
+    ),
+    "ncaltech101": (
+        lambda p: Path("Caltech101", p.label, f"image_{p.number:04}.bin"),
+        write_bin,
+    ),
+}
+
+
+def _chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
+    """The first `limit` of each class and split, without those that were recorded for real."""
+    recorded = set()
+    if without is not None:
+        recorded = {int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")}
+    counts: dict[tuple[str, bool], int] = {}
+    chosen = []
+    for picture in pictures:
+        kind = picture.label, picture.train
+        if (picture.train and picture.number in recorded) or counts.get(kind, 0) == limit:
+            continue
+        counts[kind] = counts.get(kind, 0) + 1
+        chosen.append(picture)
+    return chosen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m snnq.simulate", description=__doc__.split("\n")[0])
-    parser.add_argument("root", type=Path, nargs="?", default=Path("data/digits"))
+    parser.add_argument("root", type=Path, nargs="?", default=Path("data/digits"), help="data folder")
+    parser.add_argument("--benchmark", default="nmnist", help="nmnist, dvsgesture, cifar10dvs or ncaltech101")
+    parser.add_argument(
+        "--images", type=Path, help="pictures: .npz, .zip or folder (nmnist: scikit-learn's digits)"
+    )
+    parser.add_argument("--limit", type=int, help="at most so many of each class and split")
+    parser.add_argument(
+        "--without", type=Path, help="data folder of real N-MNIST recordings, whose pictures to leave out"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     try:
-        folder = simulate_digits(arguments.root, arguments.seed)
-    except FileExistsError as error:
+        folder = _simulate(arguments)
+    except (ValueError, OSError) as error:
         sys.exit(f"snnq.simulate: {error}")
     print(f"simulated recordings in {folder}")
+
+
+def _simulate(arguments: argparse.Namespace) -> Path:
+    benchmark, images = get_benchmark(arguments.benchmark).name, arguments.images
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ValueError(f"--limit {arguments.limit}: expected at least 1")
+    if benchmark == "dvsgesture":
+        return simulate_gestures(arguments.root, arguments.seed, arguments.limit)
+    if images is None and benchmark != "nmnist":
+        raise ValueError(f"--images: expected pictures for {benchmark}")
+    pictures = digits() if images is None else read_pictures(images)
+    name = "handwritten digits of scikit-learn (load_digits)" if images is None else images.name
+    chosen = _chosen(pictures, arguments.limit, arguments.without)
+    return simulate_pictures(benchmark, arguments.root, chosen, name, arguments.seed)
 
 
 if __name__ == "__main__":

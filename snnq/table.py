@@ -1,5 +1,6 @@
 """The runs of a study, one row each, and the table over seeds."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,11 @@ FULL_BITS = 32
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.record.accuracies`
 
 
-def read_runs(folder: str | Path) -> pd.DataFrame:
-    """Every finished run under a folder, a row each, in the order of their folders' names.
+def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataFrame:
+    """Finished runs under a folder, a row each, in the order of their folders' names.
+
+    All of them, or only those of some names: a study's folder may hold runs of settings that it
+    had before.
 
     Columns: folder, every setting of the run, `simulated`, test_recordings, the accuracies
     (shares of 1) last, validation, best and last_soft, bytes, bytes_float32 and seconds.
@@ -23,7 +27,9 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
     FileNotFoundError
         No finished run under the folder.
     """
-    folders = sorted(path.parent for path in Path(folder).glob(f"*/{RECORD}"))
+    names = ["*"] if only is None else sorted(only)
+    paths = [path for name in names for path in sorted(Path(folder).glob(f"{name}/{RECORD}"))]
+    folders = [path.parent for path in paths]
     if not folders:
         raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
     return pd.DataFrame([_row(folder) for folder in folders])

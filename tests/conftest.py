@@ -9,7 +9,7 @@ from hypothesis import settings
 
 import snnq
 from snnq.formats import EVENTS
-from snnq.simulate import write_nmnist
+from snnq.simulate import write_bin
 
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
@@ -45,7 +45,7 @@ def write_recordings(root: Path, per_class: int = 4, seed: int = 0) -> Path:
                 events["x"][:300] = 3 * label + rng.integers(0, 4, 300)
                 path = root / "NMNIST" / split / str(label) / f"{label}{number:04}.bin"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_nmnist(events, path)
+                write_bin(events, path)
     return root
 
 

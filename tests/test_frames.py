@@ -13,7 +13,7 @@ import snnq
 from snnq import frames
 from snnq.formats import EVENTS
 from snnq.recordings import Recordings
-from snnq.simulate import write_nmnist
+from snnq.simulate import write_bin
 
 
 def counted_one_by_one(events, steps, cut, sensor=(34, 34), size=None):
@@ -116,7 +116,7 @@ def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
 def test_counts_beyond_a_byte_saturate_with_a_warning(in_tmp):
     root = write_recordings(in_tmp / "data", per_class=1)
     events = np.zeros(600, dtype=EVENTS)
-    write_nmnist(events, root / "NMNIST/Train/3/30000.bin")
+    write_bin(events, root / "NMNIST/Train/3/30000.bin")
     with pytest.warns(UserWarning, match="2 counts above 255"):
         train, _ = snnq.load("nmnist", root, steps=2)
     assert train[3][0].max() == 255

@@ -3,15 +3,19 @@ import copy
 import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
-from spikingjelly.activation_based.model.parametric_lif_net import NMNISTNet
+from spikingjelly.activation_based.model.parametric_lif_net import (
+    CIFAR10DVSNet,
+    DVSGestureNet,
+    NMNISTNet,
+)
 from torch import nn
 
 import snnq
 
 
-def spikingjellys_network(channels: int) -> nn.Module:
+def spikingjellys_network(network: type, channels: int) -> nn.Module:
     """SpikingJelly's own, with the settings of the PLIF paper."""
-    network = NMNISTNet(
+    network = network(
         channels,
         neuron.ParametricLIFNode,
         init_tau=2.0,
@@ -25,15 +29,24 @@ def spikingjellys_network(channels: int) -> nn.Module:
     return network
 
 
-def test_full_network_equals_spikingjellys_with_the_same_weights():
+@pytest.mark.parametrize(
+    ("benchmark", "network", "channels", "more"),  # more: added to weights for activity everywhere
+    [
+        ("nmnist", NMNISTNet, 128, 0.0008),
+        ("dvsgesture", DVSGestureNet, 16, 0.01),
+        ("cifar10dvs", CIFAR10DVSNet, 16, 0.004),
+    ],
+)
+def test_networks_equal_spikingjellys_with_the_same_weights(benchmark, network, channels, more):
     torch.manual_seed(0)
-    ours, theirs = snnq.build_model("nmnist"), spikingjellys_network(128)
-    for parameter in ours.parameters():  # some activity in every layer, and τ away from its start
-        parameter.data.add_(0.0008 if parameter.ndim == 2 else 0.1)
+    ours, theirs = snnq.build_model(benchmark, channels=channels), spikingjellys_network(network, channels)
+    for parameter in ours.parameters():  # τ away from its start, too
+        parameter.data.add_(more if parameter.ndim == 2 else 0.1)
     state = {key.replace("layers.", "conv_fc."): value for key, value in ours.state_dict().items()}
     missing, unexpected = theirs.load_state_dict(state, strict=False)
     assert unexpected == [] and all(name.endswith("bias") for name in missing)
-    frames = torch.poisson(torch.full((6, 2, 2, 34, 34), 0.7))
+    sensor = snnq.BENCHMARKS[benchmark]
+    frames = torch.poisson(torch.full((6, 2, 2, sensor.height, sensor.width), 0.7))
     for mode in (True, False):
         outputs = []
         for network in (ours, theirs):
@@ -60,6 +73,23 @@ def test_network_can_be_copied_after_training():
     copy.deepcopy(model)
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "network", "size", "classes"),
+    [("ncaltech101", "plif", None, 101), ("ncaltech101", "plif", 48, 101), ("cifar10dvs", "vgg11", 48, 10)],
+)
+def test_networks_fit_the_frames_and_classes(benchmark, network, size, classes):
+    model = snnq.build_model(benchmark, channels=4, network=network, size=size)
+    height, width = (size, size) if size else (180, 240)
+    assert model(torch.rand(2, 3, 2, height, width)).shape == (3, classes)
+
+
+def test_vgg11_has_the_papers_widths():
+    model = snnq.build_model("cifar10dvs", network="vgg11", size=48)
+    widths = [module.out_channels for module in model.layers if isinstance(module, nn.Conv2d)]
+    assert widths == [64, 128, 256, 256, 512, 512, 512, 512]
+    assert model.layers[-1].weight.shape == (10, 512 * 3 * 3)
+
+
 @pytest.mark.parametrize("name", ["plif", "lif", "if"])
 def test_every_neuron_learns(name):
     torch.manual_seed(0)
@@ -77,6 +107,8 @@ def test_every_neuron_learns(name):
         (("mnist",), "benchmark='mnist': expected one of nmnist"),
         (("nmnist", "relu"), "neuron='relu': expected one of plif, lif, if"),
         (("nmnist", "plif", 0), "channels=0"),
+        (("nmnist", "plif", 8, "vgg16"), "network='vgg16': expected one of plif, vgg11"),
+        (("dvsgesture", "plif", 8, "plif", 16), "size=16: expected at least 32"),
     ],
 )
 def test_bad_arguments(arguments, message):

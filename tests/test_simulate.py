@@ -1,35 +1,46 @@
 import hashlib
 import json
+import zipfile
+from io import BytesIO
 
 import numpy as np
 import pytest
 from conftest import random_events
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.datasets import load_digits
 from tonic.io import read_mnist_file
 
-from snnq import simulate
+import snnq
+from snnq import gestures, simulate
 from snnq.benchmarks import source
+from snnq.camera import WHITE, Camera, record_pictures
 from snnq.formats import EVENTS
+from snnq.pictures import digits as digit_pictures
+from snnq.pictures import read_pictures
 from snnq.recordings import Recordings
 
-# Of all files of `python -m snnq.simulate`: the same on every machine, or the camera has changed.
-DIGEST = "1cb88bb27d5f2130162aeb444ec8eed484a4a4a34771f6e9b5399f3d73054062"
+# Of all recordings of `python -m snnq.simulate`: the same on every machine, or the camera changed.
+DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     root = tmp_path_factory.mktemp("digits")
-    simulate.simulate_digits(root)
+    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits")
     return root
+
+
+def recorded(images, camera, seed=0):
+    rng = np.random.default_rng(seed)
+    return list(record_pictures(np.stack(images), camera, camera.thresholds(rng), rng))
 
 
 def test_recordings_are_the_same_bytes_everywhere(digits):
     digest = hashlib.sha256()
-    for path in sorted(digits.rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(digits)).encode() + path.read_bytes())
+    for path in sorted(digits.rglob("*.bin")):
+        digest.update(str(path.relative_to(digits)).encode() + path.read_bytes())
     assert digest.hexdigest() == DIGEST
 
 
@@ -41,36 +52,31 @@ def test_tonic_reads_every_digit_with_its_label_and_writers_are_split(digits):
         found = {int(path.stem): label for path, label in zip(split.paths, split.labels)}
         assert found == {number: labels[number - 1] for number in numbers}
     events = train[0]
-    assert events["t"].max() <= 3 * simulate.Camera().saccade
+    assert events["t"].max() <= 3 * Camera().saccade
     assert (np.diff(events["t"]) >= 0).all()
     assert source("nmnist", digits)["simulated"] is True
 
 
-def test_another_seed_makes_other_recordings(digits, tmp_path):
-    pictures, _ = simulate.digit_pictures()
-    ours, others = (
-        simulate.record(pictures[:2], simulate.Camera(), np.random.default_rng(seed))
-        for seed in (0, 1)
-    )
-    assert not np.array_equal(ours[0], others[0])
+def test_another_seed_makes_other_recordings():
+    images = [picture.image for picture in digit_pictures()[:2]]
+    assert not np.array_equal(recorded(images, Camera(), 0)[0], recorded(images, Camera(), 1)[0])
 
 
 def test_events_add_up_to_the_change_of_log_intensity():
     """Each pixel's events, ON minus OFF, follow its log intensity to within its phase and one threshold."""
-    pictures, _ = simulate.digit_pictures()
-    camera = simulate.Camera(mismatch=0.0)
-    (events,) = simulate.record(pictures[:1], camera, np.random.default_rng(0))
+    image, camera = digit_pictures()[0].image, Camera(mismatch=0.0)
+    (events,) = recorded([image], camera)
     signed = np.zeros((34, 34))
     first_leg = events[events["t"] < camera.saccade]
     np.add.at(signed, (first_leg["y"], first_leg["x"]), 2 * first_leg["p"] - 1)
-    start, end = (log_intensity(pictures[0], corner, camera) for corner in camera.path[:2])
+    start, end = (log_intensity(image, corner, camera) for corner in camera.path[:2])
     np.testing.assert_allclose(signed * camera.threshold, end - start, atol=1.51 * camera.threshold)
     assert np.abs(signed).max() > 5
 
 
 def log_intensity(picture, corner, camera):
     """In floating point, by bilinear interpolation pixel by pixel."""
-    found = np.zeros((camera.size, camera.size))
+    found = np.zeros((camera.height, camera.width))
     for (y, x), _ in np.ndenumerate(found):
         u, v = x - corner[0] - camera.offset[0], y - corner[1] - camera.offset[1]
         for i in (int(np.floor(v)), int(np.floor(v)) + 1):
@@ -81,17 +87,30 @@ def log_intensity(picture, corner, camera):
     return np.log(found + camera.floor)
 
 
+def test_noise_comes_at_its_rate_from_a_still_scene():
+    camera = Camera(path=((0, 0), (0, 0)), noise=20.0)
+    (events,) = recorded([np.zeros((28, 28), dtype=np.uint8)], camera)
+    assert len(events) == pytest.approx(20 * 0.105 * 34 * 34, rel=0.01)
+    assert (np.diff(events["t"]) >= 0).all() and 0.4 < events["p"].mean() < 0.6
+
+
+def test_a_bias_makes_fewer_on_than_off_events():
+    image = digit_pictures()[0].image
+    (even,), (biased,) = (recorded([image], Camera(bias=bias)) for bias in (0.0, 0.3))
+    assert 0.48 < even["p"].mean() < 0.52 and biased["p"].mean() < 0.45
+
+
 @given(st.integers(0, 2**31), st.integers(0, 50))
 def test_written_files_are_read_back_by_tonic(tmp_path_factory, seed, count):
     events = random_events(np.random.default_rng(seed), count)
     path = tmp_path_factory.getbasetemp() / "events.bin"
-    simulate.write_nmnist(events, path)
+    simulate.write_bin(events, path)
     np.testing.assert_array_equal(read_mnist_file(path, dtype=EVENTS), events)
 
 
 def test_real_recordings_are_written_as_they_were(real_data, tmp_path):
     for path in sorted(real_data.glob("NMNIST/*/*/*.bin"))[::40]:
-        simulate.write_nmnist(read_mnist_file(path, dtype=EVENTS), tmp_path / "again.bin")
+        simulate.write_bin(read_mnist_file(path, dtype=EVENTS), tmp_path / "again.bin")
         assert (tmp_path / "again.bin").read_bytes() == path.read_bytes()
 
 
@@ -100,11 +119,135 @@ def test_recordings_that_may_be_real_are_not_replaced(tmp_path):
     real.parent.mkdir(parents=True)
     real.write_bytes(bytes(5))
     with pytest.raises(FileExistsError, match="may be real"):
-        simulate.simulate_digits(tmp_path)
+        simulate.simulate_pictures("nmnist", tmp_path, digit_pictures(), "digits")
     assert real.read_bytes() == bytes(5)
 
 
 def test_source_states_camera_and_seed(digits):
     made = json.loads((digits / "NMNIST" / "SOURCE.json").read_text())
-    assert made["seed"] == 0
-    assert made["camera"]["threshold"] == simulate.Camera().threshold
+    assert (made["seed"], made["images"], made["pictures"]) == (0, "digits", 1797)
+    assert made["camera"]["threshold"] == Camera().threshold
+
+
+def png(value: int, size=(12, 9)) -> bytes:
+    content = BytesIO()
+    Image.new("L", size, value).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_pictures_of_a_folder_or_zip(tmp_path, form):
+    files = {"cup/b.png": 20, "cup/a.png": 10, "ant/c.png": 30}
+    path = tmp_path / "pictures"
+    if form == "zip":
+        path = tmp_path / "pictures.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, value in files.items():
+                archive.writestr(name, png(value))
+    else:
+        for name, value in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(png(value))
+    found = [(p.label, p.number, p.image[0, 0], p.image.shape) for p in read_pictures(path)]
+    assert found == [("ant", 1, 30, (9, 12)), ("cup", 1, 10, (9, 12)), ("cup", 2, 20, (9, 12))]
+
+
+def test_pictures_of_arrays(tmp_path):
+    images, labels = np.arange(3 * 4).reshape(3, 2, 2).astype(np.uint8), np.array([1, 0, 1])
+    np.savez(tmp_path / "one.npz", images=images, labels=labels, classes=np.array(["cat", "dog"]))
+    np.savez(
+        tmp_path / "two.npz",
+        train_images=images, train_labels=labels, test_images=images[:1], test_labels=labels[:1],
+    )  # fmt: skip
+    assert [(p.label, p.number) for p in read_pictures(tmp_path / "one.npz")] == [
+        ("dog", 1), ("cat", 2), ("dog", 3),
+    ]  # fmt: skip
+    found = [(p.label, p.number, p.train) for p in read_pictures(tmp_path / "two.npz")]
+    assert found == [("1", 1, True), ("0", 2, True), ("1", 3, True), ("1", 1, False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("none.zip", None, FileNotFoundError, "none.zip: no such file"),
+        ("bad.zip", b"no zip", ValueError, "bad.zip: expected .npz, .zip or a folder"),
+        ("a/b.png", b"no picture", ValueError, "b.png: no readable picture"),
+        ("a/b.txt", b"text", ValueError, "expected <class>/<name> with one of .png"),
+    ],
+)
+def test_bad_pictures(tmp_path, name, content, error, message):
+    path = tmp_path / name
+    if content is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(error, match=message):
+        read_pictures(path if path.suffix == ".zip" else tmp_path)
+
+
+@pytest.mark.parametrize("benchmark", ["nmnist", "cifar10dvs", "ncaltech101"])
+def test_pictures_become_recordings_of_each_benchmark(in_tmp, benchmark):
+    label = snnq.BENCHMARKS[benchmark].classes[4]
+    rng = np.random.default_rng(0)
+    shapes = [(28, 28), (20, 30)] if benchmark == "ncaltech101" else [(28, 28)] * 2
+    pictures = [
+        simulate.Picture(rng.integers(90, 120, shape).astype(np.uint8), label, number, number == 1)
+        for number, shape in enumerate(shapes, start=1)
+    ]
+    setting = simulate.SETTINGS[benchmark]
+    simulate.simulate_pictures(benchmark, in_tmp, pictures, "noise", setting=setting)
+    splits = snnq.load(benchmark, in_tmp, steps=2, size=16)
+    frames = np.concatenate([split.frames for split in splits])
+    assert [label for split in splits for label in split.labels] == [4, 4]
+    assert (frames.sum(axis=(2, 3, 4)) > 100).all()
+    assert source(benchmark, in_tmp)["benchmark"] == benchmark
+
+
+def test_a_picture_of_no_class_is_refused(tmp_path):
+    picture = simulate.Picture(np.zeros((4, 4), dtype=np.uint8), "bus", 1, True)
+    with pytest.raises(ValueError, match="'bus' is no class of cifar10dvs"):
+        simulate.simulate_pictures("cifar10dvs", tmp_path, [picture], "bus.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_time_tells_a_turn_from_its_reverse():
+    person = gestures.Person.drawn(np.random.default_rng(0))
+    period = np.linspace(0, 1, 24, endpoint=False) - 2 * person.phase
+    for one, other in ((3, 4), (5, 6)):
+        paths = [[gestures.hands(g, cycle, person) for cycle in cycles] for g, cycles in ((one, period), (other, -period - 2 * person.phase))]
+        np.testing.assert_allclose(paths[0], paths[1], atol=1e-9)  # the same, run backwards
+        forward = [gestures.hands(one, cycle, person) for cycle in period[:6]]
+        assert not np.allclose(forward, [gestures.hands(other, cycle, person) for cycle in period[:6]])
+
+
+def test_gestures_are_drawn_within_white_and_move(tmp_path):
+    person, camera = gestures.Person.drawn(np.random.default_rng(1)), Camera(128, 128, step=300_000)
+    for gesture in range(gestures.GESTURES):
+        scenes = np.concatenate(list(gestures.looks(gesture, person, camera)))
+        assert scenes.shape == (6, 128, 128) and 0 <= scenes.min() and scenes.max() <= WHITE
+        assert (np.ptp(scenes, axis=0) > 0).sum() > 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--benchmark", "mnist"], "benchmark='mnist'"),
+        (["--benchmark", "cifar10dvs"], "--images: expected pictures for cifar10dvs"),
+        (["--images", "none.zip"], "none.zip: no such file"),
+        (["--limit", "0"], "--limit 0: expected at least 1"),
+    ],
+)
+def test_bad_command_lines(in_tmp, monkeypatch, arguments, message):
+    monkeypatch.setattr("sys.argv", ["simulate", "data", *arguments])
+    with pytest.raises(SystemExit, match=message):
+        simulate.main()
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_command_line_leaves_out_what_was_recorded(in_tmp, monkeypatch):
+    (in_tmp / "real/NMNIST/Train/0").mkdir(parents=True)
+    (in_tmp / "real/NMNIST/Train/0/00001.bin").write_bytes(bytes(5))
+    arguments = ["data", "--limit", "1", "--without", "real"]
+    monkeypatch.setattr("sys.argv", ["simulate", *arguments])
+    simulate.main()
+    names = sorted(path.name for path in (in_tmp / "data").rglob("Train/0/*.bin"))
+    assert names == ["00011.bin"]  # the next digit 0

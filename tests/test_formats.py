@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from conftest import random_events
+
+from snnq.formats import BadRecording, read_events
+from snnq.simulate import write_aedat4, write_bin, write_gesture
+
+WRITERS = {"events.bin": write_bin, "events.npy": write_gesture, "events.aedat4": write_aedat4}
+MUTATIONS = 10_000  # files per format
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """Bytes changed, cut off, left out or put in at random places."""
+    changed = bytearray(content)
+    for _ in range(rng.integers(1, 6)):
+        place = int(rng.integers(len(changed) + 1))
+        kind = rng.integers(5)
+        if kind == 0:
+            changed = changed[:place]
+        elif kind == 1:
+            changed[place:place] = rng.bytes(int(rng.integers(1, 9)))
+        elif kind == 2:
+            del changed[place : place + int(rng.integers(1, 9))]
+        else:  # mostly near the start, where the headers are
+            place = int(len(changed) * rng.random() ** 2)
+            changed[place : place + 1] = rng.bytes(1)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_mutated_files_are_read_or_refused(tmp_path, name):
+    path, rng = tmp_path / name, np.random.default_rng(0)
+    WRITERS[name](random_events(rng, 40), path)
+    content, refused = path.read_bytes(), 0
+    for _ in range(MUTATIONS):
+        path.write_bytes(mutated(content, rng))
+        try:
+            events = read_events(path, 34, 34)
+        except BadRecording as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert all(events[axis].max(initial=0) < 34 for axis in "xy")
+            assert set(np.unique(events["p"])) <= {0, 1} and events["t"].min(initial=0) >= 0
+    assert MUTATIONS / 10 < refused < MUTATIONS
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_random_bytes_are_refused(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(np.random.default_rng(1).bytes(503))
+    with pytest.raises(BadRecording, match=name):
+        read_events(path, 34, 34)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_empty_files_are_refused(tmp_path, name):
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(BadRecording, match=f"{name}: 0 bytes"):
+        read_events(path, 34, 34)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_events_off_the_sensor_are_named(tmp_path, name):
+    path, events = tmp_path / name, random_events(np.random.default_rng(0), 40)
+    events["y"][7] = 34
+    WRITERS[name](events, path)
+    with pytest.raises(BadRecording, match=r"event 7 has y=34, expected 0 to 33"):
+        read_events(path, 34, 34)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 3), dtype=np.int32), r"int32 \[3, 3\], expected integers \[events, 4\]"),
+        (np.zeros(8, dtype=np.int32), r"int32 \[8\]"),
+        (np.zeros((3, 4)), r"float64 \[3, 4\]"),
+        (np.array([[70_000, 0, 0, 0]], dtype=np.int32), "event 0 has x=70000"),
+        (np.array([[0, 0, 2, 0]], dtype=np.int32), "event 0 has p=2, expected 0 to 1"),
+        (np.array([[0, 0, 1, -1]], dtype=np.int32), "t=-1000, expected no time before 0"),
+        (np.array([[0, -1, 1, 0]], dtype=np.int32), "event 0 has y=-1"),
+    ],
+)
+def test_gesture_arrays_of_another_form(tmp_path, array, message):
+    path = tmp_path / "events.npy"
+    np.save(path, array)
+    with pytest.raises(BadRecording, match=message):
+        read_events(path, 128, 128)
+
+
+def test_a_pickled_object_is_refused_and_not_executed(tmp_path):
+    path = tmp_path / "events.npy"
+    np.save(path, np.array([{"x": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(BadRecording, match="no NumPy array of numbers"):
+        read_events(path, 128, 128)
