@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parent
 # The code that a run's result depends on.
 SOURCES = [
     PACKAGE / f"{name}.py"
-    for name in "augmentation benchmarks checkpoint evaluation formats frames levels lookup models quantizer record recordings"
-    " run staircase temperature training".split()
+    for name in "augmentation benchmarks checkpoint evaluation formats frames levels lookup models plif"
+    " quantizer record recordings run staircase temperature threads training".split()
 ]
 
 

@@ -22,7 +22,9 @@ class Statistics:
     duration : float array [recordings]
         Time of the last event in s.
     rate : float array [bins]
-        Mean events per recording in each of equally long bins up to the longest duration.
+        Mean events per recording in each of equally long bins.
+    until : float
+        Time in s at which the last bin ends.
     pixels : float array [height, width]
         Mean events per recording.
     """
@@ -31,19 +33,34 @@ class Statistics:
     on_share: np.ndarray
     duration: np.ndarray
     rate: np.ndarray
+    until: float
     pixels: np.ndarray
 
 
-def statistics(recordings: Recordings, most: int, until: int | None = None) -> Statistics:
+def examples(recordings: Recordings, count: int) -> list[int]:
+    """Indices of the first recordings of some classes, evenly spread over the classes there are."""
+    _, first = np.unique(recordings.labels, return_index=True)
+    chosen = np.linspace(0, len(first) - 1, min(count, len(first))).astype(int)
+    return first[chosen].tolist()
+
+
+def statistics(recordings: Recordings, most: int, until: float | None = None) -> Statistics:
     """Statistics of at most so many recordings, evenly spread over the split.
 
-    `until` is the time in µs at which the bins of the rate end; the last event's where not given.
+    `until` is the time in s at which the bins of the rate end; the last event's where not given.
     """
     chosen = np.unique(np.linspace(0, len(recordings) - 1, min(most, len(recordings))).astype(int))
-    found = [recordings[i] for i in chosen]
-    ends = np.array([events["t"].max(initial=0) for events in found])
-    edges = np.linspace(0, until or ends.max() + 1, TIME_BINS + 1)
     sensor = recordings.benchmark.height, recordings.benchmark.width
+    return statistics_of([recordings[i] for i in chosen], sensor, until)
+
+
+def statistics_of(
+    found: list[np.ndarray], sensor: tuple[int, int], until: float | None = None
+) -> Statistics:
+    """Statistics of the events of some recordings, of a sensor (height, width)."""
+    ends = np.array([events["t"].max(initial=0) for events in found])
+    until = until or (ends.max(initial=0) + 1) / 1e6
+    edges = np.linspace(0, until * 1e6, TIME_BINS + 1)
     rate, pixels = np.zeros(TIME_BINS), np.zeros(sensor)
     for events in found:
         rate += np.histogram(events["t"], edges)[0]
@@ -54,6 +71,7 @@ def statistics(recordings: Recordings, most: int, until: int | None = None) -> S
         on_share=np.array([events["p"].mean() if len(events) else np.nan for events in found]),
         duration=ends / 1e6,
         rate=rate / len(found),
+        until=until,
         pixels=pixels / len(found),
     )
 

@@ -3,14 +3,13 @@
     f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
 import numba
 import numpy as np
-import torch
+
+from snnq.threads import in_blocks
 
 ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slope is taken as zero
 PIECES = 8  # per unit of T·x: a cubic through value and slope at both ends is then within 1e-6
@@ -112,9 +111,11 @@ def _cubics(left, left_slope, right, right_slope, size: float) -> np.ndarray:
 
 def value(weight: np.ndarray, alpha: float, beta: float, table: Table, out: np.ndarray) -> None:
     """out = α f(βw)."""
-    _in_blocks(
-        lambda i, block: _value(weight[block], alpha, beta, table, out[block]), weight.size
-    )
+
+    def block(first: int, last: int) -> None:
+        _value(weight[first:last], alpha, beta, table, out[first:last])
+
+    in_blocks(block, weight.size, BLOCK)
 
 
 def gradients(
@@ -126,36 +127,15 @@ def gradients(
     beta: float,
     table: Table,
 ) -> tuple[float, float]:
-    """by_weight = G αβ f'(βw); returns Σ G y and Σ G α w f'(βw), in float64.
-
-    Summed block by block, so the result does not depend on the number of threads.
-    """
+    """by_weight = G αβ f'(βw); returns Σ G y and Σ G α w f'(βw), in float64."""
     sums = np.empty((-(-weight.size // BLOCK), 2))
 
-    def one(i, block):
-        arrays = [array[block] for array in (weight, output, grad, by_weight)]
-        sums[i] = _gradients(*arrays, alpha, beta, table)
+    def block(first: int, last: int) -> None:
+        arrays = [array[first:last] for array in (weight, output, grad, by_weight)]
+        sums[first // BLOCK] = _gradients(*arrays, alpha, beta, table)
 
-    _in_blocks(one, weight.size)
+    in_blocks(block, weight.size, BLOCK)
     return tuple(sums.sum(0).tolist())
-
-
-def _in_blocks(kernel: Callable[[int, slice], None], size: int) -> None:
-    """kernel(i, slice i) for each block, on as many threads as torch uses.
-
-    Plain threads, since numba's own would compete with torch's for the cores.
-    """
-    blocks = [slice(first, first + BLOCK) for first in range(0, size, BLOCK)]
-    if len(blocks) == 1 or torch.get_num_threads() == 1:
-        for i, block in enumerate(blocks):
-            kernel(i, block)
-    else:
-        list(_threads(torch.get_num_threads()).map(kernel, range(len(blocks)), blocks))
-
-
-@lru_cache(maxsize=1)
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="snnq")
 
 
 NONE, ONE, TWO, THREE = (np.uint64(i) for i in range(4))

@@ -6,9 +6,10 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from snnq.benchmarks import get_benchmark
+from snnq.plif import PLIFNode
 
 NEURONS = {
-    "plif": partial(neuron.ParametricLIFNode, init_tau=2.0),
+    "plif": partial(PLIFNode, init_tau=2.0),
     "lif": partial(neuron.LIFNode, tau=2.0),
     "if": neuron.IFNode,
 }

@@ -15,6 +15,11 @@ from snnq.simulate import write_bin
 settings.register_profile("snnq", deadline=None, derandomize=True)
 settings.load_profile("snnq")
 
+
+def pytest_addoption(parser):
+    parser.addoption("--mutations", type=int, default=1000, help="mutated files for each format")
+
+
 PROJECT = Path(__file__).parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
 

@@ -6,7 +6,6 @@ from snnq.formats import BadRecording, read_events
 from snnq.simulate import write_aedat4, write_bin, write_gesture
 
 WRITERS = {"events.bin": write_bin, "events.npy": write_gesture, "events.aedat4": write_aedat4}
-MUTATIONS = 10_000  # files per format
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -28,11 +27,12 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_mutated_files_are_read_or_refused(tmp_path, name):
+def test_mutated_files_are_read_or_refused(tmp_path, name, pytestconfig):
+    mutations = pytestconfig.getoption("mutations")
     path, rng = tmp_path / name, np.random.default_rng(0)
     WRITERS[name](random_events(rng, 40), path)
     content, refused = path.read_bytes(), 0
-    for _ in range(MUTATIONS):
+    for _ in range(mutations):
         path.write_bytes(mutated(content, rng))
         try:
             events = read_events(path, 34, 34)
@@ -42,7 +42,7 @@ def test_mutated_files_are_read_or_refused(tmp_path, name):
         else:
             assert all(events[axis].max(initial=0) < 34 for axis in "xy")
             assert set(np.unique(events["p"])) <= {0, 1} and events["t"].min(initial=0) >= 0
-    assert MUTATIONS / 10 < refused < MUTATIONS
+    assert mutations / 10 < refused < mutations
 
 
 @pytest.mark.parametrize("name", WRITERS)

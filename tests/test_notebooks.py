@@ -58,6 +58,14 @@ def test_notebooks_are_stored_without_outputs(path):
             assert cell.outputs == [] and cell.execution_count is None
 
 
+@pytest.mark.parametrize("name", ["1_quantizer", "2_events", "3_train", "4_results"])
+def test_notebooks_are_stored_without_outputs_and_with_one_title(name):
+    cells = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+    text = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.split("\n")]
+    assert [line for line in text if line.startswith("# ")] == [cells[0].source.split("\n")[0]]
+
+
 def test_notebook_3_has_the_defaults_of_a_run():
     parameters = parameters_of("3_train.ipynb")
     assert parameters.pop("folder") is None
@@ -84,6 +92,19 @@ def test_notebook_3_refuses_bad_parameters(tmp_path, parameters, message):
     assert done.returncode != 0
     assert message in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("compare_with", [None, "same"])
+def test_notebook_2_shows_recordings_and_compares_them(study, recordings, compare_with):
+    parameters = {"data": str(recordings), "recordings": 10}
+    if compare_with:
+        parameters["compare_with"] = str(recordings)
+    done = papermill("2_events.ipynb", study, **parameters)
+    assert done.returncode == 0, done.stderr
+    text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4))
+    assert text.count("image/png") == 5
+    assert "Real recordings, nmnist: 40 of 60,000 training recordings" in text
+    assert ("spread" in text) is bool(compare_with)
 
 
 @pytest.mark.parametrize("runs", ["runs", "nowhere"])

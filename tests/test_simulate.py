@@ -28,7 +28,7 @@ DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     root = tmp_path_factory.mktemp("digits")
-    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits")
+    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits", setting=simulate.DIGITS)
     return root
 
 
@@ -190,12 +190,11 @@ def test_pictures_become_recordings_of_each_benchmark(in_tmp, benchmark):
     rng = np.random.default_rng(0)
     shapes = [(28, 28), (20, 30)] if benchmark == "ncaltech101" else [(28, 28)] * 2
     pictures = [
-        simulate.Picture(rng.integers(90, 120, shape).astype(np.uint8), label, number, number == 1)
+        simulate.Picture(rng.integers(100, 110, shape).astype(np.uint8), label, number, number == 1)
         for number, shape in enumerate(shapes, start=1)
     ]
-    setting = simulate.SETTINGS[benchmark]
-    simulate.simulate_pictures(benchmark, in_tmp, pictures, "noise", setting=setting)
-    splits = snnq.load(benchmark, in_tmp, steps=2, size=16)
+    simulate.simulate_pictures(benchmark, in_tmp, pictures, "noise")
+    splits = snnq.load(benchmark, in_tmp, steps=2, size=32)
     frames = np.concatenate([split.frames for split in splits])
     assert [label for split in splits for label in split.labels] == [4, 4]
     assert (frames.sum(axis=(2, 3, 4)) > 100).all()

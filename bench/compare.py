@@ -1,0 +1,51 @@
+"""Timings side by side: every candidate once in each round, in an order that turns."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+RESULTS = Path(__file__).parent.parent / "results" / "bench"
+
+
+def compare(candidates: dict[str, Callable[[], object]], rounds: int = 7) -> pd.DataFrame:
+    """Seconds of each candidate, and its ratio to the first, over rounds after one to warm up.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per candidate: candidate, seconds (median), and ratio, ratio_low, ratio_high: the
+        median, least and greatest of its time over the first candidate's in the same round.
+    """
+    names = list(candidates)
+    for name in names:
+        candidates[name]()
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds):
+        order = names if turn % 2 == 0 else names[::-1]
+        for name in order:
+            start = time.perf_counter()
+            candidates[name]()
+            seconds[name].append(time.perf_counter() - start)
+    rows = []
+    for name in names:
+        ratios = [one / first for one, first in zip(seconds[name], seconds[names[0]])]
+        rows.append(
+            {
+                "candidate": name,
+                "seconds": statistics.median(seconds[name]),
+                "ratio": statistics.median(ratios),
+                "ratio_low": min(ratios),
+                "ratio_high": max(ratios),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def report(name: str, table: pd.DataFrame) -> None:
+    """Print a table and keep it as `results/bench/<name>.csv`."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
+    print(f"{name}\n{table.to_string(index=False, float_format='%.4g')}\n", flush=True)

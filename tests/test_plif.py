@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from spikingjelly.activation_based import neuron, surrogate
+
+from snnq.plif import PLIFNode
+
+
+def pair(w, **options):
+    """SpikingJelly's neuron and ours, of the same time constant."""
+    settings = {"step_mode": "m", "surrogate_function": surrogate.ATan(), "detach_reset": True} | options
+    nodes = [node(v_reset=0.0, **settings) for node in (neuron.ParametricLIFNode, PLIFNode)]
+    for node in nodes:
+        node.w.data.fill_(w)
+    return nodes
+
+
+@given(
+    steps=st.integers(1, 6),
+    shape=st.sampled_from([(1,), (3, 5), (2, 3, 34, 34), (40_000,)]),
+    w=st.floats(-3, 3),
+    seed=st.integers(0, 2**31),
+)
+def test_spikes_and_gradients_are_spikingjellys(steps, shape, w, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.randn(steps, *shape, generator=generator)
+    towards = torch.randn(x.shape, generator=generator)
+    results = []
+    for node in pair(w):
+        inputs = x.clone().requires_grad_()
+        spikes = node(inputs)
+        results.append((spikes, node.v, *torch.autograd.grad((spikes * towards).sum(), [inputs, node.w])))
+    (spikes, v, by_x, by_w), (our_spikes, our_v, our_by_x, our_by_w) = results
+    assert torch.equal(spikes, our_spikes) and torch.equal(v, our_v)
+    torch.testing.assert_close(our_by_x, by_x, rtol=1e-4, atol=1e-6)
+    scale = float((by_x.norm() * x.norm()).detach()) + 1e-6
+    np.testing.assert_allclose(our_by_w.detach(), by_w.detach(), rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("option", [{"detach_reset": False}, {"surrogate_function": surrogate.Sigmoid()}])
+def test_other_settings_are_spikingjellys_own(option):
+    x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    theirs, ours = (torch.autograd.grad(node(x).sum(), x)[0] for node in pair(0.0, **option))
+    assert torch.equal(theirs, ours)
+
+
+def test_a_second_pass_goes_on_where_the_first_ended():
+    x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
+    theirs, ours = pair(0.3)
+    for part in (x[:2], x[2:]):
+        assert torch.equal(theirs(part), ours(part))
+
+
+def test_double_precision_is_spikingjellys_own():
+    x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).double()
+    theirs, ours = (node.double() for node in pair(0.3))
+    assert torch.equal(theirs(x), ours(x))
