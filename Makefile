@@ -9,13 +9,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 8589934592
 
-.PHONY: study test lab
+.PHONY: study test lab bench
 
 study: $(INSTALLED)
 	$(LOCK) snakemake --cores $(CORES) --configfile config/quick.yaml --nolock --rerun-incomplete --keep-going
 
 test: $(INSTALLED)
 	python -m pytest
+
+bench: $(INSTALLED)
+	for script in frames; do python bench/$$script.py || exit 1; done
 
 lab: $(INSTALLED)
 	jupyter lab notebooks

@@ -49,8 +49,10 @@ if STUDY.simulate:
 
     rule simulate:
         input:
-            "snnq/simulate.py",
             "snnq/benchmarks.py",
+            "snnq/camera.py",
+            "snnq/pictures.py",
+            "snnq/simulate.py",
         output:
             directory(STUDY.data),
         shell:

@@ -1,5 +1,6 @@
 """Reading one recording of each file format through tonic's readers, and refusing what is none."""
 
+import faulthandler
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -114,7 +115,8 @@ def _decoder() -> ProcessPoolExecutor:
 
 
 def _silence() -> None:
-    """The decoder prints a page for each error that it is going to raise."""
+    """The decoder prints a page for each error that it is going to raise, Python for an abort."""
+    faulthandler.disable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 

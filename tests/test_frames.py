@@ -1,3 +1,4 @@
+import errno
 import os
 from fractions import Fraction
 
@@ -111,6 +112,34 @@ def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         snnq.load("nmnist", recordings)
     assert list((in_tmp / "data/frames").iterdir()) == []
+
+
+def test_a_full_disk_is_told_before_the_work_and_leaves_nothing(recordings, in_tmp, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(frames, "frames_of", None)  # no work is done
+    with pytest.raises(OSError, match="No space left on device, for 1 MB of frames: '.*data/frames'"):
+        snnq.load("nmnist", recordings)
+    assert list((in_tmp / "data/frames").iterdir()) == []
+
+
+def test_frames_of_several_processes_are_those_of_one(recordings, in_tmp, monkeypatch):
+    one, _ = snnq.load("nmnist", recordings, steps=3, cache="one")
+    monkeypatch.setattr(frames, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(frames, "CHUNK", 7)
+    several, _ = snnq.load("nmnist", recordings, steps=3, cache="several")
+    np.testing.assert_array_equal(one.frames, several.frames)
+
+
+def test_a_bad_recording_is_named_by_another_process_too(in_tmp, monkeypatch):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    (root / "NMNIST/Train/3/30000.bin").write_bytes(bytes([34, 0, 0, 0, 0]))
+    monkeypatch.setattr(frames, "WORTH_PROCESSES", 0)
+    with pytest.raises(ValueError, match="30000.bin: event 0 has x=34"):
+        snnq.load("nmnist", root)
+    assert not list((in_tmp / "data").glob("frames/*"))
 
 
 def test_counts_beyond_a_byte_saturate_with_a_warning(in_tmp):
