@@ -25,7 +25,9 @@ def point_clouds(recordings: Recordings, indices: Iterable[int]) -> Figure:
         axis = figure.add_subplot(1, len(indices), place, projection="3d")
         colors = np.where(events["p"] > 0, ON, OFF)
         axis.scatter(events["t"] / 1e6, events["x"], events["y"], c=colors, s=0.3, linewidths=0)
-        axis.set(xlabel="time (s)", ylabel="x", zlabel="y", title=_class(recordings, index))
+        axis.set_title(_class(recordings, index))
+        for label, name in ((axis.set_xlabel, "time (s)"), (axis.set_ylabel, "x"), (axis.set_zlabel, "y")):
+            label(name, fontsize="x-small", labelpad=-8)
         axis.invert_zaxis()
         axis.tick_params(labelsize="xx-small", pad=-2)
         axis.view_init(elev=18, azim=-60)
@@ -103,7 +105,7 @@ def class_counts(train: Recordings, test: Recordings) -> Figure:
     if len(names) <= 20:
         axis.set_xticks(range(len(names)), names, rotation=45 if len(names[0]) > 2 else 0)
     axis.set(xlabel="class", ylabel="recordings")
-    axis.legend(fontsize="x-small")
+    figure.legend(loc="outside upper right", ncols=2, fontsize="x-small")
     return figure
 
 
