@@ -3,8 +3,8 @@
     python bench/camera.py ../shared/data [--search]
 
 Shows the pictures that real N-MNIST recordings were made of to simulated cameras and compares:
-the first crude one, and the calibrated one of `snnq.simulate`. `--search` calibrates anew, on every
-other recording, and prints the camera that it found; the table is of the others.
+the first crude one, and the calibrated one of `snnq.simulate`. `--search` calibrates anew, on 150
+of every other recording, and prints the camera that it found; the table is of the others.
 """
 
 import argparse

@@ -43,8 +43,19 @@ class Setting:
 
 DIGITS = Setting(Camera(), 28)  # the embedded default
 SETTINGS = {
-    # Calibrated on 400 real recordings and the pictures that they were made of: bench/camera.py.
-    "nmnist": Setting(Camera(floor=0.12, threshold=0.45), 28),
+    # Calibrated on real recordings and the pictures that they were made of: bench/camera.py.
+    "nmnist": Setting(
+        Camera(
+            path=((0, 0), (2.45, 7.69), (4.65, -0.21), (0, 0)),
+            offset=(-0.27, 1.24),
+            saccade=100_000,
+            floor=0.141,
+            threshold=0.403,
+            mismatch=0.01,
+            noise=0.067,
+        ),
+        28,
+    ),
     "cifar10dvs": Setting(
         Camera(128, 128, (*DIAMOND * 4, (0, 0)), (-4, 0), 80_000, step=5_000, noise=0.3), 128
     ),
