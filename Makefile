@@ -18,7 +18,8 @@ test: $(INSTALLED)
 	python -m pytest
 
 bench: $(INSTALLED)
-	for script in frames; do python bench/$$script.py || exit 1; done
+	test -d data/digits/NMNIST || python -m snnq.simulate data/digits
+	python bench/frames.py
 
 lab: $(INSTALLED)
 	jupyter lab notebooks

@@ -200,3 +200,12 @@ def test_readme_states_the_tables_numbers():
             f"| {row.levels} | {row.last_mean:.2f} ± {row.last_sd:.2f} | {row.drop:+.2f} |"
             f" {row.bytes / 1000:.1f} | {row.times_smaller:.1f} |" in text
         )
+
+
+def test_readme_states_the_benches_numbers():
+    readme = (PROJECT / "README.md").read_text()
+    for name, times in (("frames_batches", lambda t: t["ratio"]), ("frames_building", lambda t: 1 / t["ratio"])):
+        table = pd.read_csv(PROJECT / "results" / "bench" / f"{name}.csv")
+        ratio = times(table).iloc[1]
+        stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"
+        assert f"| {stated} ([{name}.csv](results/bench/{name}.csv)) |" in readme
