@@ -36,6 +36,7 @@ class Camera:
     mismatch: float = 0.15  # s.d. of the threshold between pixels, relative
     bias: float = 0.0  # ON thresholds are 1 + bias, OFF thresholds 1 − bias times the threshold
     noise: float = 0.0  # events per pixel and second without any change
+    brighter: int = 1  # the p of an event of growing intensity
 
     def positions(self) -> np.ndarray:
         """Corner of the picture at each look, in 1/64 pixels: int [looks, 2]."""
@@ -117,7 +118,7 @@ def record_looks(
             level = (reference + k * direction * threshold)[n, y, x]
             start, end = before[n, y, x], after[n, y, x]
             t = look * camera.step + (level - start) * camera.step // (end - start)
-            events.append((n, x, y, t, direction[n, y, x] > 0))
+            events.append((n, x, y, t, (direction[n, y, x] > 0) == camera.brighter))
         reference += crossings * direction * threshold
         before = after
     if camera.noise:
