@@ -24,7 +24,7 @@ from snnq.pictures import read_pictures
 from snnq.simulate import SETTINGS
 
 SENSOR, UNTIL = (34, 34), 0.32
-CRUDE = Camera(floor=0.12, threshold=0.45)
+CRUDE = Camera(floor=0.12, threshold=0.45, brighter=0)
 
 
 def main() -> None:
