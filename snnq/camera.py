@@ -9,12 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from snnq.formats import EVENTS
 
 SUBPIXEL = 64  # positions per pixel, each way
 WHITE = 255 * SUBPIXEL**2  # the grey value of a white pixel between others
 LOG_UNIT = 4096  # steps per unit of log intensity
+
+
+Knot = tuple[int, float, float]  # µs, x, y
+
+
+def legs(duration: int, *corners: tuple[float, float]) -> tuple[Knot, ...]:
+    """A path from corner to corner, each leg in the same time."""
+    return tuple((i * duration, *corner) for i, corner in enumerate(corners))
 
 
 @dataclass(frozen=True)
@@ -26,37 +35,40 @@ class Camera:
 
     width: int = 34
     height: int = 34
-    path: tuple[tuple[float, float], ...] = ((0, 0), (3.5, 5.3), (5.6, 0), (0, 0))
+    path: tuple[Knot, ...] = legs(105_000, (0, 0), (3.5, 5.3), (5.6, 0), (0, 0))
     offset: tuple[float, float] = (-0.4, 1.3)  # of the picture's corner where the path is (0, 0)
-    saccade: int = 105_000  # duration of each leg of the path
-    rest: int = 0  # at the start of each leg, before the picture moves
     step: int = 2_500  # between two looks at the picture; events in between are interpolated
+    negative: bool = False  # the screen shows bright as dark
+    blur: float = 0.0  # s.d. of the lens's point spread
     floor: float = 0.4  # added to the intensity before the logarithm
+    latency: float = 0.0  # time constant of the pixels' first-order low-pass
     threshold: float = 0.2  # change of log intensity that makes an event
     mismatch: float = 0.15  # s.d. of the threshold between pixels, relative
-    bias: float = 0.0  # ON thresholds are 1 + bias, OFF thresholds 1 − bias times the threshold
-    noise: float = 0.0  # events per pixel and second without any change
-    brighter: int = 1  # the p of an event of growing intensity
+    drift: float = 0.0  # s.d. of the threshold between recordings, relative
+    leak: float = 0.0  # ON events per pixel and second without any change
+    brighter: int = 1  # the p of an ON event
 
     def positions(self) -> np.ndarray:
         """Corner of the picture at each look, in 1/64 pixels: int [looks, 2]."""
-        corners = np.array(self.path) + self.offset
-        moving = np.arange(0, self.saccade, self.step) - self.rest
-        looks = np.clip(moving / (self.saccade - self.rest), 0, 1)
-        eased = looks**2 * (3 - 2 * looks)  # a saccade speeds up and slows down
-        legs = [a + eased[:, None] * (b - a) for a, b in zip(corners, corners[1:])]
-        return np.rint(np.concatenate([*legs, corners[-1:]]) * SUBPIXEL).astype(int)
+        knots = np.array(self.path)
+        times = np.arange(0, knots[-1, 0] + 1, self.step)
+        leg = np.searchsorted(knots[1:-1, 0], times, side="right")
+        start, end = knots[leg], knots[leg + 1]
+        share = (times - start[:, 0]) / (end[:, 0] - start[:, 0])
+        eased = (share**2 * (3 - 2 * share))[:, None]  # a saccade speeds up and slows down
+        corners = start[:, 1:] + self.offset + eased * (end[:, 1:] - start[:, 1:])
+        return np.rint(corners * SUBPIXEL).astype(int)
 
     def thresholds(self, rng: np.random.Generator) -> np.ndarray:
         """One threshold per pixel, in steps of log intensity: int32 [height, width]."""
-        # The sum of 12 uniform integers is close to normal and, unlike normal(), uses no logarithm.
-        deviation = rng.integers(0, 1001, (12, self.height, self.width)).sum(0) / 1000 - 6
-        relative = 1 + self.mismatch * deviation.clip(-3, 3)
+        relative = 1 + self.mismatch * _normal(rng, (self.height, self.width))
         return np.rint(self.threshold * LOG_UNIT * relative).astype(np.int32)
 
     def log_table(self) -> np.ndarray:
         """Log intensity of every grey value from 0 to WHITE, in steps: int32."""
         grey = np.arange(WHITE + 1) / WHITE
+        if self.negative:
+            grey = grey[::-1]
         return np.rint(np.log(grey + self.floor) * LOG_UNIT).astype(np.int32)
 
 
@@ -86,6 +98,9 @@ def record_pictures(
     """
     for start in range(0, len(pictures), batch):
         some = pictures[start : start + batch]
+        if camera.blur:
+            spread = gaussian_filter(some.astype(float), (0, camera.blur, camera.blur), mode="constant")
+            some = np.rint(spread)
         looks = (_project(some, corner, camera) for corner in camera.positions())
         yield from record_looks(looks, len(some), camera, thresholds, rng)
 
@@ -104,14 +119,15 @@ def record_looks(
     logarithms = (table[look] for look in looks)
     before = next(logarithms)
     reference = before + (thresholds * phase // 1000).astype(np.int32)
-    needed = {
-        sign: np.rint(thresholds * (1 + sign * camera.bias)).astype(np.int32) for sign in (-1, 1)
-    }
+    threshold = np.broadcast_to(thresholds, reference.shape)
+    if camera.drift:
+        relative = 1 + camera.drift * _normal(rng, (count, 1, 1))
+        threshold = np.rint(thresholds * relative).astype(np.int32)
     events, look = [], 0
-    for look, after in enumerate(logarithms):
+    for look, target in enumerate(logarithms):
+        after = before + ((target - before) * camera.step / (camera.step + camera.latency)).astype(np.int32)
         change = after - reference
         direction = np.sign(change)
-        threshold = np.where(direction > 0, needed[1], needed[-1])
         crossings = np.abs(change) // threshold
         for k in range(1, crossings.max() + 1):
             n, y, x = np.nonzero(crossings >= k)
@@ -121,15 +137,22 @@ def record_looks(
             events.append((n, x, y, t, (direction[n, y, x] > 0) == camera.brighter))
         reference += crossings * direction * threshold
         before = after
-    if camera.noise:
-        events.append(_noise(count, camera, (look + 1) * camera.step, rng))
+    if camera.leak:
+        events.append(_leak(count, camera, (look + 1) * camera.step, rng))
     return _by_recording(events, count)
 
 
-def _noise(count: int, camera: Camera, duration: int, rng: np.random.Generator) -> tuple:
-    number = round(camera.noise * duration * 1e-6 * camera.width * camera.height) * count
-    limits = (count, camera.width, camera.height, duration, 2)
-    return tuple(rng.integers(0, limit, number) for limit in limits)
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Close to normal, within ±3: a sum of uniform integers, which unlike normal() uses no logarithm
+    and so is the same on every machine."""
+    return (rng.integers(0, 1001, (12, *shape)).sum(0) / 1000 - 6).clip(-3, 3)
+
+
+def _leak(count: int, camera: Camera, duration: int, rng: np.random.Generator) -> tuple:
+    """ON events that come without any light (Nozaki and Delbruck, IEEE TED 2017)."""
+    number = round(camera.leak * duration * 1e-6 * camera.width * camera.height) * count
+    limits = (count, camera.width, camera.height, duration)
+    return (*(rng.integers(0, limit, number) for limit in limits), np.full(number, camera.brighter))
 
 
 def _project(pictures: np.ndarray, corner: np.ndarray, camera: Camera) -> np.ndarray:

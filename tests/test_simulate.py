@@ -1,6 +1,7 @@
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -15,7 +16,7 @@ from tonic.io import read_mnist_file
 import snnq
 from snnq import gestures, simulate
 from snnq.benchmarks import source
-from snnq.camera import WHITE, Camera, record_pictures
+from snnq.camera import WHITE, Camera, record_looks, record_pictures
 from snnq.formats import EVENTS
 from snnq.pictures import digits as digit_pictures
 from snnq.pictures import read_pictures
@@ -52,7 +53,7 @@ def test_tonic_reads_every_digit_with_its_label_and_writers_are_split(digits):
         found = {int(path.stem): label for path, label in zip(split.paths, split.labels)}
         assert found == {number: labels[number - 1] for number in numbers}
     events = train[0]
-    assert events["t"].max() <= 3 * Camera().saccade
+    assert events["t"].max() <= Camera().path[-1][0]
     assert (np.diff(events["t"]) >= 0).all()
     assert source("nmnist", digits)["simulated"] is True
 
@@ -67,9 +68,9 @@ def test_events_add_up_to_the_change_of_log_intensity():
     image, camera = digit_pictures()[0].image, Camera(mismatch=0.0)
     (events,) = recorded([image], camera)
     signed = np.zeros((34, 34))
-    first_leg = events[events["t"] < camera.saccade]
+    first_leg = events[events["t"] < camera.path[1][0]]
     np.add.at(signed, (first_leg["y"], first_leg["x"]), 2 * first_leg["p"] - 1)
-    start, end = (log_intensity(image, corner, camera) for corner in camera.path[:2])
+    start, end = (log_intensity(image, corner, camera) for corner in np.array(camera.path)[:2, 1:])
     np.testing.assert_allclose(signed * camera.threshold, end - start, atol=1.51 * camera.threshold)
     assert np.abs(signed).max() > 5
 
@@ -87,17 +88,57 @@ def log_intensity(picture, corner, camera):
     return np.log(found + camera.floor)
 
 
-def test_noise_comes_at_its_rate_from_a_still_scene():
-    camera = Camera(path=((0, 0), (0, 0)), noise=20.0)
+STILL = ((0, 0, 0), (105_000, 0, 0))
+
+
+def test_leak_events_are_on_and_come_at_their_rate_from_a_still_scene():
+    camera = Camera(path=STILL, leak=20.0, brighter=0)
     (events,) = recorded([np.zeros((28, 28), dtype=np.uint8)], camera)
     assert len(events) == pytest.approx(20 * 0.105 * 34 * 34, rel=0.01)
-    assert (np.diff(events["t"]) >= 0).all() and 0.4 < events["p"].mean() < 0.6
+    assert (np.diff(events["t"]) >= 0).all() and not events["p"].any()
 
 
-def test_a_bias_makes_fewer_on_than_off_events():
+def test_a_negative_screen_shows_the_negative_picture():
     image = digit_pictures()[0].image
-    (even,), (biased,) = (recorded([image], Camera(bias=bias)) for bias in (0.0, 0.3))
-    assert 0.48 < even["p"].mean() < 0.52 and biased["p"].mean() < 0.45
+    framed = np.pad(image, 40)  # so that the screen's bright edge stays outside the sensor
+    offset = tuple(np.array(Camera().offset) - 40)
+    (negative,) = recorded([framed], Camera(negative=True, offset=offset))
+    (positive,) = recorded([255 - framed], Camera(offset=offset))
+    np.testing.assert_array_equal(negative, positive)
+
+
+def test_latency_is_a_first_order_low_pass():
+    """A step of the light is followed as 1 − exp(−t/τ): the k-th event is due when that crosses k thresholds."""
+    camera = Camera(step=100, latency=5_000.0, mismatch=0.0)
+    looks = [np.full((1, 34, 34), grey) for grey in [0] + [WHITE] * 600]
+    rng = np.random.default_rng(0)
+    (events,) = record_looks(looks, 1, camera, camera.thresholds(rng), rng)
+    height = np.log(1 + 1 / camera.floor)
+    t = events["t"][(events["x"] == 3) & (events["y"] == 4)]
+    levels = height * (1 - np.exp(-t / camera.latency))
+    np.testing.assert_allclose(np.diff(levels), camera.threshold, rtol=0.06)
+    assert len(t) == pytest.approx(height / camera.threshold, abs=1)
+
+
+def test_drift_makes_recordings_of_one_picture_differ_in_number():
+    images = [digit_pictures()[0].image] * 60
+    same, drifting = (
+        np.array([len(events) for events in recorded(images, Camera(drift=drift))])
+        for drift in (0.0, 0.1)
+    )
+    assert same.std() / same.mean() < 0.02 < 0.06 < drifting.std() / drifting.mean() < 0.16
+
+
+def test_blur_spreads_an_edge():
+    edge = np.repeat([[0] * 14 + [255] * 14], 28, axis=0).astype(np.uint8)
+    still = replace(Camera(), path=STILL, offset=(3.0, 3.0), leak=0.0)
+    tables = []
+    for blur in (0.0, 1.5):
+        camera = replace(still, blur=blur, path=((0, 0, 0), (105_000, 1, 0)))
+        (events,) = recorded([edge], camera)
+        tables.append(np.bincount(events["x"][np.abs(events["y"] - 16) < 5], minlength=34))
+    sharp, blurred = tables
+    assert (sharp[14:20] > 0).sum() == 1 and (blurred[14:20] > 0).sum() >= 4
 
 
 @given(st.integers(0, 2**31), st.integers(0, 50))
