@@ -137,8 +137,7 @@ def record_looks(
             events.append((n, x, y, t, (direction[n, y, x] > 0) == camera.brighter))
         reference += crossings * direction * threshold
         before = after
-    if camera.leak:
-        events.append(_leak(count, camera, (look + 1) * camera.step, rng))
+    events.append(_leak(count, camera, (look + 1) * camera.step, rng))
     return _by_recording(events, count)
 
 

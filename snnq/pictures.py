@@ -121,11 +121,11 @@ def _grey(content: bytes, name: str) -> np.ndarray:
         raise ValueError(f"{name}: no readable picture ({error})") from None
 
 
-def resized(image: np.ndarray, longest: int) -> np.ndarray:
-    """A picture with its longest side at some pixels, and its proportions kept."""
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture as large as it fits within (width, height), with its proportions kept."""
     height, width = image.shape
-    if max(height, width) == longest:
+    scale = min(size[0] / width, size[1] / height)
+    if scale == 1:
         return image
-    scale = longest / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(image).resize(fitted, Image.Resampling.BICUBIC))

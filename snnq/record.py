@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from snnq.benchmarks import source
+from snnq.benchmarks import get_benchmark, source
 from snnq.cost import footprint
 from snnq.files import write_atomically
 from snnq.models import SpikingNetwork, build_model
@@ -70,6 +70,7 @@ def write_record(
         "run": asdict(run),
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
+        "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
         "accuracy": accuracies(history),
         "numbers": int(cost["numbers"].sum()),
         "bytes": int(cost["bytes"].sum()),

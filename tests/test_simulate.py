@@ -19,7 +19,7 @@ from snnq.benchmarks import source
 from snnq.camera import WHITE, Camera, record_looks, record_pictures
 from snnq.formats import EVENTS
 from snnq.pictures import digits as digit_pictures
-from snnq.pictures import read_pictures
+from snnq.pictures import read_pictures, resized
 from snnq.recordings import Recordings
 
 # Of all recordings of `python -m snnq.simulate`: the same on every machine, or the camera changed.
@@ -139,6 +139,20 @@ def test_blur_spreads_an_edge():
         tables.append(np.bincount(events["x"][np.abs(events["y"] - 16) < 5], minlength=34))
     sharp, blurred = tables
     assert (sharp[14:20] > 0).sum() == 1 and (blurred[14:20] > 0).sum() >= 4
+
+
+def test_ncaltech101_recordings_hold_what_the_picture_always_covers():
+    """No edge of a flat picture is ever seen, whatever its proportions; a picture fills 240×180."""
+    setting = simulate.SETTINGS["ncaltech101"]
+    still = replace(setting, camera=replace(setting.camera, leak=0.0))
+    rng = np.random.default_rng(0)
+    thresholds = still.camera.thresholds(rng)
+    for shape, most in (((90, 120), (234, 174)), ((120, 60), (84, 174)), ((40, 120), (234, 74))):
+        flat = resized(np.full(shape, 200, dtype=np.uint8), setting.size)
+        assert len(next(iter(simulate._recorded([flat], still, thresholds, rng)))) == 0
+        noise = resized(rng.integers(0, 256, shape).astype(np.uint8), setting.size)
+        (events,) = simulate._recorded([noise], setting, thresholds, rng)
+        assert (events["x"].max() + 1, events["y"].max() + 1) == most
 
 
 @given(st.integers(0, 2**31), st.integers(0, 50))

@@ -209,3 +209,17 @@ def test_readme_states_the_benches_numbers():
         ratio = times(table).iloc[1]
         stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"
         assert f"| {stated} ([{name}.csv](results/bench/{name}.csv)) |" in readme
+
+
+def test_readme_states_how_far_simulated_is_from_real():
+    readme = (PROJECT / "README.md").read_text()
+    bench = PROJECT / "results" / "bench"
+    cameras = pd.read_csv(bench / "camera.csv", index_col="camera")
+    for column in ("events", "spread", "time", "place", "sign", "frames"):
+        crude, calibrated = cameras.loc[["crude", "calibrated"], column]
+        assert f"| {crude:.3f} | {calibrated:.3f} |" in readme
+    for _, row in pd.read_csv(bench / "simulated_to_real.csv").iterrows():
+        assert (
+            f"| {row.levels} | {row.simulated_accuracy:.2%} | {row.real_accuracy:.2%} "
+            f"({row.low:.1%} to {row.high:.1%}) |" in readme
+        )
