@@ -4,9 +4,8 @@ import faulthandler
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +91,11 @@ def _read_aedat4(path: Path) -> np.ndarray:
     with path.open("rb") as file:
         if file.read(len(AEDAT4_MAGIC)) != AEDAT4_MAGIC:
             raise BadRecording(f"{path}: does not start as an AEDAT 4 file does")
+    decoder = _decoder()
     try:
-        found = _decoder().submit(_decode_aedat4, str(path)).result()
-    except BrokenProcessPool:
+        decoder.send(str(path))
+        found = decoder.recv()
+    except (EOFError, OSError):
         _decoder.cache_clear()
         raise BadRecording(f"{path}: no readable AEDAT 4 file (its decoder gave up)") from None
     if isinstance(found, str):
@@ -106,12 +107,28 @@ def _read_aedat4(path: Path) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _decoder() -> ProcessPoolExecutor:
-    """A process of its own for the AEDAT 4 decoder, which some malformed files make abort.
+def _decoder() -> Connection:
+    """To a process of its own for the AEDAT 4 decoder, which some malformed files make abort.
 
-    Forked, since it runs nothing but the decoder and a new one must start in milliseconds.
+    Forked, since it runs nothing but the decoder and a new one must start in milliseconds; a
+    daemon, since the processes that build frames wait for all others when they end.
     """
-    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"), initializer=_silence)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    context.Process(target=_decode_all, args=(theirs, ours), daemon=True).start()
+    theirs.close()
+    return ours
+
+
+def _decode_all(requests: Connection, parents: Connection) -> None:
+    parents.close()  # so that the parent's end is seen here, however it comes
+    _silence()
+    while True:
+        try:
+            path = requests.recv()
+        except EOFError:
+            return
+        requests.send(_decode_aedat4(path))
 
 
 def _silence() -> None:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from conftest import random_events
@@ -94,3 +97,16 @@ def test_a_pickled_object_is_refused_and_not_executed(tmp_path):
     np.save(path, np.array([{"x": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(BadRecording, match="no NumPy array of numbers"):
         read_events(path, 128, 128)
+
+
+def test_processes_that_read_aedat4_end(tmp_path):
+    """The decoder's own process must not keep those waiting that build frames."""
+    path, rng = tmp_path / "events.aedat4", np.random.default_rng(0)
+    write_aedat4(random_events(rng, 40), path)
+    read = (
+        "import joblib; from pathlib import Path; from snnq.formats import read_events\n"
+        f"job = joblib.delayed(read_events)(Path({str(path)!r}), 34, 34)\n"
+        "print([len(events) for events in joblib.Parallel(2)([job] * 4)])"
+    )
+    done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[40, 40, 40, 40]", done.stderr
