@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from snnq.events import Statistics
 from snnq.figures import HEIGHT, WIDTH
@@ -52,27 +53,31 @@ def frame_strips(frames: np.ndarray, names: Iterable[str]) -> Figure:
             axis.set(xticks=[], yticks=[])
             if row is axes[0]:
                 axis.set_title(f"t = {step + 1}", fontsize="x-small")
-        row[0].set_ylabel(name, fontsize="x-small")
+        row[0].set_ylabel(name, fontsize="x-small", rotation=0, ha="right", va="center")
     return figure
 
 
 def event_statistics(found: Mapping[str, Statistics]) -> Figure:
     """Events per recording, their rate over time, share of ON events and length, one line each."""
     figure, axes = plt.subplots(1, 4, figsize=(2 * WIDTH, HEIGHT * 0.9), layout="constrained")
-    titles = ("events per recording", "events per ms", "share of ON events", "length (s)")
+    titles = ("events per recording", "time (s)", "share of ON events", "length (s)")
+    longest = max(one.duration.max() for one in found.values())
+    shortest = min(0.9 * longest, *(one.duration.min() for one in found.values()))
     for name, one in found.items():
         bins = len(one.rate)
         times = (np.arange(bins) + 0.5) / bins * one.until
         axes[0].hist(one.events, bins=30, histtype="step", density=True)
         axes[1].plot(times, one.rate / (one.until * 1000 / bins))
         axes[2].hist(one.on_share, bins=np.linspace(0.3, 0.7, 41), histtype="step", density=True)
-        axes[3].hist(one.duration, bins=30, histtype="step", density=True, label=name)
+        lengths = np.linspace(shortest, longest, 41)
+        axes[3].hist(one.duration, lengths, histtype="step", density=True, label=name)
     for axis, title in zip(axes, titles):
         axis.set_xlabel(title, fontsize="x-small")
         axis.tick_params(labelsize="xx-small")
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+    axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))
     for axis in (axes[0], axes[2], axes[3]):
         axis.set(yticks=[])
-    axes[1].set_xlabel("time (s)", fontsize="x-small")
     axes[1].set_title("events per ms", fontsize="x-small")
     axes[0].set_ylabel("share of recordings", fontsize="x-small")
     figure.legend(*axes[3].get_legend_handles_labels(), loc="outside upper center", fontsize="x-small")
