@@ -6,6 +6,7 @@
 # Its checkpoint is no output here: Snakemake deletes the outputs of jobs that fail.
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -18,6 +19,7 @@ except ValueError as error:
     raise WorkflowError(f"{workflow.configfiles[0]}: {error}")
 
 FOLDER = STUDY.folder
+DATA = sorted({run.data for run in STUDY.runs.values()})
 RECORDS = [STUDY.record(name) for name in STUDY.runs]
 BUILDS = sorted(
     {
@@ -45,24 +47,30 @@ rule all:
         FOLDER / "notebooks/1_quantizer.ipynb",
 
 
-if STUDY.simulate:
+for data, arguments in STUDY.simulate.items():
 
-    rule simulate:
+    rule:
+        name:
+            f"simulate_{Path(data).name}"
         input:
             "snnq/benchmarks.py",
             "snnq/camera.py",
+            "snnq/gestures.py",
             "snnq/pictures.py",
             "snnq/simulate.py",
         output:
-            directory(STUDY.data),
+            directory(data),
+        params:
+            arguments=arguments,
+        threads: workflow.cores
         shell:
-            "python -m snnq.simulate {output}"
+            "python -m snnq.simulate {output} {params.arguments}"
 
 
 rule frames:
     # Every recording is read once before the first job, so a bad one stops the study here.
     input:
-        STUDY.data,
+        DATA,
         SOURCES,
     output:
         touch(FOLDER / "frames.done"),

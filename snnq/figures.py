@@ -166,58 +166,74 @@ def confusion(labels: Tensor, predictions: Tensor) -> Figure:
 
 
 def hard_and_soft(histories: pd.DataFrame) -> Figure:
-    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel per level set.
+    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel per benchmark and level set.
 
-    Mean and s.d. over seeds of rows with levels, seed, epoch, test_accuracy, test_accuracy_soft.
+    Mean and s.d. over seeds of rows with benchmark, levels, seed, epoch, test_accuracy, test_accuracy_soft.
     """
     names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
-    histories = histories.sort_values("levels", key=lambda column: -column.map(number_of_levels))
-    rows = histories.melt(["levels", "seed", "epoch"], list(names), "weights", "accuracy")
+    histories = histories.assign(number=-histories["levels"].map(number_of_levels))
+    histories = histories.sort_values(["benchmark", "number"], ascending=[False, True])
+    rows = histories.melt(["benchmark", "levels", "seed", "epoch"], list(names), "weights", "accuracy")
     rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
-    figure, axes = _panels(rows["levels"].nunique(), "test accuracy (%)", "epoch")
-    for axis, (levels, group) in zip(axes, rows.groupby("levels", sort=False)):
+    groups = list(rows.groupby(["benchmark", "levels"], sort=False))
+    figure, axes = _panels(len(groups), "test accuracy (%)", "epoch")
+    for axis, ((benchmark, levels), group) in zip(axes, groups):
         sns.lineplot(
             group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
         )
-        axis.set(title=levels, xlabel="epoch", ylabel="")
+        settled = group["epoch"] > group["epoch"].max() / 4  # early epochs would squeeze the rest
+        axis.set(title=f"{benchmark}\n{levels}", xlabel="epoch", ylabel="")
+        axis.set_ylim(group.loc[settled, "accuracy"].min() - 2, 101)
         axis.legend(loc="lower right", fontsize="x-small")
-    settled = rows["epoch"] > rows["epoch"].max() / 4  # early epochs would squeeze the rest
-    plt.setp(axes, ylim=(rows.loc[settled, "accuracy"].min() - 2, 101))
     axes[0].set_ylabel("test accuracy (%)")
     return figure
 
 
 def accuracy_against_bits(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds."""
-    figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
-    table = table.iloc[::-1]
-    bits = np.log2(table["levels"].map(number_of_levels).astype(float))
-    places = range(len(table))  # evenly spaced: 1.58 and 2 bits would run into each other
-    axis.errorbar(places, table["last_mean"], table["last_sd"], fmt="o-", capsize=3)
-    names = table["levels"].map(str)
-    axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
-    axis.set(xlabel="bits per weight", ylabel="test accuracy (%)")
+    """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds, a
+    panel per benchmark."""
+    figure, axes, groups = _panel_per_benchmark(table)
+    for axis, rows in zip(axes, groups):
+        rows = rows.iloc[::-1]
+        bits = np.log2(rows["levels"].map(number_of_levels).astype(float))
+        places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
+        axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
+        names = rows["levels"].map(str)
+        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
+        axis.set(xlabel="bits per weight", xlim=(-0.5, len(rows) - 0.5))
     return figure
 
 
 def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bytes of the network."""
-    figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
-    kilobytes = table["bytes"] / 1000
-    axis.errorbar(kilobytes, table["last_mean"], table["last_sd"], fmt="o", capsize=3)
-    for x, y, levels in zip(kilobytes, table["last_mean"], table["levels"]):
-        axis.annotate(
-            str(levels),
-            (x, y),
-            xytext=(4, 8),
-            textcoords="offset points",
-            rotation=45,
-            fontsize="x-small",
-        )
-    axis.set(xscale="log", xlabel="network (kB)", ylabel="test accuracy (%)")
-    axis.minorticks_off()
-    axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
+    """Accuracy after the last epoch against the bytes of the network, a panel per benchmark."""
+    figure, axes, groups = _panel_per_benchmark(table)
+    for axis, rows in zip(axes, groups):
+        kilobytes = rows["bytes"] / 1000
+        axis.errorbar(kilobytes, rows["last_mean"], rows["last_sd"], fmt="o", capsize=3)
+        for x, y, levels in zip(kilobytes, rows["last_mean"], rows["levels"]):
+            axis.annotate(
+                str(levels),
+                (x, y),
+                xytext=(4, 8),
+                textcoords="offset points",
+                rotation=45,
+                fontsize="x-small",
+            )
+        axis.set(xscale="log", xlabel="network (kB)")
+        axis.minorticks_off()
+        axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
     return figure
+
+
+def _panel_per_benchmark(table: pd.DataFrame) -> tuple[Figure, np.ndarray, list[pd.DataFrame]]:
+    names, groups = zip(*table.groupby("benchmark", sort=False))
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(WIDTH * len(names), HEIGHT), layout="constrained", squeeze=False
+    )
+    for axis, name in zip(axes[0], names):
+        axis.set_title(name)
+    axes[0, 0].set_ylabel("test accuracy (%)")
+    return figure, axes[0], list(groups)
 
 
 def _panels(count: int, ylabel: str, xlabel: str = "weight w") -> tuple[Figure, np.ndarray]:

@@ -36,9 +36,11 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
 
 
 def read_histories(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of every run's history, with the run's levels and seed."""
+    """The rows of every run's history, with the run's benchmark, levels and seed."""
     found = [
-        read_history(run.folder).assign(levels=[run.levels] * run.epochs, seed=run.seed)
+        read_history(run.folder).assign(
+            benchmark=run.benchmark, levels=[run.levels] * run.epochs, seed=run.seed
+        )
         for run in runs.itertuples()
     ]
     return pd.concat(found, ignore_index=True)
@@ -70,7 +72,7 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     drop is that of the mean after the last epoch against full precision on the same benchmark.
     """
     rows = []
-    for (benchmark, simulated), study in runs.groupby(["benchmark", "simulated"]):
+    for (benchmark, simulated), study in runs.groupby(["benchmark", "simulated"], sort=False):
         full = study.loc[study["levels"] == FULL, "last"].mean()
         for levels in sorted(study["levels"].unique(), key=number_of_levels, reverse=True):
             group = study[study["levels"] == levels]

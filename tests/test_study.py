@@ -19,8 +19,7 @@ from snnq.study import plan
 
 PROFILE = {
     "study": "test",
-    "simulate": False,
-    "benchmarks": ["nmnist"],
+    "benchmarks": {"nmnist": {}},
     "levels": ["binary", "full", [-1, 0, 3]],
     "seeds": [0, 1],
     "settings": {"epochs": 3},
@@ -53,16 +52,31 @@ def test_quantized_runs_start_from_the_full_run_of_their_seed():
             assert by_folder[run.start].seed == run.seed
 
 
+def test_a_benchmarks_own_settings_come_before_the_profiles():
+    own = {"simulate": "--limit 3", "levels": ["full", "binary"], "seeds": [7], "quantized": {"epochs": 5}}
+    own["settings"] = {"data": "data/gestures", "size": 32}
+    study = plan(changed(benchmarks={"nmnist": {}, "dvsgesture": own}))
+    gestures = [run for run in study.runs.values() if run.benchmark == "dvsgesture"]
+    assert [(run.levels, run.seed, run.epochs, run.size) for run in gestures] == [
+        ("full", 7, 3, 32), ("binary", 7, 5, 32),
+    ]  # fmt: skip
+    assert study.simulate == {"data/gestures": "--limit 3"}
+    assert gestures[1].start == f"results/test/runs/{gestures[0].name}"
+    assert all(run.size is None for run in study.runs.values() if run.benchmark == "nmnist")
+
+
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
         (changed(quantized={"epoch": 3}), "unknown parameter 'epoch': did you mean 'epochs'"),
         (changed(settings={"epochs": 0}), "epochs=0"),
         (changed(levels=["trinary"]), "levels='trinary': unknown level set"),
-        (changed(benchmarks=["mnist"]), "benchmark='mnist'"),
+        (changed(benchmarks={"mnist": {}}), "benchmark='mnist'"),
         (changed(sseds=[0]), "unknown key 'sseds': did you mean 'seeds'"),
+        (changed(benchmarks=["nmnist"]), "benchmarks: expected each with settings of its own"),
+        (changed(benchmarks={"nmnist": {"simulated": ""}}), "unknown key 'simulated': did you mean"),
         (changed(levels=["binary"]), "levels lists no 'full' run"),
-        ({"study": "test"}, "missing simulate, benchmarks"),
+        ({"study": "test"}, "missing benchmarks"),
     ],
 )
 def test_bad_profiles_are_refused(profile, message):
@@ -98,7 +112,7 @@ def test_the_graph_plans_every_run(tmp_path):
     profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
     found = snakemake(tmp_path, profile)
     assert found.returncode == 0, found.stdout
-    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 15
+    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 21
 
 
 @pytest.fixture
@@ -197,7 +211,7 @@ def test_readme_states_the_tables_numbers():
     text = (PROJECT / "README.md").read_text()
     for row in pd.read_csv(PROJECT / "results/quick/table.csv").itertuples():
         assert (
-            f"| {row.levels} | {row.last_mean:.2f} ± {row.last_sd:.2f} | {row.drop:+.2f} |"
+            f"| {row.benchmark} | {row.levels} | {row.last_mean:.2f} ± {row.last_sd:.2f} | {row.drop:+.2f} |"
             f" {row.bytes / 1000:.1f} | {row.times_smaller:.1f} |" in text
         )
 
