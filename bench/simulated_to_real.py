@@ -59,7 +59,7 @@ def tested(run: snnq.Run, folder: Path, real: Path) -> dict[str, object]:
         "epochs": run.epochs,
         "channels": run.channels,
         "steps": run.steps,
-        "minutes": record["seconds"] / 60,
+        "minutes": sum(record["seconds"]) / 60,
         "simulated_accuracy": record["accuracy"]["last"],
         "real_recordings": len(right),
         "real_accuracy": right.float().mean().item(),

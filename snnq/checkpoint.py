@@ -1,9 +1,11 @@
-"""A run's state after each epoch, from which it goes on."""
+"""A run's state as it goes on, from which it is resumed."""
 
 import hashlib
+import pickle
 import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,12 +19,16 @@ SOURCES = [
     for name in "augmentation benchmarks checkpoint evaluation formats frames levels lookup models plif"
     " quantizer record recordings run staircase temperature threads training".split()
 ]
+UNREADABLE = (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
 
 
 class Checkpoint:
-    """The checkpoint of one run folder.
+    """The last two checkpoints of one run folder: `checkpoint.pt` and `checkpoint.previous.pt`.
 
-    It belongs to the run's settings, to the frames it is trained on and to the code. Other
+    Written whole or not at all, and read without executing anything. Where the last one is
+    unreadable, as a machine's crash may leave it, the one before is taken, with a warning.
+
+    They belong to the run's settings, to the frames it is trained on and to the code. Other
     settings are refused, since the folder holds somebody's other result. Other frames or code
     make the result out of date, so training starts again, with a warning.
 
@@ -40,27 +46,50 @@ class Checkpoint:
 
     def __init__(self, folder: Path, run: Run, frames: tuple[str, ...]):
         self.path = folder / "checkpoint.pt"
+        self.previous = folder / "checkpoint.previous.pt"
         self.settings = asdict(run)
         self.basis = {"frames": list(frames), "code": _digest_of_sources()}
         self.state = self._read()
 
-    def restore(self, **parts) -> list[dict]:
-        """Load the saved state, if any, into each part; the history so far, empty at the start."""
+    def restore(self, **parts) -> dict[str, Any] | None:
+        """Load the saved state, if any, into each part; the progress that was saved with it."""
         if self.state is None:
-            return []
+            return None
         for name, part in parts.items():
             part.load_state_dict(self.state[name])
-        return self.state["history"]
+        return self.state["progress"]
 
-    def save(self, history: list[dict], **parts) -> None:
+    def save(self, progress: dict[str, Any], **parts) -> None:
+        """Save the state of each part, and how far the run is.
+
+        Raises
+        ------
+        OSError
+            It could not be written; the one before is still there.
+        """
         state = {name: part.state_dict() for name, part in parts.items()}
-        state |= {"settings": self.settings, "basis": self.basis, "history": history}
-        write_atomically(self.path, lambda path: torch.save(state, path))
+        state |= {"settings": self.settings, "basis": self.basis, "progress": progress}
+        if self.path.exists():
+            self.path.replace(self.previous)
+        try:
+            write_atomically(self.path, lambda path: torch.save(state, path))
+        except RuntimeError as error:  # torch's way of saying that the disk is full
+            raise OSError(f"{self.path}: not written ({_line(error)})") from error
 
     def _read(self) -> dict | None:
-        if not self.path.exists():
-            return None
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        for path in (self.path, self.previous):
+            if path.exists():
+                try:
+                    state = torch.load(path, map_location="cpu", weights_only=True)
+                    state["settings"], state["basis"], state["progress"]
+                except UNREADABLE as error:
+                    warnings.warn(f"{path}: unreadable ({_line(error)})", stacklevel=4)
+                    path.unlink()
+                else:
+                    return self._checked(path, state)
+        return None
+
+    def _checked(self, path: Path, state: dict) -> dict | None:
         saved = state["settings"]
         different = [
             f"{name} is {saved.get(name)!r} there and {self.settings.get(name)!r} here"
@@ -68,10 +97,10 @@ class Checkpoint:
             if saved.get(name) != self.settings.get(name)
         ]
         if different:
-            raise ValueError(f"{self.path}: of another run ({'; '.join(different)}); use another folder")
+            raise ValueError(f"{path}: of another run ({'; '.join(different)}); use another folder")
         changed = [name for name, value in self.basis.items() if state["basis"][name] != value]
         if changed:
-            warnings.warn(f"{self.path}: the {' and '.join(changed)} changed since, training again", stacklevel=4)
+            warnings.warn(f"{path}: the {' and '.join(changed)} changed since, training again", stacklevel=5)
             return None
         return state
 
@@ -81,3 +110,7 @@ def _digest_of_sources() -> str:
     for path in SOURCES:
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__

@@ -1,6 +1,6 @@
 """Batches of frames through a network, and how well it does on them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,18 +45,19 @@ def batches(
     data: Dataset,
     batch_size: int,
     device: torch.device,
-    shuffle: bool = False,
+    order: Sequence[int] | None = None,
     augment: Callable[[Tensor], Tensor] = none,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches as a network takes them: float frames [T, N, 2, H, W] and labels [N].
 
-    `augment` gets them as they are stored, uint8 [N, T, 2, H, W]. Order and augmentation follow
-    torch's generator.
+    In some `order` of the recordings' indices, or as they are. `augment` gets them as they are
+    stored, uint8 [N, T, 2, H, W].
     """
-    # A loader draws a number even where nothing is random: evaluation gets a generator of its own.
-    generator = None if shuffle else torch.Generator()
+    # A loader draws a number even where nothing is random, which must not be torch's own next one.
     # `Frames` returns a list of items as one batch already, so there is nothing to collate.
-    loader = DataLoader(data, batch_size, shuffle, collate_fn=tuple, generator=generator)
+    loader = DataLoader(
+        data, batch_size, sampler=order, collate_fn=tuple, generator=torch.Generator()
+    )
     for frames, labels in loader:
         yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
 

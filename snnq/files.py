@@ -1,9 +1,13 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and folders that one process has to itself."""
 
 import os
+import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -15,6 +19,33 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(partial)
         partial.chmod(0o644)  # mkstemp's files are for their owner alone
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # or a crash of the machine may leave an empty file of that name
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_process_in(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, `.lock`, which the system releases however the process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it; says which, on which machine.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, holder = folder / ".lock", folder / ".lock.holder"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text() if holder.exists() else "another process"
+        raise BlockingIOError(f"{folder}: {who} works in this folder; wait for it, or use another") from None
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

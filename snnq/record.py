@@ -58,7 +58,8 @@ def read_record(folder: str | Path) -> dict[str, Any]:
 
 def read_history(folder: str | Path) -> pd.DataFrame:
     """A finished run's rows, as `snnq.fit` returned them."""
-    return pd.read_csv(Path(folder) / HISTORY)
+    history = pd.read_csv(Path(folder) / HISTORY)
+    return history.assign(seconds=read_record(folder)["seconds"])
 
 
 def write_record(
@@ -75,7 +76,7 @@ def write_record(
         "numbers": int(cost["numbers"].sum()),
         "bytes": int(cost["bytes"].sum()),
         "bytes_float32": int(cost["bytes_float32"].sum()),
-        "seconds": float(history["seconds"].sum()),
+        "seconds": history["seconds"].tolist(),
         "device": str(next(model.parameters()).device),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -3,12 +3,13 @@
 import math
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import Subset
 from tqdm import tqdm
@@ -16,29 +17,33 @@ from tqdm import tqdm
 from snnq.augmentation import AUGMENTATIONS
 from snnq.checkpoint import Checkpoint
 from snnq.evaluation import batches, evaluate, loss_of
-from snnq.files import write_atomically
+from snnq.files import only_process_in, write_atomically
 from snnq.frames import Frames, load
+from snnq.interruption import Interruption, memory_advice
+from snnq.memory import keep_freed_memory
 from snnq.quantizer import set_temperature
 from snnq.record import HISTORY, WEIGHTS, initial_network, write_record
 from snnq.run import FULL, Run
 from snnq.temperature import temperature_at
 
 GRADIENT_NORM = 5.0  # L2 norm that gradients are clipped at (Yang et al. 2019, sec. 4.1)
+CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
 def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
-    """Train a run in a folder, or go on with it from its last finished epoch.
+    """Train a run in a folder, or go on with it from where it was stopped.
 
     Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
-    class. Each epoch ends with a checkpoint, so an interrupted run, called again, ends as if it
-    had not been interrupted; a finished one returns at once.
+    class. Checkpoints are saved after each epoch and each minute, so an interrupted run, called
+    again, ends as if it had not been interrupted; a finished one returns at once.
 
     Parameters
     ----------
     run : Run
     folder : path
-        Gets `checkpoint.pt`, and at the end `history.csv`, `weights.safetensors` and `run.json`.
+        Gets `checkpoint.pt` and the one before it, and at the end `history.csv`,
+        `weights.safetensors` and `run.json`.
     progress : bool
         Show a progress bar.
 
@@ -47,39 +52,57 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
     pandas.DataFrame
         A row per epoch: epoch (from 1), temperature, loss and train_accuracy (in training, with
         augmentation and dropout), validation_accuracy and test_accuracy with hard weights,
-        test_accuracy_soft, seconds. Accuracies are shares of 1.
+        test_accuracy_soft, seconds (which are in `run.json`, not in `history.csv`). Accuracies
+        are shares of 1.
 
     Raises
     ------
     ValueError, FileNotFoundError
         Bad recordings, a `start` that is no matching full-precision run, or a folder that holds
         a run with other settings; all before training.
+    BlockingIOError
+        Another process works in the folder.
     FloatingPointError
-        The loss is not finite.
+        The loss or a gradient is not finite; the batch and the network are kept in `failure.pt`.
+    MemoryError
+        Says which settings to lower.
+    KeyboardInterrupt
+        Ctrl-C or SIGTERM, after saving.
     """
-    training = _Training(run, Path(folder), progress)
-    with training.bar:
-        for epoch in range(len(training.history), run.epochs):
-            training.epoch(epoch)
-    return training.finish()
+    folder = Path(folder)
+    keep_freed_memory()
+    splits, model = _splits(run), initial_network(run)
+    with only_process_in(folder), memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"):
+        training = _Training(run, folder, splits, model, progress)
+        with training.bar, training.interruption.watched():
+            for epoch in range(len(training.history), run.epochs):
+                training.epoch(epoch)
+        return training.finish()
 
 
 class _Training:
-    """A run in progress: its recordings, network, optimizer, checkpoint and history."""
+    """A run in progress: its recordings, network, optimizer, checkpoint and history.
 
-    def __init__(self, run: Run, folder: Path, progress: bool):
+    `step`, `loss_sum` and `correct` are of the present epoch, `seconds` too: those that it took
+    before the process began, and the moment when it went on.
+    """
+
+    def __init__(self, run: Run, folder: Path, splits: tuple, model: nn.Module, progress: bool):
         self.run, self.folder = run, folder
-        self.train, self.validation, self.test, frames = _splits(run)
+        self.train, self.validation, self.test, frames = splits
         self.checkpoint = Checkpoint(folder, run, frames)
         self.device = torch.device(_best_device() if run.device == "auto" else run.device)
-        self.model = initial_network(run).to(self.device)
+        self.model = model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), run.learning_rate, fused=True)
-        steps = math.ceil(len(self.train) / run.batch_size)
-        self.schedule = CosineAnnealingLR(self.optimizer, run.epochs * steps)
-        self.history = self.checkpoint.restore(**self._state())
+        self.steps = math.ceil(len(self.train) / run.batch_size)
+        self.schedule = CosineAnnealingLR(self.optimizer, run.epochs * self.steps)
+        self.interruption = Interruption()
+        self.history: list[dict] = []
+        self._start_epoch()
+        self._resume(self.checkpoint.restore(**self._state()))
         self.bar = tqdm(
-            total=run.epochs * steps,
-            initial=len(self.history) * steps,
+            total=run.epochs * self.steps,
+            initial=len(self.history) * self.steps + self.step,
             desc=f"{run.benchmark} {run.levels} seed {run.seed}",
             unit="batch",
             mininterval=PROGRESS_SECONDS,
@@ -89,46 +112,88 @@ class _Training:
     def _state(self) -> dict:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
+    def _start_epoch(self) -> None:
+        self.step, self.loss_sum, self.correct, self.seconds = 0, 0.0, 0, 0.0
+        self.random: list[Tensor] | None = None
+
+    def _resume(self, progress: dict[str, Any] | None) -> None:
+        if progress is not None:
+            for name, value in progress.items():
+                setattr(self, name, value)
+        self.since = time.perf_counter() - self.seconds
+
+    def save(self) -> None:
+        self.seconds = time.perf_counter() - self.since
+        names = ("history", "step", "loss_sum", "correct", "seconds", "random")
+        self.checkpoint.save({name: getattr(self, name) for name in names}, **self._state())
+        self.saved = time.perf_counter()
+
     def epoch(self, epoch: int) -> None:
-        """Train, evaluate and save one epoch, counted from 0."""
-        start = time.perf_counter()
+        """Train, evaluate and save one epoch, counted from 0, or the rest of it."""
         temperature = _temperature(self.run, epoch)
         set_temperature(self.model, temperature)
         with torch.random.fork_rng():
-            # Seeded anew each epoch: after a resumption it draws what it would have drawn.
-            torch.manual_seed(_mixed_seed(self.run.seed, epoch + 1))
-            loss, train_accuracy = self._pass()
+            self._pass(epoch)
         row = {
             "epoch": epoch + 1,
             "temperature": temperature,
-            "loss": loss,
-            "train_accuracy": train_accuracy,
+            "loss": self.loss_sum / len(self.train),
+            "train_accuracy": self.correct / len(self.train),
             **self._accuracies(),
-            "seconds": time.perf_counter() - start,
+            "seconds": time.perf_counter() - self.since,
         }
         self.history.append(row)
-        self.checkpoint.save(self.history, **self._state())
+        self._start_epoch()
+        self.since = time.perf_counter()
+        self.save()
         self.bar.set_postfix(epoch=epoch + 1, test=f"{row['test_accuracy']:.1%}", refresh=False)
 
-    def _pass(self) -> tuple[float, float]:
-        """Every training recording once: mean loss and accuracy."""
+    def _pass(self, epoch: int) -> None:
+        """Every training recording once, in an order and with draws that the epoch determines."""
         run, model = self.run, self.model.train()
-        total, correct = 0.0, 0
+        torch.manual_seed(_mixed_seed(run.seed, epoch + 1))
+        order = torch.randperm(len(self.train)).tolist()[self.step * run.batch_size :]
+        if self.random is not None:
+            _set_random_state(self.random)
+        self.saved = time.perf_counter()
         augment = AUGMENTATIONS[run.augmentation]
-        for frames, labels in batches(self.train, run.batch_size, self.device, True, augment):
+        for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
             rates = model(frames)
             loss = loss_of(rates, labels)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"loss={loss.item()}: try a lower learning_rate")
             self.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+            if not torch.isfinite(loss + norm):
+                self._fail(epoch, loss, frames, labels)
             self.optimizer.step()
             self.schedule.step()
-            total += loss.item() * len(labels)
-            correct += (rates.argmax(1) == labels).sum().item()
+            self.step += 1
+            self.loss_sum += loss.item() * len(labels)
+            self.correct += (rates.argmax(1) == labels).sum().item()
             self.bar.update()
-        return total / len(self.train), correct / len(self.train)
+            asked = self.interruption.asked
+            if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
+                self.random = _random_state()
+                self.save()
+            if asked:
+                raise KeyboardInterrupt(
+                    f"{asked}: saved after step {self.step} of epoch {epoch + 1} in {self.folder};"
+                    " the same command goes on from there"
+                )
+
+    def _fail(self, epoch: int, loss: Tensor, frames: Tensor, labels: Tensor) -> NoReturn:
+        bad = [
+            name
+            for name, parameter in self.model.named_parameters()
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
+        ]
+        path = self.folder / "failure.pt"
+        kept = {"frames": frames, "labels": labels, **{k: v.state_dict() for k, v in self._state().items()}}
+        write_atomically(path, lambda partial: torch.save(kept, partial))
+        raise FloatingPointError(
+            f"epoch {epoch + 1}, step {self.step + 1}: loss={loss.item()}, gradients that are not finite:"
+            f" {', '.join(bad) or 'none'}; batch and network are in {path}; try a lower learning_rate"
+        )
 
     def _accuracies(self) -> dict[str, float]:
         validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
@@ -144,7 +209,9 @@ class _Training:
     def finish(self) -> pd.DataFrame:
         """Write the history, the weights and, last, the record."""
         history = pd.DataFrame(self.history)
-        write_atomically(self.folder / HISTORY, lambda path: history.to_csv(path, index=False))
+        # Without the seconds, so that the same run leaves the same file.
+        rows = history.drop(columns="seconds")
+        write_atomically(self.folder / HISTORY, lambda path: rows.to_csv(path, index=False))
         weights = self.model.state_dict()
         write_atomically(self.folder / WEIGHTS, lambda path: save_file(weights, path))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
@@ -189,6 +256,16 @@ def _temperature(run: Run, epoch: int) -> float:
         run.temperature_initial,
         run.temperature_final,
     )
+
+
+def _random_state() -> list[Tensor]:
+    """Of the CPU, and of every GPU."""
+    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+
+def _set_random_state(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    torch.cuda.set_rng_state_all(states[1:])
 
 
 def _mixed_seed(*numbers: int) -> int:

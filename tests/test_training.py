@@ -202,9 +202,11 @@ def test_a_start_of_quantized_weights_is_refused(finished, in_tmp):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, in_tmp, monkeypatch):
-    monkeypatch.setattr(training, "loss_of", lambda *_: torch.tensor(math.nan))
-    with pytest.raises(FloatingPointError, match="loss=nan"):
+    monkeypatch.setattr(training, "loss_of", lambda rates, _: rates.sum() * math.nan)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: loss=nan, .*layers.0.weight"):
         fit(tiny, in_tmp / "run")
+    kept = torch.load(in_tmp / "run" / "failure.pt", weights_only=True)
+    assert kept["frames"].shape[2:] == (2, 34, 34) and "layers.0.weight" in kept["model"]
 
 
 def test_evaluate_agrees_with_a_loop_over_single_recordings(tiny, in_tmp):

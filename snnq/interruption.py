@@ -1,0 +1,58 @@
+"""What stops a run half-way: Ctrl-C, a cluster's signal, too little memory."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class Interruption:
+    """Whether somebody asked the process to stop: `asked` is the signal's name, or None."""
+
+    def __init__(self):
+        self.asked: str | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM as a wish to stop at the next good moment; a second one stops
+        at once. Only a main thread hears of signals; in others nothing changes."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def ask(number: int, _) -> None:
+            self.asked = signal.Signals(number).name
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        for number in SIGNALS:
+            signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def memory_advice(settings: str) -> Iterator[None]:
+    """Turn a lack of memory into an error that says which settings to lower.
+
+    Raises
+    ------
+    MemoryError
+        In place of torch's own errors.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        lacking = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not lacking and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        raise MemoryError(f"out of memory with {settings}: lower the first that you can spare") from error

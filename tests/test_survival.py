@@ -1,0 +1,174 @@
+"""What stops a run, and that it goes on to the same end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+import snnq
+from snnq import checkpoint, training
+from snnq.files import only_process_in, write_atomically
+
+FILES = ("history.csv", "weights.safetensors")
+
+
+def fit(settings, folder):
+    return snnq.fit(snnq.Run(**settings), folder, progress=False)
+
+
+def results(folder):
+    return [(folder / name).read_bytes() for name in FILES] + [snnq.read_record(folder)["accuracy"]]
+
+
+@pytest.fixture
+def undisturbed(tiny, in_tmp):
+    """Settings of a run of two epochs of several steps each, and what it leaves."""
+    settings = tiny | {"levels": "binary", "batch_size": 6}
+    fit(settings, in_tmp / "undisturbed")
+    return settings, results(in_tmp / "undisturbed")
+
+
+class Killed(BaseException):
+    pass
+
+
+def at_call(number, act, original):
+    """`original`, which calls `act` before its so-manieth call."""
+    calls = []
+
+    def called(*arguments, **options):
+        calls.append(None)
+        if len(calls) == number:
+            act()
+        return original(*arguments, **options)
+
+    return called
+
+
+def kill():
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [("loss_of", 1), ("loss_of", 3), ("loss_of", 8), ("evaluate", 2), ("evaluate", 6), ("write_record", 1)],
+)
+def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(undisturbed, in_tmp, monkeypatch, name, call):
+    settings, expected = undisturbed
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(training, name, at_call(call, kill, getattr(training, name)))
+    with pytest.raises(Killed):
+        fit(settings, in_tmp / "run")
+    torch.manual_seed(123)  # whatever state the new process has
+    fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_saves_and_says_how_to_go_on(undisturbed, in_tmp, monkeypatch, name):
+    settings, expected = undisturbed
+    ask = at_call(3, lambda: os.kill(os.getpid(), getattr(signal, name)), training.loss_of)
+    monkeypatch.setattr(training, "loss_of", ask)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*goes on"):
+        fit(settings, in_tmp / "run")
+    assert signal.getsignal(signal.SIGINT) is before
+    fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+@pytest.mark.parametrize("damaged", [("checkpoint.pt",), ("checkpoint.pt", "checkpoint.previous.pt")])
+def test_a_truncated_checkpoint_costs_an_epoch_and_no_more(undisturbed, in_tmp, damaged):
+    settings, expected = undisturbed
+    shutil.copytree(in_tmp / "undisturbed", in_tmp / "run")
+    for name in damaged:
+        content = (in_tmp / "run" / name).read_bytes()
+        (in_tmp / "run" / name).write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match="unreadable"):
+        fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(undisturbed, in_tmp, monkeypatch):
+    settings, expected = undisturbed
+    saves = []
+
+    def save(state, path):
+        saves.append(None)
+        path.write_bytes(b"half a checkpoint")
+        if len(saves) == 2:
+            raise RuntimeError("[enforce fail] . file write failed: No space left on device")
+        return torch_save(state, path)
+
+    torch_save = torch.save
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    with pytest.raises(OSError, match="checkpoint.pt: not written .*No space left"):
+        fit(settings, in_tmp / "run")
+    left = [path.name for path in (in_tmp / "run").glob("*.pt*")]
+    assert left == ["checkpoint.previous.pt"]
+    fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+def test_a_second_process_is_refused_and_a_dead_ones_lock_is_not(undisturbed, in_tmp):
+    settings, expected = undisturbed
+    code = (
+        "import time; from pathlib import Path; from snnq.files import only_process_in\n"
+        "with only_process_in(Path('run')):\n    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match=rf"run: process {other.pid} on \S+ works in this"):
+            fit(settings, in_tmp / "run")
+        other.kill()
+    fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+def test_too_little_memory_names_settings(tiny, in_tmp, monkeypatch):
+    def lack():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(training, "loss_of", at_call(1, lack, training.loss_of))
+    with pytest.raises(MemoryError, match="out of memory with batch_size=16, channels=2"):
+        fit(tiny, in_tmp / "run")
+
+
+def test_other_errors_stay_what_they_are(tiny, in_tmp, monkeypatch):
+    def fail():
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(training, "loss_of", at_call(1, fail, training.loss_of))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        fit(tiny, in_tmp / "run")
+
+
+def test_an_unfinished_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def half(partial):
+        partial.write_text("half")
+        raise Killed
+
+    with pytest.raises(Killed):
+        write_atomically(path, half)
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"] and path.read_text() == "before"
+
+
+def test_a_lock_is_free_after_its_holder_failed(tmp_path):
+    for _ in range(2):
+        with pytest.raises(Killed), only_process_in(tmp_path):
+            raise Killed
+
+
+def test_times_are_in_the_record_and_not_in_the_history_file(undisturbed, in_tmp):
+    settings, _ = undisturbed
+    assert "seconds" not in pd.read_csv(in_tmp / "undisturbed" / "history.csv")
+    history = snnq.read_history(in_tmp / "undisturbed")
+    assert len(history["seconds"]) == settings["epochs"] and (history["seconds"] > 0).all()
