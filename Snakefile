@@ -121,8 +121,8 @@ rule quantizer:
     params:
         only=json.dumps({"only": list(STUDY.runs)}),
     shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -y {params.only:q}"
-        " && cp {log} {output.notebook}"
+        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p interactive False"
+        " -y {params.only:q} && cp {log} {output.notebook}"
 
 
 rule results:
