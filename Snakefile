@@ -29,6 +29,7 @@ BUILDS = sorted(
         for run in STUDY.runs.values()
     }
 )
+RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
 PAPERMILL = "papermill --no-progress-bar --log-output"
 KINDS = ["png", "pdf"]
 QUANTIZER_FIGURES = ["staircase", "slope", "soft_to_hard", "trained_weights"]
@@ -97,6 +98,7 @@ rule train:
     log:
         FOLDER / "logs/{name}.ipynb",
     threads: 1
+    retries: RETRIES
     shell:
         PAPERMILL + " {input.notebook} {log} -y {params.settings:q} -p folder {params.folder}"
         " && cp {log} {output.notebook}"
@@ -113,13 +115,14 @@ rule quantizer:
     output:
         expand("figures/quantizer_{figure}.{kind}", figure=QUANTIZER_FIGURES, kind=KINDS),
         notebook=FOLDER / "notebooks/1_quantizer.ipynb",
+    retries: RETRIES
     log:
         FOLDER / "logs/1_quantizer.ipynb",
     params:
         only=json.dumps({"only": list(STUDY.runs)}),
     shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -y {params.only:q}"
-        " && cp {log} {output.notebook}"
+        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p interactive False"
+        " -y {params.only:q} && cp {log} {output.notebook}"
 
 
 rule results:
@@ -132,6 +135,7 @@ rule results:
         expand("figures/{figure}.{kind}", figure=RESULT_FIGURES, kind=KINDS),
         table=FOLDER / "table.csv",
         notebook=FOLDER / "notebooks/4_results.ipynb",
+    retries: RETRIES
     log:
         FOLDER / "logs/4_results.ipynb",
     params:

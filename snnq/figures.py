@@ -171,8 +171,8 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
     Mean and s.d. over seeds of rows with benchmark, levels, seed, epoch, test_accuracy, test_accuracy_soft.
     """
     names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
-    histories = histories.assign(number=-histories["levels"].map(number_of_levels))
-    histories = histories.sort_values(["benchmark", "number"], ascending=[False, True])
+    fewest_last = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
+    histories = histories.sort_values("levels", **fewest_last)
     rows = histories.melt(["benchmark", "levels", "seed", "epoch"], list(names), "weights", "accuracy")
     rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
     groups = list(rows.groupby(["benchmark", "levels"], sort=False))

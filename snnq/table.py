@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from snnq.benchmarks import BENCHMARKS
 from snnq.levels import resolve_levels
 from snnq.record import RECORD, read_history, read_record
 from snnq.run import FULL
@@ -14,7 +15,7 @@ WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.record.accuracie
 
 
 def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataFrame:
-    """Finished runs under a folder, a row each, in the order of their folders' names.
+    """Finished runs under a folder, a row each, in the order of `BENCHMARKS` and of their names.
 
     All of them, or only those of some names: a study's folder may hold runs of settings that it
     had before.
@@ -32,7 +33,9 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     folders = [path.parent for path in paths]
     if not folders:
         raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
-    return pd.DataFrame([_row(folder) for folder in folders])
+    found = pd.DataFrame([_row(folder) for folder in folders])
+    order = {"key": lambda names: names.map(list(BENCHMARKS).index), "kind": "stable"}
+    return found.sort_values("benchmark", **order, ignore_index=True)
 
 
 def read_histories(runs: pd.DataFrame) -> pd.DataFrame:

@@ -109,7 +109,8 @@ def test_notebook_2_shows_recordings_and_compares_them(study, recordings, compar
 
 @pytest.mark.parametrize("runs", ["runs", "nowhere"])
 def test_notebook_1_draws_with_and_without_trained_networks(study, runs):
-    done = papermill("1_quantizer.ipynb", study, runs=runs, figure_folder=f"figures-{runs}")
+    settings = {"runs": runs, "figure_folder": f"figures-{runs}", "interactive": False}
+    done = papermill("1_quantizer.ipynb", study, **settings)
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in (study / f"figures-{runs}").glob("*.png")}
     expected = {f"quantizer_{name}.png" for name in ("staircase", "slope", "soft_to_hard")}
