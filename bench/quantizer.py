@@ -31,7 +31,7 @@ def main() -> None:
     for name, kind in peers().items():
         for bits in (1, 2, 4):
             candidates[f"{name}, {bits} bit"] = _pass(kind(weight, LEVELS[bits]), weight, grad)
-    table = compare(candidates, rounds=5)
+    table = compare(candidates, rounds=9)
     report("quantizer", pd.DataFrame(table.assign(millions=millions, threads=torch.get_num_threads())))
 
 

@@ -3,7 +3,7 @@
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-KEPT = 2**31 - 1  # bytes at the top of the heap that stay with the process: the most there is
+NEVER = -1  # no memory at the top of the heap is given back
 
 
 def keep_freed_memory() -> None:
@@ -17,4 +17,4 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_TRIM_THRESHOLD, NEVER)

@@ -62,8 +62,9 @@ class _Staircase(torch.autograd.Function):
         else:
             by_weight = torch.empty_like(weight)
             arrays = [_flat(tensor) for tensor in (weight, output, grad.contiguous(), by_weight)]
-            by_output, by_slope = lookup.gradients(*arrays, alpha.item(), beta.item(), table)
-            by_alpha, by_beta = alpha.new_tensor(by_output) / alpha, beta.new_tensor(by_slope)
+            slope = (alpha * beta).item()
+            by_output, by_slope = lookup.gradients(*arrays, slope, beta.item(), table)
+            by_alpha, by_beta = alpha.new_tensor(by_output) / alpha, beta.new_tensor(by_slope) / beta
         return by_weight, by_alpha, by_beta, None, None, None, None
 
 

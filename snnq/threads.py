@@ -1,5 +1,6 @@
 """Compiled loops on as many threads as torch uses."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -13,14 +14,17 @@ def in_blocks(kernel: Callable[[int, int], None], size: int, block: int) -> None
     Plain threads: numba's own compete with torch's for the cores. The blocks do not depend on the
     number of threads, so that sums over them do not either.
     """
-    firsts = range(0, size, block)
-    lasts = [min(first + block, size) for first in firsts]
-    threads = torch.get_num_threads()
-    if threads == 1 or len(lasts) == 1:
-        for first, last in zip(firsts, lasts):
-            kernel(first, last)
+    firsts = iter(range(0, size, block))  # which the threads share
+
+    def work(_) -> None:
+        for first in firsts:
+            kernel(first, min(first + block, size))
+
+    threads = min(torch.get_num_threads(), math.ceil(size / block))
+    if threads == 1:
+        work(0)
     else:
-        list(_pool(threads).map(kernel, firsts, lasts))
+        list(_pool(torch.get_num_threads()).map(work, range(threads)))
 
 
 @lru_cache(maxsize=1)
