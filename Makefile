@@ -5,9 +5,6 @@ INSTALLED := .venv/.installed
 # One study at a time in a checkout; the lock goes with the process, however that ends.
 LOCK := $(if $(shell command -v flock),flock .study.lock)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Tensors' memory is kept for the next step instead of going back to the system: fewer page faults.
-export MALLOC_MMAP_MAX_ := 0
-export MALLOC_TRIM_THRESHOLD_ := 8589934592
 
 .PHONY: study test lab bench
 

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from snnq.levels import initial_biases, resolve_levels
 
+LEVELS = {1: "binary", 2: "2bit", 3: "3bit", 4: "4bit"}  # by bits per weight
+PEER_BITS = (1, 2, 4)
+
 
 class PlainScaling(nn.Module):
     """One learned factor for the whole weight: what any quantizer must at least do."""

@@ -12,22 +12,21 @@ import sys
 
 import torch
 from compare import compare, report
-from peers import peers
+from peers import LEVELS, PEER_BITS, peers
 from torch.optim import Adam
 
 import snnq
-from snnq.evaluation import loss_of
 from snnq.memory import keep_freed_memory
+from snnq.training import gradients
 
-LEVELS = {1: "binary", 2: "2bit", 3: "3bit", 4: "4bit"}
 FULL = "full precision"
 
 
 def main() -> None:
     keep_freed_memory()
     names = [FULL, *(f"snnq, {bits} bit" for bits in LEVELS)]
-    names += [f"{peer}, {bits} bit" for peer in peers() for bits in (1, 2, 4)]
-    table = compare({name: step(name) for name in names}, rounds=5)
+    names += [f"{peer}, {bits} bit" for peer in peers() for bits in PEER_BITS]
+    table = compare({name: step(name) for name in names}, rounds=11)
     peaks = [int(subprocess.check_output([sys.executable, __file__, name])) for name in names]
     table["peak_mb"] = [peak / 1024 for peak in peaks]
     table["memory_ratio"] = [peak / peaks[0] for peak in peaks]
@@ -49,9 +48,7 @@ def step(name: str):
     labels = torch.randint(10, (16,))
 
     def one() -> None:
-        optimizer.zero_grad()
-        loss_of(model(frames), labels).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        gradients(model, frames, labels)
         optimizer.step()
 
     return one

@@ -170,7 +170,7 @@ def _scratch():
     return np.empty(RUN, np.int32), np.empty(RUN, np.float32), np.empty(RUN, np.int64)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _look_up(weight, run, gain, beta, table, out, scratch):
     """out = gain · f(βw), or gain · f'(βw), of one run: its first weight, and how many."""
     first, size = run
@@ -198,7 +198,7 @@ def _look_up(weight, run, gain, beta, table, out, scratch):
                 out[first + i] += gain * _left_out(weight[first + i] * beta, places[i], table)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _chain(weight, run, output, grad, by_weight):
     """by_weight · G, and the two sums of a run: of few enough to be added up in float32."""
     first, size = run

@@ -53,10 +53,10 @@ class _PLIF(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_seq, w, surrogate_alpha):
         k = w.sigmoid()
-        x = x_seq.contiguous()
+        x = x_seq if _has_channels_last(x_seq) else x_seq.contiguous()
         potentials, spikes, last = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x[0])
         arrays = [_steps(tensor) for tensor in (x, potentials, spikes)]
-        scale, end = np.float32(k.item()), last.view(-1).numpy()
+        scale, (end,) = np.float32(k.item()), _steps(last[None])
         in_blocks(lambda i, j: _forward(*arrays, scale, end, i, j), last.numel(), BLOCK)
         ctx.save_for_backward(potentials, k)
         ctx.surrogate_alpha = surrogate_alpha
@@ -67,7 +67,9 @@ class _PLIF(torch.autograd.Function):
     def backward(ctx, grad, _):
         potentials, k = ctx.saved_tensors
         by_input = torch.empty_like(potentials)
-        arrays = [_steps(tensor) for tensor in (potentials, grad.contiguous(), by_input)]
+        if grad.stride() != potentials.stride():
+            grad = torch.empty_like(potentials).copy_(grad)
+        arrays = [_steps(tensor) for tensor in (potentials, grad, by_input)]
         sums = np.empty(-(-potentials[0].numel() // BLOCK))
 
         def block(i: int, j: int) -> None:
@@ -78,9 +80,14 @@ class _PLIF(torch.autograd.Function):
         return by_input, k.new_tensor(by_k) * k * (1 - k), None
 
 
+def _has_channels_last(x_seq: Tensor) -> bool:
+    return x_seq.ndim == 5 and x_seq.movedim(2, -1).is_contiguous()
+
+
 def _steps(tensor: Tensor) -> np.ndarray:
-    """[T, …] as [T, neurons]."""
-    return tensor.detach().view(len(tensor), -1).numpy()
+    """[T, …] as [T, neurons], with the neurons in the order that they have in memory."""
+    neurons = tensor[0].numel()
+    return tensor.detach().as_strided((len(tensor), neurons), (neurons, 1)).numpy()
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -29,4 +29,10 @@ def in_blocks(kernel: Callable[[int, int], None], size: int, block: int) -> None
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="snnq")
+    """Threads that stay.
+
+    Each uses torch's own threads once, so that there are more of those than cores: they then sleep
+    while they wait for work. Otherwise they spin for milliseconds after each operation, on a core
+    that a thread of ours could use (GOMP_SPINCOUNT in libgomp's manual).
+    """
+    return ThreadPoolExecutor(threads, "snnq", lambda: torch.ones(2**20).add_(1))

@@ -80,6 +80,15 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
         return training.finish()
 
 
+def gradients(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each parameter's clipped gradient into its `.grad`; rates, loss, and the norm before clipping."""
+    rates = model(frames)
+    loss = loss_of(rates, labels)
+    model.zero_grad()
+    loss.backward()
+    return rates, loss, nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+
+
 class _Training:
     """A run in progress: its recordings, network, optimizer, checkpoint and history.
 
@@ -158,11 +167,7 @@ class _Training:
         self.saved = time.perf_counter()
         augment = AUGMENTATIONS[run.augmentation]
         for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
-            rates = model(frames)
-            loss = loss_of(rates, labels)
-            self.optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+            rates, loss, norm = gradients(model, frames, labels)
             if not torch.isfinite(loss + norm):
                 self._fail(epoch, loss, frames, labels)
             self.optimizer.step()
