@@ -57,3 +57,19 @@ def test_double_precision_is_spikingjellys_own():
     x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).double()
     theirs, ours = (node.double() for node in pair(0.3))
     assert torch.equal(theirs(x), ours(x))
+
+
+def test_the_order_of_channels_in_memory_changes_nothing():
+    generator = torch.Generator().manual_seed(0)
+    x = 2 * torch.randn(4, 3, 5, 6, 7, generator=generator)
+    towards = torch.randn(x.shape, generator=generator)
+    last = x.movedim(2, -1).contiguous().movedim(-1, 2)
+    results = []
+    for inputs in (x.clone().requires_grad_(), last.requires_grad_()):
+        node = pair(0.3)[1]
+        spikes = node(inputs)
+        by_x, by_w = torch.autograd.grad((spikes * towards).sum(), [inputs, node.w])
+        results.append((spikes, node.v, by_x, by_w))
+    for first, second in zip(*results):
+        torch.testing.assert_close(first, second)
+    assert results[1][0].stride() == last.stride()
