@@ -47,8 +47,8 @@ def main() -> None:
             process = _train(arguments, killed)
             if kills < arguments.kills:
                 try:
-                    # Most of the time that is left to it, so that the kills are spread over the run.
-                    process.wait(moments.uniform(0.2, 1.2) * seconds / arguments.kills + 5)
+                    # Some are killed while they start, most while they train or evaluate.
+                    process.wait(moments.uniform(2, 2 + 2 * seconds / arguments.kills))
                 except subprocess.TimeoutExpired:
                     process.kill()
                     kills += 1
@@ -60,8 +60,8 @@ def main() -> None:
         }
         same["accuracies"] = snnq.read_record(alone)["accuracy"] == snnq.read_record(killed)["accuracy"]
     report("kills", pd.DataFrame([{"kills": kills, "epochs": arguments.epochs, **same}]))
-    if not all(same.values()):
-        sys.exit("the results differ")
+    if kills < arguments.kills or not all(same.values()):
+        sys.exit("the results differ, or the run ended too soon")
 
 
 def _train(arguments: argparse.Namespace, folder: Path) -> subprocess.Popen:
