@@ -192,22 +192,24 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
 def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds, a
     panel per benchmark."""
-    figure, axes, groups = _panel_per_benchmark(table)
-    for axis, rows in zip(axes, groups):
+    groups = list(table.groupby("benchmark", sort=False))
+    figure, axes = _panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
+    for axis, (benchmark, rows) in zip(axes, groups):
         rows = rows.iloc[::-1]
         bits = np.log2(rows["levels"].map(number_of_levels).astype(float))
         places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
         axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
         names = rows["levels"].map(str)
         axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
-        axis.set(xlabel="bits per weight", xlim=(-0.5, len(rows) - 0.5))
+        axis.set(title=benchmark, xlim=(-0.5, len(rows) - 0.5))
     return figure
 
 
 def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
     """Accuracy after the last epoch against the bytes of the network, a panel per benchmark."""
-    figure, axes, groups = _panel_per_benchmark(table)
-    for axis, rows in zip(axes, groups):
+    groups = list(table.groupby("benchmark", sort=False))
+    figure, axes = _panels(len(groups), "test accuracy (%)", "network (kB)", width=WIDTH)
+    for axis, (benchmark, rows) in zip(axes, groups):
         kilobytes = rows["bytes"] / 1000
         axis.errorbar(kilobytes, rows["last_mean"], rows["last_sd"], fmt="o", capsize=3)
         for x, y, levels in zip(kilobytes, rows["last_mean"], rows["levels"]):
@@ -219,27 +221,18 @@ def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
                 rotation=45,
                 fontsize="x-small",
             )
-        axis.set(xscale="log", xlabel="network (kB)")
+        axis.set(title=benchmark, xscale="log")
         axis.minorticks_off()
         axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
     return figure
 
 
-def _panel_per_benchmark(table: pd.DataFrame) -> tuple[Figure, np.ndarray, list[pd.DataFrame]]:
-    names, groups = zip(*table.groupby("benchmark", sort=False))
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(WIDTH * len(names), HEIGHT), layout="constrained", squeeze=False
-    )
-    for axis, name in zip(axes[0], names):
-        axis.set_title(name)
-    axes[0, 0].set_ylabel("test accuracy (%)")
-    return figure, axes[0], list(groups)
-
-
-def _panels(count: int, ylabel: str, xlabel: str = "weight w") -> tuple[Figure, np.ndarray]:
-    figure, axes = plt.subplots(
-        1, count, figsize=(max(WIDTH, 2.2 * count), HEIGHT), layout="constrained", squeeze=False
-    )
+def _panels(
+    count: int, ylabel: str, xlabel: str = "weight w", width: float = 2.2
+) -> tuple[Figure, np.ndarray]:
+    """A row of panels, each `width` inches wide, together at least a page's column."""
+    size = max(WIDTH, width * count), HEIGHT
+    figure, axes = plt.subplots(1, count, figsize=size, layout="constrained", squeeze=False)
     for axis in axes[0]:
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(ylabel)
