@@ -130,6 +130,7 @@ rule results:
         RECORDS,
         "snnq/table.py",
         "snnq/figures.py",
+        "snnq/result_figures.py",
         notebook="notebooks/4_results.ipynb",
     output:
         expand("figures/{figure}.{kind}", figure=RESULT_FIGURES, kind=KINDS),
