@@ -59,6 +59,7 @@ for data, arguments in STUDY.simulate.items():
             "snnq/gestures.py",
             "snnq/pictures.py",
             "snnq/simulate.py",
+            "snnq/writers.py",
         output:
             directory(data),
         params:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import faery
 import joblib
 import numpy as np
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from snnq import gestures
 from snnq.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.camera import Camera, legs, record_looks, record_pictures
 from snnq.pictures import TEST_SHARE, Picture, digits, read_pictures, resized
+from snnq.writers import write_aedat4, write_bin, write_gesture
 
 JOB = 2048  # pictures of one size that a process simulates at a time
 LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")  # DVS128 Gesture's folders
@@ -271,29 +271,6 @@ def _write_gesture(folder: Path, place: int, first_user: int, seed: int, camera:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gesture(events, path)
     return 1
-
-
-def write_bin(events: np.ndarray, path: Path) -> None:
-    """Events with x, y < 256 and t < 2²³ µs as N-MNIST's 5 bytes each: x, y, then p and t in 24 bits."""
-    packed = np.empty((len(events), 5), dtype=np.uint8)
-    word = events["p"].astype(np.int64) << 23 | events["t"]
-    for column, values in enumerate((events["x"], events["y"], word >> 16, word >> 8, word)):
-        packed[:, column] = values & 255
-    path.write_bytes(packed.tobytes())
-
-
-def write_gesture(events: np.ndarray, path: Path) -> None:
-    """Events as tonic's DVS128 Gesture has them: int32 [n, 4], x, y, p, t in ms."""
-    columns = (events["x"], events["y"], events["p"], events["t"] // 1000)
-    np.save(path, np.stack(columns, axis=1).astype(np.int32), allow_pickle=False)
-
-
-def write_aedat4(events: np.ndarray, path: Path, sensor: tuple[int, int] = (128, 128)) -> None:
-    """Events as AEDAT 4, CIFAR10-DVS's format, of a sensor (width, height)."""
-    theirs = np.empty(len(events), dtype=faery.EVENTS_DTYPE)
-    for name, field in zip(theirs.dtype.names, ("t", "x", "y", "p")):
-        theirs[name] = events[field]
-    faery.events_stream_from_array(theirs, sensor).to_file(path)
 
 
 # Where a picture's recording lies below the benchmark's folder, and what writes it.

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 import snnq
 from snnq.formats import EVENTS
-from snnq.simulate import write_bin
+from snnq.writers import write_bin
 
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
