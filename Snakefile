@@ -56,6 +56,7 @@ for data, arguments in STUDY.simulate.items():
         input:
             "snnq/benchmarks.py",
             "snnq/camera.py",
+            "snnq/cameras.py",
             "snnq/gestures.py",
             "snnq/pictures.py",
             "snnq/simulate.py",

@@ -17,6 +17,7 @@ import snnq
 from snnq import gestures, simulate
 from snnq.benchmarks import source
 from snnq.camera import WHITE, Camera, record_looks, record_pictures
+from snnq.cameras import DIGITS, SETTINGS
 from snnq.formats import EVENTS
 from snnq.pictures import digits as digit_pictures
 from snnq.pictures import read_pictures, resized
@@ -30,7 +31,7 @@ DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     root = tmp_path_factory.mktemp("digits")
-    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits", setting=simulate.DIGITS)
+    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits", setting=DIGITS)
     return root
 
 
@@ -144,7 +145,7 @@ def test_blur_spreads_an_edge():
 
 def test_ncaltech101_recordings_hold_what_the_picture_always_covers():
     """No edge of a flat picture is ever seen, whatever its proportions; a picture fills 240×180."""
-    setting = simulate.SETTINGS["ncaltech101"]
+    setting = SETTINGS["ncaltech101"]
     still = replace(setting, camera=replace(setting.camera, leak=0.0))
     rng = np.random.default_rng(0)
     thresholds = still.camera.thresholds(rng)
