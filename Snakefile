@@ -56,9 +56,11 @@ for data, arguments in STUDY.simulate.items():
         input:
             "snnq/benchmarks.py",
             "snnq/camera.py",
+            "snnq/cameras.py",
             "snnq/gestures.py",
             "snnq/pictures.py",
             "snnq/simulate.py",
+            "snnq/writers.py",
         output:
             directory(data),
         params:
@@ -130,6 +132,7 @@ rule results:
         RECORDS,
         "snnq/table.py",
         "snnq/figures.py",
+        "snnq/result_figures.py",
         notebook="notebooks/4_results.ipynb",
     output:
         expand("figures/{figure}.{kind}", figure=RESULT_FIGURES, kind=KINDS),

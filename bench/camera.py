@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 import snnq
 from snnq.camera import Camera, record_pictures
+from snnq.cameras import SETTINGS
 from snnq.events import distances, statistics_of
 from snnq.pictures import read_pictures
-from snnq.simulate import SETTINGS
 
 SENSOR, UNTIL = (34, 34), 0.32
 CRUDE = Camera(floor=0.12, threshold=0.45, brighter=0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from snnq.files import write_atomically
+from snnq.files import first_line, write_atomically
 from snnq.run import Run
 
 PACKAGE = Path(__file__).parent
@@ -74,7 +74,7 @@ class Checkpoint:
         try:
             write_atomically(self.path, lambda path: torch.save(state, path))
         except RuntimeError as error:  # torch's way of saying that the disk is full
-            raise OSError(f"{self.path}: not written ({_line(error)})") from error
+            raise OSError(f"{self.path}: not written ({first_line(error)})") from error
 
     def _read(self) -> dict | None:
         for path in (self.path, self.previous):
@@ -83,7 +83,7 @@ class Checkpoint:
                     state = torch.load(path, map_location="cpu", weights_only=True)
                     state["settings"], state["basis"], state["progress"]
                 except UNREADABLE as error:
-                    warnings.warn(f"{path}: unreadable ({_line(error)})", stacklevel=4)
+                    warnings.warn(f"{path}: unreadable ({first_line(error)})", stacklevel=4)
                     path.unlink()
                 else:
                     return self._checked(path, state)
@@ -110,7 +110,3 @@ def _digest_of_sources() -> str:
     for path in SOURCES:
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__

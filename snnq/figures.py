@@ -13,7 +13,6 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 
 from snnq.quantizer import QUANTIZED_LAYERS, SigmoidQuantizer, quantizers
-from snnq.table import number_of_levels
 
 WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column page
 TEMPERATURES = (1, 3, 10, 40)
@@ -41,9 +40,20 @@ def note(figure: Figure, text: str) -> Figure:
     return figure
 
 
+def panels(count: int, ylabel: str, xlabel: str, width: float = 2.2) -> tuple[Figure, np.ndarray]:
+    """A row of panels, each `width` inches wide, together at least a page's column: a figure and
+    its axes [count]."""
+    size = max(WIDTH, width * count), HEIGHT
+    figure, axes = plt.subplots(1, count, figsize=size, layout="constrained", squeeze=False)
+    for axis in axes[0]:
+        axis.set_xlabel(xlabel)
+    axes[0, 0].set_ylabel(ylabel)
+    return figure, axes[0]
+
+
 def staircases(level_sets: Iterable[str], temperatures: Iterable[float] = TEMPERATURES) -> Figure:
     """Soft output against weight, one panel per level set, one curve per temperature."""
-    figure, axes = _panels(len(level_sets), "quantized weight y")
+    figure, axes = panels(len(level_sets), "quantized weight y", "weight w")
     for axis, levels in zip(axes, level_sets):
         draw_staircase(axis, levels, temperatures)
         axis.set_title(levels)
@@ -64,7 +74,7 @@ def slopes(
     level_sets: Iterable[str], backward: float, temperatures: Iterable[float] = TEMPERATURES
 ) -> Figure:
     """∂y/∂w against weight, true at each temperature, and at a separate backward temperature."""
-    figure, axes = _panels(len(level_sets), "slope ∂y/∂w")
+    figure, axes = panels(len(level_sets), "slope ∂y/∂w", "weight w")
     for axis, levels in zip(axes, level_sets):
         weights, quantizer = _example(levels)
         for temperature, color in zip(temperatures, _ramp(len(temperatures))):
@@ -96,7 +106,7 @@ def soft_to_hard(level_sets: Iterable[str]) -> Figure:
 def weights_on_staircase(model: nn.Module) -> Figure:
     """Where each quantized layer's weights βw sit on its staircase, at its last temperature."""
     found = quantizers(model)
-    figure, axes = _panels(len(found), "quantized weight y/α", "scaled weight βw")
+    figure, axes = panels(len(found), "quantized weight y/α", "scaled weight βw")
     for axis, (name, quantizer) in zip(axes, found.items()):
         layer = model.get_submodule(name)
         weights = layer.parametrizations.weight.original.detach().flatten()
@@ -136,7 +146,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
 def weight_histograms(before: nn.Module, after: nn.Module) -> Figure:
     """Each layer's weights as evaluation sees them, before training and after it."""
     names = [name for name, m in after.named_modules() if isinstance(m, QUANTIZED_LAYERS)]
-    figure, axes = _panels(len(names), "share of weights", "weight")
+    figure, axes = panels(len(names), "share of weights", "weight")
     for axis, name in zip(axes, names):
         for model, label in ((before, "before"), (after, "after")):
             weights = model.eval().get_submodule(name).weight.detach().flatten().numpy()
@@ -163,87 +173,6 @@ def confusion(labels: Tensor, predictions: Tensor) -> Figure:
     )
     axis.set(xlabel="predicted class", ylabel="class")
     return figure
-
-
-def hard_and_soft(histories: pd.DataFrame) -> Figure:
-    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel per benchmark and level set.
-
-    Mean and s.d. over seeds of rows with benchmark, levels, seed, epoch, test_accuracy, test_accuracy_soft.
-    """
-    names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
-    fewest_last = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
-    histories = histories.sort_values("levels", **fewest_last)
-    rows = histories.melt(["benchmark", "levels", "seed", "epoch"], list(names), "weights", "accuracy")
-    rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
-    groups = list(rows.groupby(["benchmark", "levels"], sort=False))
-    figure, axes = _panels(len(groups), "test accuracy (%)", "epoch")
-    for axis, ((benchmark, levels), group) in zip(axes, groups):
-        sns.lineplot(
-            group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
-        )
-        settled = group["epoch"] > group["epoch"].max() / 4  # early epochs would squeeze the rest
-        axis.set(title=f"{benchmark}\n{levels}", xlabel="epoch", ylabel="")
-        axis.set_ylim(group.loc[settled, "accuracy"].min() - 2, 101)
-        axis.legend(loc="lower right", fontsize="x-small")
-    axes[0].set_ylabel("test accuracy (%)")
-    return figure
-
-
-def accuracy_against_bits(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds, a
-    panel per benchmark."""
-    figure, axes, groups = _panel_per_benchmark(table)
-    for axis, rows in zip(axes, groups):
-        rows = rows.iloc[::-1]
-        bits = np.log2(rows["levels"].map(number_of_levels).astype(float))
-        places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
-        axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
-        names = rows["levels"].map(str)
-        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
-        axis.set(xlabel="bits per weight", xlim=(-0.5, len(rows) - 0.5))
-    return figure
-
-
-def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bytes of the network, a panel per benchmark."""
-    figure, axes, groups = _panel_per_benchmark(table)
-    for axis, rows in zip(axes, groups):
-        kilobytes = rows["bytes"] / 1000
-        axis.errorbar(kilobytes, rows["last_mean"], rows["last_sd"], fmt="o", capsize=3)
-        for x, y, levels in zip(kilobytes, rows["last_mean"], rows["levels"]):
-            axis.annotate(
-                str(levels),
-                (x, y),
-                xytext=(4, 8),
-                textcoords="offset points",
-                rotation=45,
-                fontsize="x-small",
-            )
-        axis.set(xscale="log", xlabel="network (kB)")
-        axis.minorticks_off()
-        axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
-    return figure
-
-
-def _panel_per_benchmark(table: pd.DataFrame) -> tuple[Figure, np.ndarray, list[pd.DataFrame]]:
-    names, groups = zip(*table.groupby("benchmark", sort=False))
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(WIDTH * len(names), HEIGHT), layout="constrained", squeeze=False
-    )
-    for axis, name in zip(axes[0], names):
-        axis.set_title(name)
-    axes[0, 0].set_ylabel("test accuracy (%)")
-    return figure, axes[0], list(groups)
-
-
-def _panels(count: int, ylabel: str, xlabel: str = "weight w") -> tuple[Figure, np.ndarray]:
-    figure, axes = plt.subplots(
-        1, count, figsize=(max(WIDTH, 2.2 * count), HEIGHT), layout="constrained", squeeze=False
-    )
-    for axis in axes[0]:
-        axis.set_xlabel(xlabel)
-    axes[0, 0].set_ylabel(ylabel)
-    return figure, axes[0]
 
 
 def _shared_legend(figure: Figure, axis, title: str | None = None) -> None:

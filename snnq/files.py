@@ -1,4 +1,5 @@
-"""Files that are either whole or not there, and folders that one process has to itself."""
+"""Files that are either whole or not there, folders that one process has to itself, and what is
+wrong with a file, in one line."""
 
 import os
 import socket
@@ -24,6 +25,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, up to 200 characters; its type if it says nothing."""
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 @contextmanager

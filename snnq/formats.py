@@ -12,6 +12,8 @@ import numpy as np
 import tonic.datasets
 import tonic.io
 
+from snnq.files import first_line
+
 EVENT_BYTES = 5  # of one event in N-MNIST's and N-Caltech101's files
 EVENTS = tonic.datasets.NMNIST.dtype  # fields x, y, t in µs, p in {0, 1}
 GESTURE_COLUMNS = ("x", "y", "p", "t")  # t in ms
@@ -75,7 +77,7 @@ def _read_gesture(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # of many kinds: its header is a Python expression
-        raise BadRecording(f"{path}: no NumPy array of numbers ({_line(error)})") from None
+        raise BadRecording(f"{path}: no NumPy array of numbers ({first_line(error)})") from None
     if array.ndim != 2 or array.shape[1] != len(GESTURE_COLUMNS) or array.dtype.kind not in "iu":
         raise BadRecording(
             f"{path}: {array.dtype} {list(array.shape)}, expected integers [events, 4]: x, y, p, t"
@@ -144,11 +146,7 @@ def _decode_aedat4(path: str) -> np.ndarray | str:
     except BaseException as error:  # the decoder's panics are no Exception
         if "need at least one array to concatenate" in str(error):
             return np.empty(0)
-        return _line(error)
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+        return first_line(error)
 
 
 READERS: dict[str, Callable[[Path], np.ndarray]] = {

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -138,12 +138,7 @@ class Run:
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
         """A run from named settings. Raises ValueError for a name that is no setting."""
-        known = [field.name for field in fields(cls)]
-        for name in parameters:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"expected one of {known}"
-                raise ValueError(f"unknown parameter {name!r}: {hint}")
+        refuse_unknown("parameter", parameters, [field.name for field in fields(cls)])
         return cls(**parameters)
 
     @property
@@ -153,6 +148,15 @@ class Run:
         settings = json.dumps(asdict(self), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         return f"{self.benchmark}-{levels}-seed{self.seed}-{digest}"
+
+
+def refuse_unknown(kind: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ValueError for the first name that is not known, with the one that it resembles."""
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+            raise ValueError(f"unknown {kind} {name!r}: {hint}")
 
 
 def _whole(run: Run, name: str, least: int) -> None:

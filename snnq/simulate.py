@@ -15,81 +15,22 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import faery
 import joblib
 import numpy as np
 from tqdm import tqdm
 
 from snnq import gestures
 from snnq.benchmarks import SOURCE_FILE, get_benchmark
-from snnq.camera import Camera, legs, record_looks, record_pictures
+from snnq.camera import Camera, record_looks, record_pictures
+from snnq.cameras import DIGITS, SETTINGS, Setting
 from snnq.pictures import TEST_SHARE, Picture, digits, read_pictures, resized
+from snnq.writers import write_aedat4, write_bin, write_gesture
 
 JOB = 2048  # pictures of one size that a process simulates at a time
 LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")  # DVS128 Gesture's folders
-DIAMOND = ((0, 0), (4, 4), (8, 0), (4, -4))
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A camera, and how pictures are put before it.
-
-    Attributes
-    ----------
-    camera : Camera
-    size : (int, int)
-        Width and height in pixels within which a picture is made as large as it fits.
-    cropped : bool
-        Whether a recording holds only what the picture always covers, from (0, 0) on.
-    """
-
-    camera: Camera
-    size: tuple[int, int]
-    cropped: bool = False
-
-
-# The sensor of N-MNIST and N-Caltech101 on its moving mount, calibrated on real recordings and the
-# pictures that they were made of (bench/camera.py). Their signs say that N-MNIST's digits were dark
-# on a bright screen.
-ATIS = Camera(
-    path=(
-        (0, 0, 0),
-        (85_900, 2.70, 5.24),
-        (114_300, 3.01, 5.28),
-        (183_800, 5.38, 0.12),
-        (210_300, 5.83, 0.40),
-        (214_800, 5.83, 0.40),
-        (297_900, 0, 0),
-    ),
-    offset=(-0.22, 1.33),
-    negative=True,
-    blur=0.46,
-    floor=0.185,
-    latency=3_000,
-    threshold=0.25,
-    mismatch=0.0,
-    drift=0.054,
-    leak=0.25,
-)
-DIGITS = Setting(Camera(), (28, 28))  # the embedded default
-SETTINGS = {
-    "nmnist": Setting(ATIS, (28, 28)),
-    "cifar10dvs": Setting(
-        Camera(128, 128, legs(80_000, *DIAMOND * 4, (0, 0)), (-4, 0), step=5_000, leak=0.3),
-        (128, 128),
-    ),
-    "ncaltech101": Setting(
-        # Without blur, since the pictures at hand are enlarged; the threshold at which
-        # Faces_easy/image_0001 has as many events as the real recording.
-        replace(ATIS, width=240, height=180, negative=False, blur=0.0, threshold=0.11),
-        (240, 180),
-        cropped=True,
-    ),
-    "dvsgesture": Setting(Camera(128, 128, step=10_000, floor=0.1, leak=0.3), (128, 128)),
-}
 
 
 def simulate_pictures(
@@ -115,7 +56,7 @@ def simulate_pictures(
     seed : int
         Of the pixels' thresholds and the noise.
     setting : Setting, optional
-        The benchmark's in `SETTINGS` where not given.
+        The benchmark's in `snnq.cameras.SETTINGS` where not given.
 
     Raises
     ------
@@ -271,29 +212,6 @@ def _write_gesture(folder: Path, place: int, first_user: int, seed: int, camera:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gesture(events, path)
     return 1
-
-
-def write_bin(events: np.ndarray, path: Path) -> None:
-    """Events with x, y < 256 and t < 2²³ µs as N-MNIST's 5 bytes each: x, y, then p and t in 24 bits."""
-    packed = np.empty((len(events), 5), dtype=np.uint8)
-    word = events["p"].astype(np.int64) << 23 | events["t"]
-    for column, values in enumerate((events["x"], events["y"], word >> 16, word >> 8, word)):
-        packed[:, column] = values & 255
-    path.write_bytes(packed.tobytes())
-
-
-def write_gesture(events: np.ndarray, path: Path) -> None:
-    """Events as tonic's DVS128 Gesture has them: int32 [n, 4], x, y, p, t in ms."""
-    columns = (events["x"], events["y"], events["p"], events["t"] // 1000)
-    np.save(path, np.stack(columns, axis=1).astype(np.int32), allow_pickle=False)
-
-
-def write_aedat4(events: np.ndarray, path: Path, sensor: tuple[int, int] = (128, 128)) -> None:
-    """Events as AEDAT 4, CIFAR10-DVS's format, of a sensor (width, height)."""
-    theirs = np.empty(len(events), dtype=faery.EVENTS_DTYPE)
-    for name, field in zip(theirs.dtype.names, ("t", "x", "y", "p")):
-        theirs[name] = events[field]
-    faery.events_stream_from_array(theirs, sensor).to_file(path)
 
 
 # Where a picture's recording lies below the benchmark's folder, and what writes it.

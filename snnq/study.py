@@ -1,6 +1,5 @@
 """A study: the runs that a profile (`config/*.yaml`) asks for."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnq.record import RECORD
-from snnq.run import FULL, Run
+from snnq.run import FULL, Run, refuse_unknown
 
 KEYS = ("study", "benchmarks", "levels", "seeds", "settings", "full", "quantized")
 OWN = ("simulate", "levels", "seeds", "settings", "full", "quantized")  # of one benchmark
@@ -51,7 +50,7 @@ def plan(profile: Mapping[str, Any]) -> Study:
     ValueError
         A key that no profile has, a missing one, or settings that `Run` refuses.
     """
-    _check_keys(profile, KEYS)
+    refuse_unknown("key", profile, KEYS)
     missing = [key for key in KEYS if key not in profile]
     if missing:
         raise ValueError(f"missing {', '.join(missing)}")
@@ -61,7 +60,7 @@ def plan(profile: Mapping[str, Any]) -> Study:
     runs: dict[str, Run] = {}
     simulate: dict[str, str] = {}
     for benchmark, own in profile["benchmarks"].items():
-        _check_keys(own, OWN)
+        refuse_unknown("key", own, OWN)
         found = _runs_of(benchmark, own, profile, folder)
         runs |= found
         if "simulate" in own:
@@ -89,11 +88,3 @@ def _runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> di
         if levels == FULL:
             full_runs[seed] = str(folder / "runs" / run.name)
     return runs
-
-
-def _check_keys(found: Mapping, known: tuple[str, ...]) -> None:
-    for key in found:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(known)}"
-            raise ValueError(f"unknown key {key!r}: {hint}")

@@ -1,15 +1,16 @@
-"""What several tests share: tiny recordings in N-MNIST's own format, and the real ones."""
+"""What several tests share: tiny recordings in N-MNIST's own format, the real ones, and runs."""
 
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
 
 import snnq
 from snnq.formats import EVENTS
-from snnq.simulate import write_bin
+from snnq.writers import write_bin
 
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
@@ -86,3 +87,15 @@ def tiny(recordings) -> dict:
 @pytest.fixture
 def tiny_run(tiny) -> snnq.Run:
     return snnq.Run(**tiny)
+
+
+def fit(settings: dict, folder: Path) -> pd.DataFrame:
+    return snnq.fit(snnq.Run(**settings), folder, progress=False)
+
+
+def results(folder: Path) -> list:
+    """What is the same however often a run was stopped: its history and weights to the bit, its
+    accuracies, and of how many epochs it has the time."""
+    files = [(folder / name).read_bytes() for name in ("history.csv", "weights.safetensors")]
+    record = snnq.read_record(folder)
+    return [*files, record["accuracy"], len(record["seconds"])]

@@ -6,7 +6,7 @@ import pytest
 from conftest import random_events
 
 from snnq.formats import BadRecording, read_events
-from snnq.simulate import write_aedat4, write_bin, write_gesture
+from snnq.writers import write_aedat4, write_bin, write_gesture
 
 WRITERS = {"events.bin": write_bin, "events.npy": write_gesture, "events.aedat4": write_aedat4}
 

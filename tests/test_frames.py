@@ -14,7 +14,7 @@ import snnq
 from snnq import frames
 from snnq.formats import EVENTS
 from snnq.recordings import Recordings
-from snnq.simulate import write_bin
+from snnq.writers import write_bin
 
 
 def counted_one_by_one(events, steps, cut, sensor=(34, 34), size=None):

@@ -17,10 +17,12 @@ import snnq
 from snnq import gestures, simulate
 from snnq.benchmarks import source
 from snnq.camera import WHITE, Camera, record_looks, record_pictures
+from snnq.cameras import DIGITS, SETTINGS
 from snnq.formats import EVENTS
 from snnq.pictures import digits as digit_pictures
 from snnq.pictures import read_pictures, resized
 from snnq.recordings import Recordings
+from snnq.writers import write_bin
 
 # Of all recordings of `python -m snnq.simulate`: the same on every machine, or the camera changed.
 DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
@@ -29,7 +31,7 @@ DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     root = tmp_path_factory.mktemp("digits")
-    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits", setting=simulate.DIGITS)
+    simulate.simulate_pictures("nmnist", root, digit_pictures(), "digits", setting=DIGITS)
     return root
 
 
@@ -143,7 +145,7 @@ def test_blur_spreads_an_edge():
 
 def test_ncaltech101_recordings_hold_what_the_picture_always_covers():
     """No edge of a flat picture is ever seen, whatever its proportions; a picture fills 240×180."""
-    setting = simulate.SETTINGS["ncaltech101"]
+    setting = SETTINGS["ncaltech101"]
     still = replace(setting, camera=replace(setting.camera, leak=0.0))
     rng = np.random.default_rng(0)
     thresholds = still.camera.thresholds(rng)
@@ -159,13 +161,13 @@ def test_ncaltech101_recordings_hold_what_the_picture_always_covers():
 def test_written_files_are_read_back_by_tonic(tmp_path_factory, seed, count):
     events = random_events(np.random.default_rng(seed), count)
     path = tmp_path_factory.getbasetemp() / "events.bin"
-    simulate.write_bin(events, path)
+    write_bin(events, path)
     np.testing.assert_array_equal(read_mnist_file(path, dtype=EVENTS), events)
 
 
 def test_real_recordings_are_written_as_they_were(real_data, tmp_path):
     for path in sorted(real_data.glob("NMNIST/*/*/*.bin"))[::40]:
-        simulate.write_bin(read_mnist_file(path, dtype=EVENTS), tmp_path / "again.bin")
+        write_bin(read_mnist_file(path, dtype=EVENTS), tmp_path / "again.bin")
         assert (tmp_path / "again.bin").read_bytes() == path.read_bytes()
 
 

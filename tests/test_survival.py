@@ -9,20 +9,11 @@ import sys
 import pandas as pd
 import pytest
 import torch
+from conftest import fit, results
 
 import snnq
 from snnq import checkpoint, training
 from snnq.files import only_process_in, write_atomically
-
-FILES = ("history.csv", "weights.safetensors")
-
-
-def fit(settings, folder):
-    return snnq.fit(snnq.Run(**settings), folder, progress=False)
-
-
-def results(folder):
-    return [(folder / name).read_bytes() for name in FILES] + [snnq.read_record(folder)["accuracy"]]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import fit, results
 from safetensors.torch import load_file
 from spikingjelly.activation_based import functional
 
@@ -14,28 +15,11 @@ from snnq import training
 from snnq.run import FULL
 
 
-def fit(settings, folder):
-    return snnq.fit(snnq.Run(**settings), folder, progress=False)
-
-
 @pytest.fixture
 def finished(tiny, in_tmp):
     """A finished binary run: (settings, folder, history)."""
     settings = tiny | {"levels": "binary"}
     return settings, in_tmp / "run", fit(settings, in_tmp / "run")
-
-
-def without_time(history):
-    return history.drop(columns="seconds")
-
-
-def assert_same_result(folder, other):
-    """History and weights, to the bit."""
-    histories = [without_time(snnq.read_history(run)) for run in (folder, other)]
-    pd.testing.assert_frame_equal(*histories, check_exact=True)
-    weights = [load_file(run / "weights.safetensors") for run in (folder, other)]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_history_has_a_row_per_epoch(finished):
@@ -110,7 +94,7 @@ def test_a_network_learns(tiny, in_tmp):
 def test_the_same_run_twice_is_the_same_to_the_bit(finished, in_tmp):
     settings, folder, _ = finished
     fit(settings, in_tmp / "again")
-    assert_same_result(folder, in_tmp / "again")
+    assert results(in_tmp / "again") == results(folder)
 
 
 @pytest.mark.parametrize("levels", [FULL, "ternary"])
@@ -132,7 +116,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(tiny, in_tmp, monkeypatch
     assert not (in_tmp / "run" / "run.json").exists()
     torch.manual_seed(123)  # whatever state the new process has
     fit(settings, in_tmp / "run")
-    assert_same_result(in_tmp / "undisturbed", in_tmp / "run")
+    assert results(in_tmp / "run") == results(in_tmp / "undisturbed")
 
 
 def test_training_leaves_the_random_state_alone(finished, in_tmp):
