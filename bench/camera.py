@@ -3,7 +3,7 @@
     python bench/camera.py ../shared/data [--search]
 
 Shows the pictures that real N-MNIST recordings were made of to simulated cameras and compares:
-the first crude one, and the calibrated one of `snnq.simulate`. `--search` calibrates anew, on
+the first crude one, and the calibrated one of `snnq.cameras`. `--search` calibrates anew, on
 every sixth recording, and prints the camera that it found; the table is of every second, of which
 the search has seen none.
 """
@@ -31,7 +31,14 @@ CRUDE = Camera(floor=0.12, threshold=0.45, brighter=0)
 SEARCHED, TOLD = slice(0, None, 6), slice(1, None, 2)  # of the real recordings
 LOOKS = 900  # cameras that the search tries
 REACH = 4  # in units of the scales below, each way
-SCALES = {"floor": 0.05, "threshold": 0.04, "mismatch": 0.05, "drift": 0.05, "blur": 0.2, "latency": 3e3}
+SCALES = {
+    "floor": 0.05,
+    "threshold": 0.04,
+    "mismatch": 0.05,
+    "drift": 0.05,
+    "blur": 0.2,
+    "latency": 3e3,
+}
 OFFSET, TIME, PLACE = 0.4, 5e3, 0.4  # scales of the path's start, of its knots' times and places
 
 

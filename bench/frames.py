@@ -26,7 +26,9 @@ def main() -> None:
     root = sys.argv[1] if len(sys.argv) > 1 else "data/digits"
     torch.set_num_threads(1)
     recordings = snnq.Recordings("nmnist", root, train=True)
-    chosen = np.linspace(0, len(recordings) - 1, min(RECORDINGS, len(recordings))).astype(int).tolist()
+    chosen = (
+        np.linspace(0, len(recordings) - 1, min(RECORDINGS, len(recordings))).astype(int).tolist()
+    )
     with tempfile.TemporaryDirectory() as folder:
         ours, _ = snnq.load("nmnist", root, STEPS, cache=Path(folder) / "ours")
         to_frame = tonic.transforms.ToFrame(sensor_size=(34, 34, 2), n_event_bins=STEPS)
@@ -35,7 +37,9 @@ def main() -> None:
         store = DataLoader(Subset(ours, chosen), BATCH, collate_fn=tuple)
         disk = DataLoader(Subset(cached, chosen), BATCH)
 
-        batches = compare({"frame store": lambda: _drain(store), "DiskCachedDataset": lambda: _drain(disk)})
+        batches = compare(
+            {"frame store": lambda: _drain(store), "DiskCachedDataset": lambda: _drain(disk)}
+        )
         batches["batches_per_second"] = len(store) / batches["seconds"]
         report("frames_batches", batches)
 

@@ -58,7 +58,9 @@ def main() -> None:
             name: (alone / name).read_bytes() == (killed / name).read_bytes()
             for name in ("history.csv", "weights.safetensors")
         }
-        same["accuracies"] = snnq.read_record(alone)["accuracy"] == snnq.read_record(killed)["accuracy"]
+        same["accuracies"] = (
+            snnq.read_record(alone)["accuracy"] == snnq.read_record(killed)["accuracy"]
+        )
     report("kills", pd.DataFrame([{"kills": kills, "epochs": arguments.epochs, **same}]))
     if kills < arguments.kills or not all(same.values()):
         sys.exit("the results differ, or the run ended too soon")

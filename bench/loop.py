@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 from compare import report
+from spikingjelly_loop import BATCH, seconds_per_step
 
 import snnq
 from snnq.evaluation import batches
 from snnq.memory import keep_freed_memory
 from snnq.training import gradients
-from spikingjelly_loop import BATCH, seconds_per_step
 
 STEPS = 10
 THEIRS = Path(__file__).parent / "spikingjelly_loop.py"
@@ -57,8 +57,14 @@ def main() -> None:
     for name, times in seconds.items():
         ratios = [theirs / one for theirs, one in zip(seconds["SpikingJelly"], times)]
         low, high = min(ratios), max(ratios)
-        row = {"loop": name, "channels": arguments.channels, "seconds_per_step": statistics.median(times)}
-        rows.append(row | {"faster": statistics.median(ratios), "faster_low": low, "faster_high": high})
+        row = {
+            "loop": name,
+            "channels": arguments.channels,
+            "seconds_per_step": statistics.median(times),
+        }
+        rows.append(
+            row | {"faster": statistics.median(ratios), "faster_low": low, "faster_high": high}
+        )
     report(f"loop_{arguments.channels}", pd.DataFrame(rows).assign(threads=torch.get_num_threads()))
 
 

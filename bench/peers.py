@@ -31,7 +31,9 @@ class NaiveSum(nn.Module):
         self.levels, self.temperature = resolve_levels(levels), temperature
         beta = 1.25 * max(map(abs, self.levels)) / weight.detach().abs().max()
         self.alpha, self.beta = nn.Parameter(1 / beta), nn.Parameter(beta)
-        self.register_buffer("biases", initial_biases(weight.detach() * beta, self.levels).to(weight))
+        self.register_buffer(
+            "biases", initial_biases(weight.detach() * beta, self.levels).to(weight)
+        )
 
     def forward(self, weight: Tensor) -> Tensor:
         steps = [upper - lower for lower, upper in itertools.pairwise(self.levels)]

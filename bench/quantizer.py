@@ -5,6 +5,7 @@
 Claims: at most twice a plain scaling, at every bit width; 4 bits at most 1.3 times 1 bit. The
 temperatures are those of the middle of a quick run (10), its start (2) and its end (1000).
 """
+
 import sys
 
 import pandas as pd
@@ -34,7 +35,9 @@ def main() -> None:
         for bits in PEER_BITS:
             candidates[f"{name}, {bits} bit"] = _pass(kind(weight, LEVELS[bits]), weight, grad)
     table = compare(candidates, rounds=9)
-    report("quantizer", pd.DataFrame(table.assign(millions=millions, threads=torch.get_num_threads())))
+    report(
+        "quantizer", pd.DataFrame(table.assign(millions=millions, threads=torch.get_num_threads()))
+    )
 
 
 def _pass(quantizer, weight, grad):

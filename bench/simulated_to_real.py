@@ -29,15 +29,26 @@ EPOCHS = {"full": 8, "binary": 6}
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("real", type=Path, help="holds NMNIST/ and images/mnist.npz")
-    parser.add_argument("--data", type=Path, default=Path("data/mnist"), help="of the simulated recordings")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/mnist"), help="of the simulated recordings"
+    )
     parser.add_argument("--results", type=Path, default=Path("results/simulated_to_real"))
     arguments = parser.parse_args()
     if not snnq.BENCHMARKS["nmnist"].folder(arguments.data).exists():
-        simulate = [sys.executable, "-m", "snnq.simulate", arguments.data, "--without", arguments.real]
+        simulate = [
+            sys.executable,
+            "-m",
+            "snnq.simulate",
+            arguments.data,
+            "--without",
+            arguments.real,
+        ]
         subprocess.run([*simulate, "--images", arguments.real / "images/mnist.npz"], check=True)
     rows, start = [], None
     for levels, epochs in EPOCHS.items():
-        run = snnq.Run(levels=levels, epochs=epochs, data=str(arguments.data), start=start, **SETTINGS)
+        run = snnq.Run(
+            levels=levels, epochs=epochs, data=str(arguments.data), start=start, **SETTINGS
+        )
         folder = arguments.results / levels
         snnq.fit(run, folder)
         rows.append(tested(run, folder, arguments.real))

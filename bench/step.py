@@ -39,7 +39,10 @@ def step(name: str):
     model = snnq.build_model("nmnist").train()
     if name != FULL:
         kind, bits = name.removesuffix(" bit").split(", ")
-        quantizer, options = snnq.SigmoidQuantizer, {"temperature": 10.0, "backward_temperature": 2.0}
+        quantizer, options = (
+            snnq.SigmoidQuantizer,
+            {"temperature": 10.0, "backward_temperature": 2.0},
+        )
         if kind != "snnq":
             quantizer, options = peers()[kind], {}
         snnq.quantize(model, LEVELS[int(bits)], quantizer=quantizer, **options)

@@ -99,7 +99,9 @@ def record_pictures(
     for start in range(0, len(pictures), batch):
         some = pictures[start : start + batch]
         if camera.blur:
-            spread = gaussian_filter(some.astype(float), (0, camera.blur, camera.blur), mode="constant")
+            spread = gaussian_filter(
+                some.astype(float), (0, camera.blur, camera.blur), mode="constant"
+            )
             some = np.rint(spread)
         looks = (_project(some, corner, camera) for corner in camera.positions())
         yield from record_looks(looks, len(some), camera, thresholds, rng)
@@ -125,7 +127,9 @@ def record_looks(
         threshold = np.rint(thresholds * relative).astype(np.int32)
     events, look = [], 0
     for look, target in enumerate(logarithms):
-        after = before + ((target - before) * camera.step / (camera.step + camera.latency)).astype(np.int32)
+        after = before + ((target - before) * camera.step / (camera.step + camera.latency)).astype(
+            np.int32
+        )
         change = after - reference
         direction = np.sign(change)
         crossings = np.abs(change) // threshold

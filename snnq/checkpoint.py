@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent
 SOURCES = [
     PACKAGE / f"{name}.py"
     for name in "augmentation benchmarks checkpoint evaluation formats frames levels lookup models plif"
-    " quantizer record recordings run staircase temperature threads training".split()
+    " quantizer record recordings run splits staircase temperature threads training".split()
 ]
 UNREADABLE = (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
 
@@ -100,7 +100,9 @@ class Checkpoint:
             raise ValueError(f"{path}: of another run ({'; '.join(different)}); use another folder")
         changed = [name for name, value in self.basis.items() if state["basis"][name] != value]
         if changed:
-            warnings.warn(f"{path}: the {' and '.join(changed)} changed since, training again", stacklevel=5)
+            warnings.warn(
+                f"{path}: the {' and '.join(changed)} changed since, training again", stacklevel=5
+            )
             return None
         return state
 

@@ -55,7 +55,11 @@ def _unpack(archive: Path, folder: Path) -> None:
     partial = folder / f".{archive.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     extract_archive(str(archive), str(partial))
-    inner = [path for path in partial.rglob("*") if path.suffix == ".zip" or path.suffixes[-2:] == [".tar", ".gz"]]
+    inner = [
+        path
+        for path in partial.rglob("*")
+        if path.suffix == ".zip" or path.suffixes[-2:] == [".tar", ".gz"]
+    ]
     for path in inner:
         extract_archive(str(path), str(path.parent))
         path.unlink()

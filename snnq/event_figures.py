@@ -27,7 +27,11 @@ def point_clouds(recordings: Recordings, indices: Iterable[int]) -> Figure:
         colors = np.where(events["p"] > 0, ON, OFF)
         axis.scatter(events["t"] / 1e6, events["x"], events["y"], c=colors, s=0.3, linewidths=0)
         axis.set_title(_class(recordings, index))
-        for label, name in ((axis.set_xlabel, "time (s)"), (axis.set_ylabel, "x"), (axis.set_zlabel, "y")):
+        for label, name in (
+            (axis.set_xlabel, "time (s)"),
+            (axis.set_ylabel, "x"),
+            (axis.set_zlabel, "y"),
+        ):
             label(name, fontsize="x-small", labelpad=-8)
         axis.invert_zaxis()
         axis.tick_params(labelsize="xx-small", pad=-2)
@@ -80,7 +84,9 @@ def event_statistics(found: Mapping[str, Statistics]) -> Figure:
         axis.set(yticks=[])
     axes[1].set_title("events per ms", fontsize="x-small")
     axes[0].set_ylabel("share of recordings", fontsize="x-small")
-    figure.legend(*axes[3].get_legend_handles_labels(), loc="outside upper center", fontsize="x-small")
+    figure.legend(
+        *axes[3].get_legend_handles_labels(), loc="outside upper center", fontsize="x-small"
+    )
     return figure
 
 

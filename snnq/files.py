@@ -21,7 +21,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(partial)
         partial.chmod(0o644)  # mkstemp's files are for their owner alone
         with partial.open("rb") as file:
-            os.fsync(file.fileno())  # or a crash of the machine may leave an empty file of that name
+            os.fsync(
+                file.fileno()
+            )  # or a crash of the machine may leave an empty file of that name
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -48,7 +50,9 @@ def only_process_in(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         who = holder.read_text() if holder.exists() else "another process"
-        raise BlockingIOError(f"{folder}: {who} works in this folder; wait for it, or use another") from None
+        raise BlockingIOError(
+            f"{folder}: {who} works in this folder; wait for it, or use another"
+        ) from None
     try:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield

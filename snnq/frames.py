@@ -170,7 +170,9 @@ def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:
             saturated += above
             empty += none
     if saturated:
-        warnings.warn(f"{recordings.name}: {saturated} counts above 255 were set to 255", stacklevel=2)
+        warnings.warn(
+            f"{recordings.name}: {saturated} counts above 255 were set to 255", stacklevel=2
+        )
     if empty:
         warnings.warn(f"{recordings.name}: {empty} recordings hold no event", stacklevel=2)
 
@@ -184,7 +186,9 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError as error:
             needed = f"{np.prod(shape) / 1e6:.0f} MB of frames"
-            raise OSError(error.errno, f"{error.strerror}, for {needed}", str(path.parent)) from None
+            raise OSError(
+                error.errno, f"{error.strerror}, for {needed}", str(path.parent)
+            ) from None
 
 
 def _fill(
@@ -204,7 +208,9 @@ def _fill(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m snnq.frames", description=load.__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m snnq.frames", description=load.__doc__.split("\n")[0]
+    )
     parser.add_argument("benchmark")
     parser.add_argument("root", help="data folder that holds the recordings")
     parser.add_argument("--steps", type=int, help="time steps T (the benchmark's own)")

@@ -84,7 +84,9 @@ def looks(gesture: int, person: Person, camera: Camera) -> Iterator[np.ndarray]:
     body = np.maximum(body, _capsule(pixels, np.array([64.0, 70]), np.array([64.0, 128]), 17))
     for time in range(0, DURATION + 1, camera.step):
         depth = body
-        for shoulder, hand, side in zip(SHOULDERS, hands(gesture, person.rate * time * 1e-6, person), (-1, 1)):
+        for shoulder, hand, side in zip(
+            SHOULDERS, hands(gesture, person.rate * time * 1e-6, person), (-1, 1)
+        ):
             elbow, hand = _arm(shoulder, hand, side)
             depth = np.maximum(depth, _capsule(pixels, shoulder, elbow, ARM_RADIUS))
             depth = np.maximum(depth, _capsule(pixels, elbow, hand, ARM_RADIUS))

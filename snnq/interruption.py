@@ -55,4 +55,6 @@ def memory_advice(settings: str) -> Iterator[None]:
         lacking = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if not lacking and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
-        raise MemoryError(f"out of memory with {settings}: lower the first that you can spare") from error
+        raise MemoryError(
+            f"out of memory with {settings}: lower the first that you can spare"
+        ) from error

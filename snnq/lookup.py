@@ -1,6 +1,6 @@
 """A sum of clamped sigmoids as a table of pieces, and passes over weights that look it up.
 
-    f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
+f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
 """
 
 import math
@@ -99,7 +99,9 @@ def _beside(spans) -> np.ndarray:
 def _packed(f: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
     """The words, and the units, of the parabolas through f [3, pieces] at each piece's nodes."""
     left, middle, right = f
-    parabolas = np.stack([middle, (right - left) / 2 / NODE, ((right + left) / 2 - middle) / NODE**2])
+    parabolas = np.stack(
+        [middle, (right - left) / 2 / NODE, ((right + left) / 2 - middle) / NODE**2]
+    )
     units = np.maximum(np.abs(parabolas).max(1), 1e-30) / [2**31 - 1, 2**15 - 1, 2**14 - 1]
     value, slope, curvature = np.rint(parabolas / units[:, None]).astype(np.int64)
     return value << 32 | (slope & 0xFFFF) << 16 | (curvature & 0x7FFF) << 1, tuple(units.tolist())
@@ -184,7 +186,11 @@ def _look_up(weight, run, gain, beta, table, out, scratch):
     for i in range(size):
         found[i] = table.pieces[np.uint64(places[i])]
     value_unit, slope_unit, curvature_unit = table.units
-    a, b, c = np.float32(gain * value_unit), np.float32(gain * slope_unit), np.float32(gain * curvature_unit)
+    a, b, c = (
+        np.float32(gain * value_unit),
+        np.float32(gain * slope_unit),
+        np.float32(gain * curvature_unit),
+    )
     incomplete = 0
     for i in range(size):
         piece, t = found[i], within[i]

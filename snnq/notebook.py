@@ -26,7 +26,9 @@ def notebook_settings(namespace: Mapping[str, Any], besides: Iterable[str] = ())
         For `Run.of`. A name that papermill was told to set is in it even where `Run` does not
         know it, so that a misspelt one is refused: papermill itself only warns.
     """
-    names = {field.name for field in fields(Run)} | _injected(namespace.get("In", [])) - set(besides)
+    names = {field.name for field in fields(Run)} | _injected(namespace.get("In", [])) - set(
+        besides
+    )
     return {name: namespace[name] for name in names if name in namespace}
 
 

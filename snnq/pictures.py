@@ -64,7 +64,9 @@ def read_pictures(path: str | Path) -> list[Picture]:
         raise FileNotFoundError(f"{path}: no such file or folder of pictures")
     if path.suffix == ".npz":
         return _from_arrays(path)
-    found = sorted(_from_folder(path) if path.is_dir() else _from_zip(path), key=lambda item: item[0])
+    found = sorted(
+        _from_folder(path) if path.is_dir() else _from_zip(path), key=lambda item: item[0]
+    )
     if not found:
         raise ValueError(f"{path}: expected <class>/<name> with one of {', '.join(SUFFIXES)}")
     counts: dict[str, int] = {}

@@ -77,7 +77,9 @@ class SigmoidQuantizer(nn.Module):
         self.alpha = nn.Parameter(torch.ones_like(beta).to(weight))
         self.beta = nn.Parameter(beta.to(weight))
         self.register_buffer("biases", initial_biases(weight * beta, self.levels).to(weight))
-        self.register_buffer("level_values", torch.tensor(self.levels, dtype=torch.float64).to(weight))
+        self.register_buffer(
+            "level_values", torch.tensor(self.levels, dtype=torch.float64).to(weight)
+        )
         self.register_buffer("temperature", _temperature(temperature).to(weight))
         self.backward_temperature = backward_temperature
         if backward_temperature is not None:
@@ -97,9 +99,9 @@ class SigmoidQuantizer(nn.Module):
         backward = temperature
         if self.backward_temperature is not None:
             backward = torch.full_like(temperature, self.backward_temperature)
-        return staircase(
-            weight_, alpha, beta, biases, temperature, backward, self.levels
-        ).to(weight.dtype)
+        return staircase(weight_, alpha, beta, biases, temperature, backward, self.levels).to(
+            weight.dtype
+        )
 
     def hard(self, weight: Tensor) -> Tensor:
         """α Y_k with k the number of thresholds that βw strictly exceeds."""

@@ -122,7 +122,9 @@ def _below(folder: Path, pattern: str) -> list[Path]:
 
 def _split(found: list[list[Path]], folder: Path, train: bool) -> list[list[Path]]:
     def place(path: Path) -> str:
-        return hashlib.sha256(f"{SPLIT_KEY}/{path.relative_to(folder).as_posix()}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{SPLIT_KEY}/{path.relative_to(folder).as_posix()}".encode()
+        ).hexdigest()
 
     sides = []
     for paths in found:

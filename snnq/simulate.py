@@ -96,7 +96,11 @@ def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = N
     counts = found.recordings
     if per_class is not None:
         counts = tuple(gestures.GESTURES * n for n in (per_class, max(1, per_class // 4)))
-    made = {"images": "drawn gestures (snnq.gestures)", "seed": seed, "camera": asdict(setting.camera)}
+    made = {
+        "images": "drawn gestures (snnq.gestures)",
+        "seed": seed,
+        "camera": asdict(setting.camera),
+    }
     with _Folder("dvsgesture", root, made) as folder:
         jobs = [
             joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
@@ -114,7 +118,9 @@ class _Folder:
         self.final = get_benchmark(benchmark).folder(root)
         self.made = {"simulated": True, "benchmark": benchmark, **made}
         if self.final.exists() and not (self.final / SOURCE_FILE).exists():
-            raise FileExistsError(f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced")
+            raise FileExistsError(
+                f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced"
+            )
         self.partial = self.final.with_name(self.final.name + ".partial")
 
     def __enter__(self) -> Path:
@@ -235,7 +241,9 @@ def _chosen(pictures: list[Picture], limit: int | None, without: Path | None) ->
     """The first `limit` of each class and split, without those that were recorded for real."""
     recorded = set()
     if without is not None:
-        recorded = {int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")}
+        recorded = {
+            int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")
+        }
     counts: dict[tuple[str, bool], int] = {}
     chosen = []
     for picture in pictures:
@@ -248,15 +256,23 @@ def _chosen(pictures: list[Picture], limit: int | None, without: Path | None) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m snnq.simulate", description=__doc__.split("\n")[0])
-    parser.add_argument("root", type=Path, nargs="?", default=Path("data/digits"), help="data folder")
-    parser.add_argument("--benchmark", default="nmnist", help="nmnist, dvsgesture, cifar10dvs or ncaltech101")
+    parser = argparse.ArgumentParser(
+        prog="python -m snnq.simulate", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "root", type=Path, nargs="?", default=Path("data/digits"), help="data folder"
+    )
+    parser.add_argument(
+        "--benchmark", default="nmnist", help="nmnist, dvsgesture, cifar10dvs or ncaltech101"
+    )
     parser.add_argument(
         "--images", type=Path, help="pictures: .npz, .zip or folder (nmnist: scikit-learn's digits)"
     )
     parser.add_argument("--limit", type=int, help="at most so many of each class and split")
     parser.add_argument(
-        "--without", type=Path, help="data folder of real N-MNIST recordings, whose pictures to leave out"
+        "--without",
+        type=Path,
+        help="data folder of real N-MNIST recordings, whose pictures to leave out",
     )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -64,7 +64,10 @@ class _Staircase(torch.autograd.Function):
             arrays = [_flat(tensor) for tensor in (weight, output, grad.contiguous(), by_weight)]
             slope = (alpha * beta).item()
             by_output, by_slope = lookup.gradients(*arrays, slope, beta.item(), table)
-            by_alpha, by_beta = alpha.new_tensor(by_output) / alpha, beta.new_tensor(by_slope) / beta
+            by_alpha, by_beta = (
+                alpha.new_tensor(by_output) / alpha,
+                beta.new_tensor(by_slope) / beta,
+            )
         return by_weight, by_alpha, by_beta, None, None, None, None
 
 

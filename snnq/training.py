@@ -11,19 +11,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import Subset
 from tqdm import tqdm
 
 from snnq.augmentation import AUGMENTATIONS
 from snnq.checkpoint import Checkpoint
 from snnq.evaluation import batches, evaluate, loss_of
 from snnq.files import only_process_in, write_atomically
-from snnq.frames import Frames, load
 from snnq.interruption import Interruption, memory_advice
 from snnq.memory import keep_freed_memory
 from snnq.quantizer import set_temperature
 from snnq.record import HISTORY, WEIGHTS, initial_network, write_record
 from snnq.run import FULL, Run
+from snnq.splits import splits_of
 from snnq.temperature import temperature_at
 
 GRADIENT_NORM = 5.0  # L2 norm that gradients are clipped at (Yang et al. 2019, sec. 4.1)
@@ -71,8 +70,11 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
     """
     folder = Path(folder)
     keep_freed_memory()
-    splits, model = _splits(run), initial_network(run)
-    with only_process_in(folder), memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"):
+    splits, model = splits_of(run), initial_network(run)
+    with (
+        only_process_in(folder),
+        memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"),
+    ):
         training = _Training(run, folder, splits, model, progress)
         with training.bar, training.interruption.watched():
             for epoch in range(len(training.history), run.epochs):
@@ -193,7 +195,11 @@ class _Training:
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
         ]
         path = self.folder / "failure.pt"
-        kept = {"frames": frames, "labels": labels, **{k: v.state_dict() for k, v in self._state().items()}}
+        kept = {
+            "frames": frames,
+            "labels": labels,
+            **{k: v.state_dict() for k, v in self._state().items()},
+        }
         write_atomically(path, lambda partial: torch.save(kept, partial))
         raise FloatingPointError(
             f"epoch {epoch + 1}, step {self.step + 1}: loss={loss.item()}, gradients that are not finite:"
@@ -223,34 +229,6 @@ class _Training:
         recordings = {name: len(split) for name, split in splits.items()}
         write_record(self.run, self.folder, history, self.model, recordings)
         return history
-
-
-def _splits(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
-    """Training, validation and test recordings, and the names of the frames that they are from."""
-    recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size)
-    for split in (recordings, test):
-        if not len(split):
-            raise ValueError(f"{split.name}: no recordings of this split in {run.data}")
-    held_out = _last_of_each_class(recordings.labels, run.validation)
-    train, validation = (
-        Subset(recordings, np.flatnonzero(chosen).tolist()) for chosen in (~held_out, held_out)
-    )
-    return train, validation, test, (recordings.name, test.name)
-
-
-def _last_of_each_class(labels: np.ndarray, share: float) -> np.ndarray:
-    """Whether each recording is among the last of its class.
-
-    Files are numbered in the order of their making: the last ones are by writers, or users, whom
-    the rest hardly knows, which makes them a harder and a fairer test than a random choice. The
-    same for every seed, so that no run meets a recording that its start was trained on.
-    """
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(round(share * len(members)), int(share > 0))
-        chosen[members[len(members) - count :]] = True
-    return chosen
 
 
 def _temperature(run: Run, epoch: int) -> float:

@@ -102,7 +102,9 @@ def test_another_md5_is_refused_and_leaves_nothing(ncaltech101, tmp_path):
     ],
 )
 def test_offline_says_what_to_fetch_and_where_to_put_it(tmp_path, benchmark, file, md5):
-    message = rf"no recordings of {benchmark} here.*Fetch https://\S+ as {tmp_path}/{file} \(md5 {md5}\)"
+    message = (
+        rf"no recordings of {benchmark} here.*Fetch https://\S+ as {tmp_path}/{file} \(md5 {md5}\)"
+    )
     with pytest.raises(FileNotFoundError, match=message):
         snnq.load(benchmark, tmp_path)
     assert not (tmp_path / file).parent.exists()

@@ -45,7 +45,9 @@ def test_figures_show_what_they_are_given(recordings, in_tmp):
     frames, _ = snnq.load("nmnist", recordings, steps=3)
     figure = event_figures.frame_strips(frames.frames[[0, 4]], ["0", "1"])
     shown = figure.axes[4].images[0].get_array()
-    np.testing.assert_array_equal(shown, frames.frames[4, 1, 1].astype(int) - frames.frames[4, 1, 0])
+    np.testing.assert_array_equal(
+        shown, frames.frames[4, 1, 1].astype(int) - frames.frames[4, 1, 0]
+    )
     figure = event_figures.class_counts(train, test)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [4] * 20
     clouds = event_figures.point_clouds(train, [0, 4])

@@ -120,7 +120,9 @@ def test_a_full_disk_is_told_before_the_work_and_leaves_nothing(recordings, in_t
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr(frames, "frames_of", None)  # no work is done
-    with pytest.raises(OSError, match="No space left on device, for 1 MB of frames: '.*data/frames'"):
+    with pytest.raises(
+        OSError, match="No space left on device, for 1 MB of frames: '.*data/frames'"
+    ):
         snnq.load("nmnist", recordings)
     assert list((in_tmp / "data/frames").iterdir()) == []
 

@@ -39,7 +39,10 @@ def spikingjellys_network(network: type, channels: int) -> nn.Module:
 )
 def test_networks_equal_spikingjellys_with_the_same_weights(benchmark, network, channels, more):
     torch.manual_seed(0)
-    ours, theirs = snnq.build_model(benchmark, channels=channels), spikingjellys_network(network, channels)
+    ours, theirs = (
+        snnq.build_model(benchmark, channels=channels),
+        spikingjellys_network(network, channels),
+    )
     for parameter in ours.parameters():  # τ away from its start, too
         parameter.data.add_(more if parameter.ndim == 2 else 0.1)
     state = {key.replace("layers.", "conv_fc."): value for key, value in ours.state_dict().items()}
@@ -75,7 +78,11 @@ def test_network_can_be_copied_after_training():
 
 @pytest.mark.parametrize(
     ("benchmark", "network", "size", "classes"),
-    [("ncaltech101", "plif", None, 101), ("ncaltech101", "plif", 48, 101), ("cifar10dvs", "vgg11", 48, 10)],
+    [
+        ("ncaltech101", "plif", None, 101),
+        ("ncaltech101", "plif", 48, 101),
+        ("cifar10dvs", "vgg11", 48, 10),
+    ],
 )
 def test_networks_fit_the_frames_and_classes(benchmark, network, size, classes):
     model = snnq.build_model(benchmark, channels=4, network=network, size=size)

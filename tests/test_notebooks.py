@@ -15,7 +15,13 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
 def papermill(notebook, where, **parameters):
-    command = [sys.executable, "-m", "papermill", str(PROJECT / "notebooks" / notebook), "out.ipynb"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(PROJECT / "notebooks" / notebook),
+        "out.ipynb",
+    ]
     for name, value in parameters.items():
         command += ["-p", name, str(value)]
     return subprocess.run(command, cwd=where, capture_output=True, text=True)
@@ -62,7 +68,9 @@ def test_notebooks_are_stored_without_outputs(path):
 def test_notebooks_are_stored_without_outputs_and_with_one_title(name):
     cells = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4).cells
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-    text = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.split("\n")]
+    text = [
+        line for cell in cells if cell.cell_type == "markdown" for line in cell.source.split("\n")
+    ]
     assert [line for line in text if line.startswith("# ")] == [cells[0].source.split("\n")[0]]
 
 

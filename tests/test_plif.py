@@ -10,7 +10,11 @@ from snnq.plif import PLIFNode
 
 def pair(w, **options):
     """SpikingJelly's neuron and ours, of the same time constant."""
-    settings = {"step_mode": "m", "surrogate_function": surrogate.ATan(), "detach_reset": True} | options
+    settings = {
+        "step_mode": "m",
+        "surrogate_function": surrogate.ATan(),
+        "detach_reset": True,
+    } | options
     nodes = [node(v_reset=0.0, **settings) for node in (neuron.ParametricLIFNode, PLIFNode)]
     for node in nodes:
         node.w.data.fill_(w)
@@ -31,7 +35,9 @@ def test_spikes_and_gradients_are_spikingjellys(steps, shape, w, seed):
     for node in pair(w):
         inputs = x.clone().requires_grad_()
         spikes = node(inputs)
-        results.append((spikes, node.v, *torch.autograd.grad((spikes * towards).sum(), [inputs, node.w])))
+        results.append(
+            (spikes, node.v, *torch.autograd.grad((spikes * towards).sum(), [inputs, node.w]))
+        )
     (spikes, v, by_x, by_w), (our_spikes, our_v, our_by_x, our_by_w) = results
     assert torch.equal(spikes, our_spikes) and torch.equal(v, our_v)
     torch.testing.assert_close(our_by_x, by_x, rtol=1e-4, atol=1e-6)
@@ -39,7 +45,9 @@ def test_spikes_and_gradients_are_spikingjellys(steps, shape, w, seed):
     np.testing.assert_allclose(our_by_w.detach(), by_w.detach(), rtol=1e-4, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("option", [{"detach_reset": False}, {"surrogate_function": surrogate.Sigmoid()}])
+@pytest.mark.parametrize(
+    "option", [{"detach_reset": False}, {"surrogate_function": surrogate.Sigmoid()}]
+)
 def test_other_settings_are_spikingjellys_own(option):
     x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).requires_grad_()
     theirs, ours = (torch.autograd.grad(node(x).sum(), x)[0] for node in pair(0.0, **option))

@@ -63,7 +63,9 @@ def test_real_recordings_become_frames_with_every_event(real_data, in_tmp):
 
 
 def test_order_does_not_depend_on_the_order_of_writing(tmp_path):
-    names = [f"cat/cifar10_cat_{n}.aedat4" for n in (10, 2, 1)] + ["airplane/cifar10_airplane_0.aedat4"]
+    names = [f"cat/cifar10_cat_{n}.aedat4" for n in (10, 2, 1)] + [
+        "airplane/cifar10_airplane_0.aedat4"
+    ]
     write(tmp_path / "one", "cifar10dvs", names)
     write(tmp_path / "other", "cifar10dvs", names[::-1])
     orders = [
@@ -115,7 +117,11 @@ def test_a_part_without_one_split_is_a_part(tmp_path, in_tmp):
         ("cifar10dvs", "bus/cifar10_bus_0.aedat4", "'bus' is no class of cifar10dvs"),
         ("ncaltech101", "Caltech101/Faces/image_0001.bin", "'Faces' is no class of ncaltech101"),
         ("nmnist", "Train/4/00001.bin", "4/00001.bin: has the same name as .*3/00001.bin"),
-        ("cifar10dvs", "dog/cifar10_cat_0.aedat4", "has the same name as .*cat/cifar10_cat_0.aedat4"),
+        (
+            "cifar10dvs",
+            "dog/cifar10_cat_0.aedat4",
+            "has the same name as .*cat/cifar10_cat_0.aedat4",
+        ),
         ("ncaltech101", "Caltech101/a/cup/image_0001.bin", "expected recordings as .*Caltech101"),
     ],
 )

@@ -269,10 +269,15 @@ def test_only_time_tells_a_turn_from_its_reverse():
     person = gestures.Person.drawn(np.random.default_rng(0))
     period = np.linspace(0, 1, 24, endpoint=False) - 2 * person.phase
     for one, other in ((3, 4), (5, 6)):
-        paths = [[gestures.hands(g, cycle, person) for cycle in cycles] for g, cycles in ((one, period), (other, -period - 2 * person.phase))]
+        paths = [
+            [gestures.hands(g, cycle, person) for cycle in cycles]
+            for g, cycles in ((one, period), (other, -period - 2 * person.phase))
+        ]
         np.testing.assert_allclose(paths[0], paths[1], atol=1e-9)  # the same, run backwards
         forward = [gestures.hands(one, cycle, person) for cycle in period[:6]]
-        assert not np.allclose(forward, [gestures.hands(other, cycle, person) for cycle in period[:6]])
+        assert not np.allclose(
+            forward, [gestures.hands(other, cycle, person) for cycle in period[:6]]
+        )
 
 
 def test_gestures_are_drawn_within_white_and_move(tmp_path):

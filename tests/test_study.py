@@ -53,7 +53,12 @@ def test_quantized_runs_start_from_the_full_run_of_their_seed():
 
 
 def test_a_benchmarks_own_settings_come_before_the_profiles():
-    own = {"simulate": "--limit 3", "levels": ["full", "binary"], "seeds": [7], "quantized": {"epochs": 5}}
+    own = {
+        "simulate": "--limit 3",
+        "levels": ["full", "binary"],
+        "seeds": [7],
+        "quantized": {"epochs": 5},
+    }
     own["settings"] = {"data": "data/gestures", "size": 32}
     study = plan(changed(benchmarks={"nmnist": {}, "dvsgesture": own}))
     gestures = [run for run in study.runs.values() if run.benchmark == "dvsgesture"]
@@ -74,7 +79,10 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
         (changed(benchmarks={"mnist": {}}), "benchmark='mnist'"),
         (changed(sseds=[0]), "unknown key 'sseds': did you mean 'seeds'"),
         (changed(benchmarks=["nmnist"]), "benchmarks: expected each with settings of its own"),
-        (changed(benchmarks={"nmnist": {"simulated": ""}}), "unknown key 'simulated': did you mean"),
+        (
+            changed(benchmarks={"nmnist": {"simulated": ""}}),
+            "unknown key 'simulated': did you mean",
+        ),
         (changed(levels=["binary"]), "levels lists no 'full' run"),
         ({"study": "test"}, "missing benchmarks"),
     ],
@@ -218,7 +226,10 @@ def test_readme_states_the_tables_numbers():
 
 def test_readme_states_the_benches_numbers():
     readme = (PROJECT / "README.md").read_text()
-    for name, times in (("frames_batches", lambda t: t["ratio"]), ("frames_building", lambda t: 1 / t["ratio"])):
+    for name, times in (
+        ("frames_batches", lambda t: t["ratio"]),
+        ("frames_building", lambda t: 1 / t["ratio"]),
+    ):
         table = pd.read_csv(PROJECT / "results" / "bench" / f"{name}.csv")
         ratio = times(table).iloc[1]
         stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"

@@ -47,9 +47,18 @@ def kill():
 
 @pytest.mark.parametrize(
     ("name", "call"),
-    [("loss_of", 1), ("loss_of", 3), ("loss_of", 8), ("evaluate", 2), ("evaluate", 6), ("write_record", 1)],
+    [
+        ("loss_of", 1),
+        ("loss_of", 3),
+        ("loss_of", 8),
+        ("evaluate", 2),
+        ("evaluate", 6),
+        ("write_record", 1),
+    ],
 )
-def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(undisturbed, in_tmp, monkeypatch, name, call):
+def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
+    undisturbed, in_tmp, monkeypatch, name, call
+):
     settings, expected = undisturbed
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(training, name, at_call(call, kill, getattr(training, name)))
@@ -66,14 +75,18 @@ def test_a_signal_saves_and_says_how_to_go_on(undisturbed, in_tmp, monkeypatch, 
     ask = at_call(3, lambda: os.kill(os.getpid(), getattr(signal, name)), training.loss_of)
     monkeypatch.setattr(training, "loss_of", ask)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*goes on"):
+    with pytest.raises(
+        KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*goes on"
+    ):
         fit(settings, in_tmp / "run")
     assert signal.getsignal(signal.SIGINT) is before
     fit(settings, in_tmp / "run")
     assert results(in_tmp / "run") == expected
 
 
-@pytest.mark.parametrize("damaged", [("checkpoint.pt",), ("checkpoint.pt", "checkpoint.previous.pt")])
+@pytest.mark.parametrize(
+    "damaged", [("checkpoint.pt",), ("checkpoint.pt", "checkpoint.previous.pt")]
+)
 def test_a_truncated_checkpoint_costs_an_epoch_and_no_more(undisturbed, in_tmp, damaged):
     settings, expected = undisturbed
     shutil.copytree(in_tmp / "undisturbed", in_tmp / "run")
@@ -114,7 +127,9 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_not(undisturbed, in
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(BlockingIOError, match=rf"run: process {other.pid} on \S+ works in this"):
+        with pytest.raises(
+            BlockingIOError, match=rf"run: process {other.pid} on \S+ works in this"
+        ):
             fit(settings, in_tmp / "run")
         other.kill()
     fit(settings, in_tmp / "run")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from spikingjelly.activation_based import functional
 
 import snnq
-from snnq import training
+from snnq import splits, training
 from snnq.run import FULL
 
 
@@ -53,7 +53,7 @@ def test_record_states_settings_data_and_accuracies(finished):
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
 def test_validation_is_the_last_of_each_class(share, count):
     labels = np.tile(np.arange(3), 20)  # 20 of each class, taking turns
-    chosen = training._last_of_each_class(labels, share)
+    chosen = splits.last_of_each_class(labels, share)
     for label in range(3):
         assert np.flatnonzero(chosen[labels == label]).tolist() == list(range(20 - count, 20))
 
