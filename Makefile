@@ -14,9 +14,15 @@ study: $(INSTALLED)
 test: $(INSTALLED)
 	python -m pytest
 
+# What needs real recordings (camera.py, simulated_to_real.py) is started by hand.
 bench: $(INSTALLED)
 	test -d data/digits/NMNIST || python -m snnq.simulate data/digits
 	python bench/frames.py
+	python bench/quantizer.py
+	python bench/step.py
+	python bench/loop.py
+	python bench/loop.py --channels 16
+	python bench/kills.py
 
 lab: $(INSTALLED)
 	jupyter lab notebooks

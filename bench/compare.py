@@ -44,6 +44,20 @@ def compare(candidates: dict[str, Callable[[], object]], rounds: int = 7) -> pd.
     return pd.DataFrame(rows)
 
 
+def compare_each(
+    name: str,
+    first: Callable[[], object],
+    others: dict[str, Callable[[], Callable[[], object]]],
+    rounds: int = 15,
+) -> pd.DataFrame:
+    """As `compare`, but each of the others alone with the first, in turns of two.
+
+    So that both meet the same state of the machine. The others are made when it is their turn.
+    """
+    tables = [compare({name: first, other: make()}, rounds) for other, make in others.items()]
+    return pd.concat([tables[0][:1], *(table[1:] for table in tables)], ignore_index=True)
+
+
 def report(name: str, table: pd.DataFrame) -> None:
     """Print a table and keep it as `results/bench/<name>.csv`."""
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,10 @@ temperatures are those of the middle of a quick run (10), its start (2) and its 
 """
 
 import sys
+from functools import partial
 
-import pandas as pd
 import torch
-from compare import compare, report
+from compare import compare_each, report
 from peers import LEVELS, PEER_BITS, PlainScaling, peers
 
 import snnq
@@ -25,22 +25,23 @@ def main() -> None:
     torch.manual_seed(0)
     weight = (0.02 * torch.randn(int(millions * 1e6) // 2048, 2048)).requires_grad_()
     grad = torch.randn_like(weight)
-    candidates = {"plain scaling": _pass(PlainScaling(weight, "binary"), weight, grad)}
+    candidates = {}
     for temperature in TEMPERATURES:
         for bits, levels in LEVELS.items():
-            quantizer = snnq.SigmoidQuantizer(weight, levels, temperature, backward_temperature=2.0)
             name = f"snnq, {bits} bit, T = {temperature:g}"
-            candidates[name] = _pass(quantizer, weight, grad)
+            candidates[name] = partial(snnq.SigmoidQuantizer, weight, levels, temperature, 2.0)
     for name, kind in peers().items():
         for bits in PEER_BITS:
-            candidates[f"{name}, {bits} bit"] = _pass(kind(weight, LEVELS[bits]), weight, grad)
-    table = compare(candidates, rounds=9)
-    report(
-        "quantizer", pd.DataFrame(table.assign(millions=millions, threads=torch.get_num_threads()))
-    )
+            candidates[f"{name}, {bits} bit"] = partial(kind, weight, LEVELS[bits])
+    others = {name: partial(_pass, make, weight, grad) for name, make in candidates.items()}
+    scaling = _pass(partial(PlainScaling, weight, "binary"), weight, grad)
+    table = compare_each("plain scaling", scaling, others)
+    report("quantizer", table.assign(millions=millions, threads=torch.get_num_threads()))
 
 
-def _pass(quantizer, weight, grad):
+def _pass(make, weight, grad):
+    quantizer = make()
+
     def both() -> None:
         weight.grad = None
         quantizer(weight).backward(grad)

@@ -13,6 +13,7 @@ import numpy as np
 from snnq.threads import in_blocks
 
 ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slope is taken as zero
+SLOPE_AT_LIMIT = 1 / (2 + 2 * math.cosh(ARGUMENT_LIMIT))  # σ'(±10)
 DENSITY = 16  # pieces per unit of T·x: a parabola is then within 2e-7 of the sigmoid
 FEWEST, MOST = 2**10, 2**20  # pieces: for each threshold, so that few hold a jump; 8 MB
 BLOCK = 2**17  # weights that a thread takes at a time: half a megabyte
@@ -27,8 +28,8 @@ class Table(NamedTuple):
     A piece covers 1/per_unit of x; place (x − start)·per_unit lies in piece k = ⌊place⌋, at t from
     its middle, and there f is value + slope·t + curvature·t². One word of 64 bits holds them as
     whole numbers, of 32, 16 and 15 bits, in units of `units`. Its last bit says that sigmoids are
-    left out, to be added one by one: those that the clamp sets in for, since f' has a jump there.
-    (A parabola is near enough to the corner of f.)
+    left out of a piece of f', to be added one by one: those that the clamp sets in for, with a
+    jump. (A parabola is near enough to the corner that f has there.)
     """
 
     start: float
@@ -39,7 +40,6 @@ class Table(NamedTuple):
     steps: np.ndarray
     left_out: np.ndarray  # int16 [pieces, 2]: the first of them, and the one after the last
     temperature: float
-    slope: bool
 
 
 @lru_cache(maxsize=64)
@@ -74,7 +74,7 @@ def table(
             f[:, last:] += steps[i] * _clamped(np.inf)
     pieces, units = _packed(f)
     pieces |= left_out[:, 0] < left_out[:, 1]
-    return Table(start, 1 / size, pieces, units, places, heights, left_out, temperature, slope)
+    return Table(start, 1 / size, pieces, units, places, heights, left_out, temperature)
 
 
 def _jumps(count: int, corners) -> np.ndarray:
@@ -218,13 +218,13 @@ def _chain(weight, run, output, grad, by_weight):
 
 @numba.njit
 def _left_out(x, piece, table):
-    """Σ s_i g_i, or its slope, of the sigmoids that are left out of a piece."""
+    """Σ s_i T g_i (1 − g_i) of the sigmoids that are left out of a piece of f'.
+
+    So near to the clamp g (1 − g) falls like e^−a, which there is as good as a straight line.
+    """
     total = 0.0
     for i in range(table.left_out[piece, 0], table.left_out[piece, 1]):
-        argument = table.temperature * (x - table.thresholds[i])
-        g = 1 / (1 + np.exp(-min(max(argument, -ARGUMENT_LIMIT), ARGUMENT_LIMIT)))
-        if not table.slope:
-            total += table.steps[i] * g
-        elif abs(argument) < ARGUMENT_LIMIT:
-            total += table.steps[i] * table.temperature * g * (1 - g)
+        within = ARGUMENT_LIMIT - abs(table.temperature * (x - table.thresholds[i]))
+        if within > 0:
+            total += table.steps[i] * table.temperature * SLOPE_AT_LIMIT * (1 + within)
     return total

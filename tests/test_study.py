@@ -229,11 +229,38 @@ def test_readme_states_the_benches_numbers():
     for name, times in (
         ("frames_batches", lambda t: t["ratio"]),
         ("frames_building", lambda t: 1 / t["ratio"]),
+        ("loop_128", lambda t: t["faster"]),
+        ("loop_16", lambda t: t["faster"]),
     ):
-        table = pd.read_csv(PROJECT / "results" / "bench" / f"{name}.csv")
-        ratio = times(table).iloc[1]
+        ratio = times(bench(name)).iloc[1]
         stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"
         assert f"| {stated} ([{name}.csv](results/bench/{name}.csv)) |" in readme
+
+
+def test_readme_states_what_quantization_costs():
+    readme = (PROJECT / "README.md").read_text()
+    quantizer, step = (bench(name).set_index("candidate") for name in ("quantizer", "step"))
+    for bits in (1, 2, 3, 4):
+        columns = [f"{quantizer.ratio[f'snnq, {bits} bit, T = 10']:.1f}"]
+        for table, form in ((quantizer, "{:.1f}"), (step, "{:.2f}")):
+            if table is step:
+                columns.append(form.format(step.ratio[f"snnq, {bits} bit"]))
+            for peer in ("naive sum", "Brevitas"):
+                measured = f"{peer}, {bits} bit" in table.index
+                columns.append(form.format(table.ratio[f"{peer}, {bits} bit"]) if measured else "–")
+        columns.append(f"{step.memory_ratio[f'snnq, {bits} bit']:.2f}")
+        assert f"| {bits} | {' | '.join(columns)} |" in readme
+
+
+def test_readme_states_the_kills():
+    (row,) = bench("kills").itertuples()
+    assert f"killed {row.kills} times" in (PROJECT / "README.md").read_text()
+    assert row.kills >= 20
+    assert all(bench("kills").iloc[0][["history.csv", "weights.safetensors", "accuracies"]])
+
+
+def bench(name: str) -> pd.DataFrame:
+    return pd.read_csv(PROJECT / "results" / "bench" / f"{name}.csv")
 
 
 def test_readme_states_how_far_simulated_is_from_real():
