@@ -20,7 +20,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
 }
 
 ZERO_BAND = 0.05  # thresholds on either side of level zero, in units of βw
-KMEANS_SAMPLE = 65_536  # weights that k-means looks at: enough for 16 centres, fast for 17 million
+SAMPLE = 65_536  # weights to look at: enough for 16 centres, fast for 17 million
 
 
 def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
@@ -76,9 +76,14 @@ def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
     return biases.sort().values.to(scaled)
 
 
+def sample_of(weight: Tensor) -> Tensor:
+    """At most 65,536 of the weights, evenly spaced."""
+    return weight.detach().flatten()[:: math.ceil(weight.numel() / SAMPLE)]
+
+
 def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
     """A centre of the weights for each level, in increasing order, from a sample of them."""
-    sample = scaled.flatten()[:: math.ceil(scaled.numel() / KMEANS_SAMPLE)].cpu().double().numpy()
+    sample = sample_of(scaled).cpu().double().numpy()
     names = np.array(levels, dtype=float)
     if names[0] < 0 < names[-1]:
         sides = [(sample < 0, names < 0), (sample > 0, names > 0)]
