@@ -1,5 +1,6 @@
 """Low-bit weight quantization in spiking neural networks: the functions behind the notebooks."""
 
+from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import BENCHMARKS, source
 from snnq.cost import firing_rates, footprint
 from snnq.evaluation import evaluate, predict
@@ -18,6 +19,7 @@ from snnq.training import fit
 __all__ = [
     "BENCHMARKS",
     "LEVELS",
+    "QUANTIZERS",
     "Recordings",
     "Run",
     "SigmoidQuantizer",

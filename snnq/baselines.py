@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from snnq.levels import resolve_levels, sample_of
+from snnq.quantizer import SigmoidQuantizer
 
 TERNARY_SHARE = 0.7  # of the mean |w|: the threshold that TWN's eq. 6 approximates
 TRAINED_TERNARY_SHARE = 0.05  # of the greatest |w|: TTQ's threshold, sec. 3.2
@@ -27,11 +28,18 @@ class LevelQuantizer(nn.Module):
     levels : str or increasing numbers
         See `resolve_levels`.
 
+    Attributes
+    ----------
+    scales : int
+        How many numbers beside its levels the packed layer needs.
+
     Raises
     ------
     ValueError
         Levels that the method is not made for, or a weight that is empty, not finite or all zero.
     """
+
+    scales = 1
 
     def __init__(self, weight: Tensor, levels: str | Iterable[float]):
         super().__init__()
@@ -194,6 +202,8 @@ class TrainedTernaryQuantizer(LevelQuantizer):
         α_n and α_p.
     """
 
+    scales = 2
+
     def __init__(self, weight: Tensor, levels: str | Iterable[float] = "ternary"):
         super().__init__(weight, levels)
         self._refuse_unless(self.levels == (-1, 0, 1), "(-1, 0, 1)")
@@ -263,7 +273,8 @@ def _squashed(weight: Tensor) -> Tensor:
     return tanh / tanh.abs().max()
 
 
-BASELINES = {
+QUANTIZERS = {
+    "sigmoid": SigmoidQuantizer,
     "sign": SignQuantizer,
     "lsq": LSQQuantizer,
     "dorefa": DoReFaQuantizer,

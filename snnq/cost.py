@@ -28,7 +28,7 @@ def weight_bytes(weights: int, levels: int) -> int:
 def footprint(model: nn.Module) -> pd.DataFrame:
     """Bytes that evaluation needs of each layer, computed from its shapes.
 
-    A quantized weight takes `weight_bytes` and a float32 α; all else, batch norm's running mean
+    A quantized weight takes `weight_bytes` and its float32 α, or two; all else, batch norm's running mean
     and variance among it, is float32.
 
     Returns
@@ -47,7 +47,7 @@ def footprint(model: nn.Module) -> pd.DataFrame:
         weights, packed, levels = 0, 0, None
         if name in found:
             weights, levels = module.weight.numel(), len(found[name].levels)
-            packed = weight_bytes(weights, levels) + FLOAT_BYTES
+            packed = weight_bytes(weights, levels) + FLOAT_BYTES * found[name].scales
         if weights + others:
             rows.append(
                 {

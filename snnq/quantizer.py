@@ -49,6 +49,8 @@ class SigmoidQuantizer(nn.Module):
     ----------
     alpha, beta : Parameter, scalar
         Learned output and input scale.
+    scales : int
+        How many numbers beside its levels the packed layer needs: one, α.
     biases : Tensor [n]
         Thresholds in units of βw, fixed.
 
@@ -57,6 +59,8 @@ class SigmoidQuantizer(nn.Module):
     ValueError
         Bad levels or temperatures, or a weight that is empty, not finite, or zero throughout.
     """
+
+    scales = 1
 
     def __init__(
         self,
@@ -218,7 +222,8 @@ def quantizers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def set_temperature(model: nn.Module, temperature: float) -> None:
-    """Set T of every quantizer. Raises ValueError unless T is finite and above 0."""
+    """Set T of every quantizer that has one. Raises ValueError unless T is finite and above 0."""
     value = _temperature(temperature)
     for quantizer in quantizers(model).values():
-        quantizer.temperature.copy_(value)
+        if isinstance(quantizer, SigmoidQuantizer):
+            quantizer.temperature.copy_(value)

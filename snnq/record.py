@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import get_benchmark, source
 from snnq.cost import footprint
 from snnq.files import write_atomically
@@ -110,13 +111,11 @@ def _network(run: Run) -> SpikingNetwork:
 def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
     if run.levels == FULL:
         return model
-    return quantize(
-        model,
-        run.levels,
-        run.keep,
-        temperature=run.temperature_initial,
-        backward_temperature=run.backward_temperature,
-    )
+    options = {}
+    if run.quantizer == "sigmoid":
+        options["temperature"] = run.temperature_initial
+        options["backward_temperature"] = run.backward_temperature
+    return quantize(model, run.levels, run.keep, QUANTIZERS[run.quantizer], **options)
 
 
 def _full_precision_weights(run: Run) -> dict[str, torch.Tensor]:

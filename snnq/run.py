@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 
 from snnq.augmentation import AUGMENTATIONS, MIRRORING
+from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import get_benchmark
 from snnq.frames import CUTS
 from snnq.levels import resolve_levels
@@ -51,6 +52,9 @@ class Run:
         Folder of a finished full-precision run whose weights to start from; None: from scratch.
     keep : sequence of names
         Layers that stay in full precision, see `snnq.quantize`.
+    quantizer : str
+        A name in `snnq.QUANTIZERS`: "sigmoid", or a method to compare it with. Temperatures are
+        the sigmoids' alone.
     temperature_schedule, temperature_initial, temperature_final
         See `snnq.temperature_at`.
     backward_temperature : float or None
@@ -83,6 +87,7 @@ class Run:
     augmentation: str = "affine"
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
+    quantizer: str = "sigmoid"
     temperature_schedule: str = "exponential"
     temperature_initial: float = 2.0
     temperature_final: float = 1000.0
@@ -120,6 +125,7 @@ class Run:
                 f"augmentation={self.augmentation!r}: a mirrored recording of {self.benchmark}"
                 " may be of another class"
             )
+        _one_of(self, "quantizer", QUANTIZERS)
         _one_of(self, "temperature_schedule", TEMPERATURE_SCHEDULES)
         _number(self, "learning_rate", above=0, most=math.inf)
         for name in ("temperature_initial", "temperature_final"):

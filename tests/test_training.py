@@ -50,6 +50,30 @@ def test_record_states_settings_data_and_accuracies(finished):
     assert record["versions"]["torch"].startswith("2.13")
 
 
+@pytest.mark.parametrize(
+    ("quantizer", "levels"), [("sign", "binary"), ("lsq", "2bit"), ("ttq", "ternary")]
+)
+def test_baselines_train_and_come_back_as_they_were(tiny, in_tmp, quantizer, levels):
+    settings = tiny | {"levels": levels, "quantizer": quantizer}
+    history = fit(settings, in_tmp)
+    # Training sees what evaluation sees.
+    assert history["test_accuracy"].tolist() == history["test_accuracy_soft"].tolist()
+    _, test = snnq.load("nmnist", settings["data"], settings["steps"])
+    model = snnq.trained_network(in_tmp)
+    assert snnq.evaluate(model, test)[0] == history["test_accuracy"].iloc[-1]
+    for name in snnq.quantizers(model):
+        weight = model.get_submodule(name).weight
+        assert len(weight.unique()) <= len(snnq.LEVELS[levels])
+
+
+def test_rounding_trains_in_full_precision(tiny, in_tmp):
+    fit(tiny | {"levels": "binary", "quantizer": "rounding"}, in_tmp / "rounding")
+    fit(tiny | {"levels": FULL}, in_tmp / "full")
+    rounded, full = (snnq.read_history(in_tmp / name) for name in ("rounding", "full"))
+    assert rounded["loss"].tolist() == full["loss"].tolist()
+    assert rounded["test_accuracy_soft"].tolist() == full["test_accuracy"].tolist()
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
 def test_validation_is_the_last_of_each_class(share, count):
     labels = np.tile(np.arange(3), 20)  # 20 of each class, taking turns
