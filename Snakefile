@@ -109,6 +109,7 @@ rule train:
 rule quantizer:
     input:
         RECORDS,
+        "snnq/level_quantizer.py",
         "snnq/quantizer.py",
         "snnq/staircase.py",
         "snnq/lookup.py",

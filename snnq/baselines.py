@@ -11,71 +11,12 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from snnq.levels import resolve_levels, sample_of
+from snnq.level_quantizer import LevelQuantizer
+from snnq.levels import sample_of
 from snnq.quantizer import SigmoidQuantizer
 
 TERNARY_SHARE = 0.7  # of the mean |w|: the threshold that TWN's eq. 6 approximates
 TRAINED_TERNARY_SHARE = 0.05  # of the greatest |w|: TTQ's threshold, sec. 3.2
-
-
-class LevelQuantizer(nn.Module):
-    """What the baselines have in common; not a quantizer by itself.
-
-    Parameters
-    ----------
-    weight : Tensor, any shape
-        The weights to start from.
-    levels : str or increasing numbers
-        See `resolve_levels`.
-
-    Attributes
-    ----------
-    scales : int
-        How many numbers beside its levels the packed layer needs.
-
-    Raises
-    ------
-    ValueError
-        Levels that the method is not made for, or a weight that is empty, not finite or all zero.
-    """
-
-    scales = 1
-
-    def __init__(self, weight: Tensor, levels: str | Iterable[float]):
-        super().__init__()
-        self.levels = resolve_levels(levels)
-        if not (weight.numel() and torch.isfinite(weight).all() and weight.any()):
-            raise ValueError(
-                f"weight of shape {tuple(weight.shape)}: expected finite values, not all zero"
-            )
-        values = torch.tensor(self.levels, dtype=torch.float64).to(weight.device, weight.dtype)
-        self.register_buffer("level_values", values)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return self.soft(weight) if self.training else self.hard(weight)
-
-    def soft(self, weight: Tensor) -> Tensor:
-        """What training sees."""
-        raise NotImplementedError
-
-    def hard(self, weight: Tensor) -> Tensor:
-        """What evaluation sees: `values` at `level_indices`."""
-        return self.values(weight)[self.level_indices(weight)]
-
-    def values(self, weight: Tensor) -> Tensor:
-        """The value of each level [levels]."""
-        raise NotImplementedError
-
-    def level_indices(self, weight: Tensor) -> Tensor:
-        """The level of each weight, int64 of the weight's shape."""
-        raise NotImplementedError
-
-    def _refuse_unless(self, fits: bool, expected: str) -> None:
-        if not fits:
-            raise ValueError(f"levels={self.levels}: expected {expected} for {type(self).__name__}")
-
-    def extra_repr(self) -> str:
-        return f"levels={self.levels}"
 
 
 class SignQuantizer(LevelQuantizer):

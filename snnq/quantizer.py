@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from snnq.level_quantizer import LevelQuantizer
 from snnq.levels import initial_biases, resolve_levels
 from snnq.staircase import staircase
 
 QUANTIZED_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
-class SigmoidQuantizer(nn.Module):
+class SigmoidQuantizer(LevelQuantizer):
     """The differentiable quantizer, a parametrization of one layer's weight.
 
     In `.train()` it returns the soft staircase, in `.eval()` the hard one, whose values are
@@ -49,8 +50,6 @@ class SigmoidQuantizer(nn.Module):
     ----------
     alpha, beta : Parameter, scalar
         Learned output and input scale.
-    scales : int
-        How many numbers beside its levels the packed layer needs: one, α.
     biases : Tensor [n]
         Thresholds in units of βw, fixed.
 
@@ -60,8 +59,6 @@ class SigmoidQuantizer(nn.Module):
         Bad levels or temperatures, or a weight that is empty, not finite, or zero throughout.
     """
 
-    scales = 1
-
     def __init__(
         self,
         weight: Tensor,
@@ -69,21 +66,12 @@ class SigmoidQuantizer(nn.Module):
         temperature: float = 1.0,
         backward_temperature: float | None = None,
     ):
-        super().__init__()
-        self.levels = resolve_levels(levels)
+        super().__init__(weight, levels)
         weight = weight.detach()
-        largest = weight.double().abs().max() if weight.numel() else torch.tensor(0.0)
-        if not (torch.isfinite(largest) and largest > 0):
-            raise ValueError(
-                f"weight of shape {tuple(weight.shape)}: expected finite values, not all zero"
-            )
-        beta = 1.25 * max(map(abs, self.levels)) / largest
+        beta = 1.25 * max(map(abs, self.levels)) / weight.double().abs().max()
         self.alpha = nn.Parameter(torch.ones_like(beta).to(weight))
         self.beta = nn.Parameter(beta.to(weight))
         self.register_buffer("biases", initial_biases(weight * beta, self.levels).to(weight))
-        self.register_buffer(
-            "level_values", torch.tensor(self.levels, dtype=torch.float64).to(weight)
-        )
         self.register_buffer("temperature", _temperature(temperature).to(weight))
         self.backward_temperature = backward_temperature
         if backward_temperature is not None:
@@ -94,25 +82,19 @@ class SigmoidQuantizer(nn.Module):
             # Levels of one sign cannot follow weights of both.
             self.alpha.copy_(fitted if fitted > 0 else 1 / beta)
 
-    def forward(self, weight: Tensor) -> Tensor:
-        return self.soft(weight) if self.training else self.hard(weight)
-
     def soft(self, weight: Tensor) -> Tensor:
         """α (Y_0 + Σ s_i σ(T(βw − b_i))), differentiable in w, α and β."""
         weight_, alpha, beta, biases, temperature = self._in_full_precision(weight)
         backward = temperature
         if self.backward_temperature is not None:
             backward = torch.full_like(temperature, self.backward_temperature)
-        return staircase(weight_, alpha, beta, biases, temperature, backward, self.levels).to(
-            weight.dtype
-        )
+        output = staircase(weight_, alpha, beta, biases, temperature, backward, self.levels)
+        return output.to(weight.dtype)
 
-    def hard(self, weight: Tensor) -> Tensor:
-        """α Y_k with k the number of thresholds that βw strictly exceeds."""
-        return self.alpha * self.level_values[self.level_indices(weight)]
+    def values(self, weight: Tensor) -> Tensor:
+        return self.alpha * self.level_values
 
     def level_indices(self, weight: Tensor) -> Tensor:
-        """k of each weight, int64 of the weight's shape: its value in evaluation is α·levels[k]."""
         weight, _, beta, biases, _ = self._in_full_precision(weight)
         return torch.bucketize(weight * beta, biases)
 
@@ -121,22 +103,8 @@ class SigmoidQuantizer(nn.Module):
         values = (weight, self.alpha, self.beta, self.biases, self.temperature)
         return tuple(value.to(dtype) for value in values)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        """Refuses another level set: with as many levels it would load, and mean something else."""
-        *_, errors = args
-        saved = state_dict.get(prefix + "level_values")
-        if saved is not None and not _same_levels(saved, self.level_values):
-            errors.append(f"{prefix}level_values: {saved.tolist()}, expected {list(self.levels)}")
-            return
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
     def extra_repr(self) -> str:
-        return f"levels={self.levels}, temperature={self.temperature.item():g}"
-
-
-def _same_levels(saved: Tensor, expected: Tensor) -> bool:
-    saved = saved.to(expected)
-    return saved.shape == expected.shape and torch.allclose(saved, expected, rtol=1e-3)
+        return f"{super().extra_repr()}, temperature={self.temperature.item():g}"
 
 
 def _temperature(value: float) -> Tensor:
