@@ -1,4 +1,4 @@
-"""Profiles, the table over runs, and what a network costs."""
+"""Profiles, and the table over runs."""
 
 import copy
 import math
@@ -6,15 +6,11 @@ import shutil
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
-import torch
 import yaml
 from conftest import PROJECT
-from torch import nn
 
 import snnq
-from snnq.cost import weight_bytes
 from snnq.study import plan
 
 PROFILE = {
@@ -164,114 +160,3 @@ def test_no_finished_runs(tmp_path):
     shutil.copy(PROJECT / "pyproject.toml", tmp_path / "half" / "history.csv")
     with pytest.raises(FileNotFoundError, match="no finished run here"):
         snnq.read_runs(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("weights", "levels", "expected"),
-    [(8, 2, 1), (9, 2, 2), (5, 3, 1), (6, 3, 2), (100, 3, 20), (3, 4, 1), (3, 8, 2), (3, 16, 2)],
-)
-def test_weight_bytes(weights, levels, expected):
-    assert weight_bytes(weights, levels) == expected
-
-
-def test_footprint_counts_every_number_once():
-    model = snnq.build_model("nmnist", channels=4)
-    numbers = sum(
-        value.numel() for value in model.state_dict().values() if value.is_floating_point()
-    )
-    full = snnq.footprint(model)
-    assert full["numbers"].sum() == numbers
-    assert full["bytes"].sum() == full["bytes_float32"].sum() == 4 * numbers
-    binary = snnq.footprint(snnq.quantize(model, "binary")).set_index("layer")
-    assert binary["numbers"].sum() == numbers
-    assert binary.loc["layers.4", "bytes"] == 4 * 4 * 9 / 8 + 4  # one bit each, and α
-    assert binary.loc["layers.0", "bytes"] == binary.loc["layers.0", "bytes_float32"]
-
-
-def test_footprint_of_the_full_networks_weights():
-    """31.9 times on N-MNIST, as the paper's "up to 31" fits with the first layer kept."""
-    with torch.device("meta"):
-        model = snnq.build_model("nmnist")
-    shapes = {name: m.weight.shape for name, m in model.named_modules() if isinstance(m, nn.Linear)}
-    assert [tuple(shape) for shape in shapes.values()] == [(2048, 8192), (100, 2048)]
-    linear = sum(math.prod(shape) for shape in shapes.values())
-    conv = 128 * 128 * 9
-    rest = snnq.footprint(model)["numbers"].sum() - linear - conv
-    times = (linear + conv + rest) / ((linear + conv) / 32 + rest)
-    assert times == pytest.approx(31.8, abs=0.15)
-
-
-def test_firing_rates_are_spikes_per_neuron_and_step(tiny, in_tmp):
-    torch.manual_seed(0)
-    model = snnq.build_model("nmnist", channels=2).eval()
-    model.layers[0].weight.data.add_(0.2)  # so that neurons fire
-    _, test = snnq.load("nmnist", tiny["data"], 3)
-    rates = snnq.firing_rates(model, test)
-    frames = torch.stack([frames for frames, _ in test]).transpose(0, 1).float()
-    with torch.no_grad():
-        spikes = model.layers[:3](frames)
-    assert list(rates.index) == ["layers.2", "layers.6", "layers.11", "layers.14"]
-    assert rates["layers.2"] == pytest.approx(spikes.mean().item(), rel=1e-5)
-    assert isinstance(rates, pd.Series) and rates["layers.2"] > 0
-
-
-def test_readme_states_the_tables_numbers():
-    text = (PROJECT / "README.md").read_text()
-    for row in pd.read_csv(PROJECT / "results/quick/table.csv").itertuples():
-        assert (
-            f"| {row.benchmark} | {row.levels} | {row.last_mean:.2f} ± {row.last_sd:.2f} | {row.drop:+.2f} |"
-            f" {row.bytes / 1000:.1f} | {row.times_smaller:.1f} |" in text
-        )
-
-
-def test_readme_states_the_benches_numbers():
-    readme = (PROJECT / "README.md").read_text()
-    for name, times in (
-        ("frames_batches", lambda t: t["ratio"]),
-        ("frames_building", lambda t: 1 / t["ratio"]),
-        ("loop_128", lambda t: t["faster"]),
-        ("loop_16", lambda t: t["faster"]),
-    ):
-        ratio = times(bench(name)).iloc[1]
-        stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"
-        assert f"| {stated} ([{name}.csv](results/bench/{name}.csv)) |" in readme
-
-
-def test_readme_states_what_quantization_costs():
-    readme = (PROJECT / "README.md").read_text()
-    quantizer, step = (bench(name).set_index("candidate") for name in ("quantizer", "step"))
-    for bits in (1, 2, 3, 4):
-        columns = [f"{quantizer.ratio[f'snnq, {bits} bit, T = 10']:.1f}"]
-        for table, form in ((quantizer, "{:.1f}"), (step, "{:.2f}")):
-            if table is step:
-                columns.append(form.format(step.ratio[f"snnq, {bits} bit"]))
-            for peer in ("naive sum", "Brevitas"):
-                measured = f"{peer}, {bits} bit" in table.index
-                columns.append(form.format(table.ratio[f"{peer}, {bits} bit"]) if measured else "–")
-        columns.append(f"{step.memory_ratio[f'snnq, {bits} bit']:.2f}")
-        assert f"| {bits} | {' | '.join(columns)} |" in readme
-
-
-def test_readme_states_the_kills():
-    (row,) = bench("kills").itertuples()
-    assert f"killed {row.kills} times" in (PROJECT / "README.md").read_text()
-    assert row.kills >= 20
-    assert all(bench("kills").iloc[0][["history.csv", "weights.safetensors", "accuracies"]])
-
-
-def bench(name: str) -> pd.DataFrame:
-    return pd.read_csv(PROJECT / "results" / "bench" / f"{name}.csv")
-
-
-def test_readme_states_how_far_simulated_is_from_real():
-    readme = (PROJECT / "README.md").read_text()
-    bench = PROJECT / "results" / "bench"
-    cameras = pd.read_csv(bench / "camera.csv", index_col="camera")
-    for column in ("events", "spread", "time", "place", "sign", "frames"):
-        crude, calibrated = cameras.loc[["crude", "calibrated"], column]
-        assert f"| {crude:.3f} | {calibrated:.3f} |" in readme
-    for _, row in pd.read_csv(bench / "simulated_to_real.csv").iterrows():
-        assert (
-            f"| {row.levels} | {row.simulated_accuracy:.2%} | {row.real_accuracy:.2%} "
-            f"({row.low:.1%} to {row.high:.1%}) |" in readme
-        )

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from conftest import fit, results
+from conftest import at_call, fit, results
 
 import snnq
 from snnq import checkpoint, training
@@ -26,19 +26,6 @@ def undisturbed(tiny, in_tmp):
 
 class Killed(BaseException):
     pass
-
-
-def at_call(number, act, original):
-    """`original`, which calls `act` before its so-manieth call."""
-    calls = []
-
-    def called(*arguments, **options):
-        calls.append(None)
-        if len(calls) == number:
-            act()
-        return original(*arguments, **options)
-
-    return called
 
 
 def kill():

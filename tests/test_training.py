@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import fit, results
+from conftest import at_call, fit, results
 from safetensors.torch import load_file
 from spikingjelly.activation_based import functional
 
@@ -121,19 +121,15 @@ def test_the_same_run_twice_is_the_same_to_the_bit(finished, in_tmp):
     assert results(in_tmp / "again") == results(folder)
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("levels", [FULL, "ternary"])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(tiny, in_tmp, monkeypatch, levels):
     settings = tiny | {"levels": levels, "epochs": 3}
     fit(settings, in_tmp / "undisturbed")
-    calls = []
-
-    def interrupted(*arguments, **options):
-        calls.append(None)
-        if len(calls) == 5:  # within the second epoch
-            raise KeyboardInterrupt
-        return evaluate(*arguments, **options)
-
-    evaluate = training.evaluate
+    interrupted = at_call(5, interrupt, training.evaluate)  # within the second epoch
     monkeypatch.setattr(training, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(settings, in_tmp / "run")
