@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,29 +20,39 @@ def compare(candidates: dict[str, Callable[[], object]], rounds: int = 7) -> pd.
         A row per candidate: candidate, seconds (median), and ratio, ratio_low, ratio_high: the
         median, least and greatest of its time over the first candidate's in the same round.
     """
-    names = list(candidates)
-    for name in names:
-        candidates[name]()
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds):
-        order = names if turn % 2 == 0 else names[::-1]
-        for name in order:
-            start = time.perf_counter()
-            candidates[name]()
-            seconds[name].append(time.perf_counter() - start)
+    for candidate in candidates.values():
+        candidate()
+    clocks = {name: partial(_timed, candidate) for name, candidate in candidates.items()}
+    seconds = in_turns(clocks, rounds)
+    first_seconds = next(iter(seconds.values()))
     rows = []
-    for name in names:
-        ratios = [one / first for one, first in zip(seconds[name], seconds[names[0]])]
+    for name, found in seconds.items():
+        ratios = [one / first for one, first in zip(found, first_seconds)]
         rows.append(
             {
                 "candidate": name,
-                "seconds": statistics.median(seconds[name]),
+                "seconds": statistics.median(found),
                 "ratio": statistics.median(ratios),
                 "ratio_low": min(ratios),
                 "ratio_high": max(ratios),
             }
         )
     return pd.DataFrame(rows)
+
+
+def in_turns(clocks: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each clock returns in every round; the order turns around from one to the next."""
+    seconds: dict[str, list[float]] = {name: [] for name in clocks}
+    for turn in range(rounds):
+        for name in list(clocks)[:: 1 if turn % 2 == 0 else -1]:
+            seconds[name].append(clocks[name]())
+    return seconds
+
+
+def _timed(candidate: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    candidate()
+    return time.perf_counter() - start
 
 
 def compare_each(

@@ -11,12 +11,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from compare import report
+from compare import in_turns, report
 from spikingjelly_loop import BATCH, seconds_per_step
 
 import snnq
@@ -44,15 +45,9 @@ def main() -> None:
         train, _ = snnq.load("nmnist", arguments.data, STEPS)
         some = slice(BATCH * arguments.batches)
         np.savez(frames, frames=train.frames[some], labels=train.labels[some])
-        commands = {
-            "SpikingJelly": [THEIRS, frames, str(arguments.channels)],
-            "snnq": [*sys.argv, "--only"],
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in commands}
-        for turn in range(arguments.rounds):
-            for name in list(commands)[:: 1 if turn % 2 == 0 else -1]:
-                found = subprocess.check_output([sys.executable, *commands[name]], text=True)
-                seconds[name].append(float(found.split()[-1]))
+        theirs = partial(_seconds, THEIRS, frames, str(arguments.channels))
+        clocks = {"SpikingJelly": theirs, "snnq": partial(_seconds, *sys.argv, "--only")}
+        seconds = in_turns(clocks, arguments.rounds)
     rows = []
     for name, times in seconds.items():
         ratios = [theirs / one for theirs, one in zip(seconds["SpikingJelly"], times)]
@@ -66,6 +61,11 @@ def main() -> None:
             row | {"faster": statistics.median(ratios), "faster_low": low, "faster_high": high}
         )
     report(f"loop_{arguments.channels}", pd.DataFrame(rows).assign(threads=torch.get_num_threads()))
+
+
+def _seconds(*command) -> float:
+    """What a process prints last."""
+    return float(subprocess.check_output([sys.executable, *command], text=True).split()[-1])
 
 
 def ours(arguments: argparse.Namespace):
