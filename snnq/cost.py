@@ -28,8 +28,8 @@ def weight_bytes(weights: int, levels: int) -> int:
 def footprint(model: nn.Module) -> pd.DataFrame:
     """Bytes that evaluation needs of each layer, computed from its shapes.
 
-    A quantized weight takes `weight_bytes` and its float32 α, or two; all else, batch norm's running mean
-    and variance among it, is float32.
+    A quantized weight takes `weight_bytes` and its float32 α, or two; all else, batch norm's
+    running mean and variance among it, is float32.
 
     Returns
     -------

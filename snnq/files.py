@@ -21,9 +21,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(partial)
         partial.chmod(0o644)  # mkstemp's files are for their owner alone
         with partial.open("rb") as file:
-            os.fsync(
-                file.fileno()
-            )  # or a crash of the machine may leave an empty file of that name
+            # Or a crash of the machine may leave an empty file of that name.
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
