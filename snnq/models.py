@@ -1,6 +1,8 @@
 """Spiking networks for each benchmark: the PLIF networks of Fang et al., ICCV 2021, and VGG-11."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
@@ -24,10 +26,16 @@ class SpikingNetwork(nn.Module):
     of its last layer, which does not spike). Every recording starts
     from rest: the membrane potentials are reset before it, and after it, so that the network can
     be copied.
+
+    Attributes
+    ----------
+    architecture : dict
+        The arguments of `build_model` that make it.
     """
 
-    def __init__(self, *layers: nn.Module):
+    def __init__(self, *layers: nn.Module, architecture: Mapping[str, Any]):
         super().__init__()
+        self.architecture = dict(architecture)
         self.layers = nn.Sequential(*layers)
         functional.set_step_mode(self.layers, "m")
 
@@ -102,19 +110,28 @@ def build_model(
         NEURONS[neuron], surrogate_function=surrogate.ATan(), v_reset=0.0, detach_reset=True
     )
     if network == "vgg11":
-        return _vgg11(places, len(found.classes), spiking, channels)
-    return _plif(places, len(found.classes), spiking, channels, *PLIF_NETWORKS[benchmark])
+        layers = _vgg11(places, len(found.classes), spiking, channels)
+    else:
+        layers = _plif(places, len(found.classes), spiking, channels, *PLIF_NETWORKS[benchmark])
+    architecture = {
+        "benchmark": benchmark,
+        "neuron": neuron,
+        "channels": channels,
+        "network": network,
+        "size": size,
+    }
+    return SpikingNetwork(*layers, architecture=architecture)
 
 
 def _plif(
     places: int, classes: int, spiking: partial, channels: int, blocks: int, hidden: int
-) -> SpikingNetwork:
+) -> list[nn.Module]:
     hidden = min(hidden, 64 * channels)
     convolutions = []
     for block in range(blocks):
         convolutions += _convolution(channels if block else 2, channels, spiking)
         convolutions.append(layer.MaxPool2d(2, 2))
-    return SpikingNetwork(
+    return [
         *convolutions,
         layer.Flatten(),
         layer.Dropout(0.5),
@@ -124,10 +141,10 @@ def _plif(
         layer.Linear(hidden, VOTERS * classes, bias=False),
         spiking(),
         layer.VotingLayer(VOTERS),
-    )
+    ]
 
 
-def _vgg11(places: int, classes: int, spiking: partial, channels: int) -> SpikingNetwork:
+def _vgg11(places: int, classes: int, spiking: partial, channels: int) -> list[nn.Module]:
     layers, inputs = [], 2
     for width in VGG11:
         if width == "pool":
@@ -136,9 +153,7 @@ def _vgg11(places: int, classes: int, spiking: partial, channels: int) -> Spikin
             outputs = max(1, int(width * channels))
             layers += _convolution(inputs, outputs, spiking)
             inputs = outputs
-    return SpikingNetwork(
-        *layers, layer.Flatten(), layer.Linear(inputs * places, classes, bias=False)
-    )
+    return [*layers, layer.Flatten(), layer.Linear(inputs * places, classes, bias=False)]
 
 
 def _convolution(inputs: int, outputs: int, spiking: partial) -> list[nn.Module]:

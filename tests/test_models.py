@@ -121,3 +121,12 @@ def test_every_neuron_learns(name):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         snnq.build_model(*arguments)
+
+
+def test_a_network_knows_how_it_is_built_again():
+    model = snnq.build_model("cifar10dvs", "lif", 2, "vgg11", 48)
+    again = snnq.build_model(**model.architecture)
+    assert {n: p.shape for n, p in model.named_parameters()} == {
+        n: p.shape for n, p in again.named_parameters()
+    }
+    assert again.architecture == model.architecture
