@@ -1,6 +1,11 @@
 # The study as a graph: recordings → frames → runs → notebooks → tables and figures.
 #
 #     snakemake --cores all --configfile config/quick.yaml        (this is `make study`)
+#     snakemake --cores all --configfile config/quick.yaml --config train_ablations=yes
+#     snakemake --configfile config/paper.yaml --workflow-profile config/slurm      (a cluster)
+#
+# The runs' folders are not in git, the tables that are gathered from them are. Those of the
+# ablations are only made anew with train_ablations, and otherwise drawn as they are.
 #
 # A run's notebook is written to a log, which stays when the run fails, and copied when it succeeds.
 # Its checkpoint is no output here: Snakemake deletes the outputs of jobs that fail.
@@ -11,29 +16,43 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from snnq.checkpoint import SOURCES
+from snnq.forecast import report_while_running
+from snnq.gather import gather, gather_ablations
 from snnq.study import plan
 
+JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | config.pop("job", {})
+TRAIN_ABLATIONS = config.pop("train_ablations", False)
 try:
     STUDY = plan(config)
 except ValueError as error:
     raise WorkflowError(f"{workflow.configfiles[0]}: {error}")
 
 FOLDER = STUDY.folder
-DATA = sorted({run.data for run in STUDY.runs.values()})
+ALL_RUNS = STUDY.runs | (STUDY.ablation_runs if TRAIN_ABLATIONS else {})
+DATA = sorted({run.data for run in ALL_RUNS.values()})
 RECORDS = [STUDY.record(name) for name in STUDY.runs]
+ABLATION_RECORDS = [STUDY.record(name) for name in {v.run for v in STUDY.ablations}]
+ABLATIONS = FOLDER / "ablations.csv"
 BUILDS = sorted(
     {
         f"python -m snnq.frames {run.benchmark} {run.data} --cut {run.cut}"
         + (f" --steps {run.steps}" if run.steps else "")
         + (f" --size {run.size}" if run.size else "")
-        for run in STUDY.runs.values()
+        for run in ALL_RUNS.values()
     }
 )
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
 PAPERMILL = "papermill --no-progress-bar --log-output"
 KINDS = ["png", "pdf"]
 QUANTIZER_FIGURES = ["staircase", "slope", "soft_to_hard", "trained_weights"]
-RESULT_FIGURES = ["accuracy_against_bits", "accuracy_against_bytes", "hard_and_soft"]
+RESULT_FIGURES = [
+    "accuracy_against_bits",
+    "accuracy_against_bytes",
+    "hard_and_soft",
+    "weights_in_training",
+]
+# The figures that the README shows are the quick study's.
+FIGURES = Path("figures") if STUDY.folder.name == "quick" else FOLDER / "figures"
 
 
 def start_of(run):
@@ -41,11 +60,28 @@ def start_of(run):
     return [f"{run.start}/run.json"] if run.start else []
 
 
+def drawn_ablations(wildcards):
+    """The table of ablations where there is one, or where it is to be made."""
+    return [ABLATIONS] if TRAIN_ABLATIONS or ABLATIONS.exists() else []
+
+
+localrules:
+    all,
+    gather,
+    gather_ablations,
+
+
+onstart:
+    report_while_running(STUDY)
+
+
 rule all:
     input:
         RECORDS,
+        ABLATION_RECORDS if TRAIN_ABLATIONS else [],
         FOLDER / "table.csv",
         FOLDER / "notebooks/1_quantizer.ipynb",
+        FOLDER / "notebooks/5_ablations.ipynb",
 
 
 for data, arguments in STUDY.simulate.items():
@@ -65,7 +101,7 @@ for data, arguments in STUDY.simulate.items():
             directory(data),
         params:
             arguments=arguments,
-        threads: workflow.cores
+        threads: workflow.cores or 4
         shell:
             "python -m snnq.simulate {output} {params.arguments}"
 
@@ -87,7 +123,7 @@ rule train:
     input:
         FOLDER / "frames.done",
         SOURCES,
-        lambda wildcards: start_of(STUDY.runs[wildcards.name]),
+        lambda wildcards: start_of(ALL_RUNS[wildcards.name]),
         notebook="notebooks/3_train.ipynb",
     output:
         record=FOLDER / "runs/{name}/run.json",
@@ -95,15 +131,43 @@ rule train:
         weights=FOLDER / "runs/{name}/weights.safetensors",
         notebook=FOLDER / "runs/{name}/3_train.ipynb",
     params:
-        settings=lambda wildcards: json.dumps(asdict(STUDY.runs[wildcards.name])),
+        settings=lambda wildcards: json.dumps(asdict(ALL_RUNS[wildcards.name])),
         folder=lambda wildcards: str(FOLDER / "runs" / wildcards.name),
     log:
         FOLDER / "logs/{name}.ipynb",
-    threads: 1
+    threads: JOB["threads"]
+    resources:
+        gpu=JOB["gpu"],
+        mem_mb=JOB["mem_mb"],
+        runtime=JOB["runtime"],
     retries: RETRIES
     shell:
         PAPERMILL + " {input.notebook} {log} -y {params.settings:q} -p folder {params.folder}"
         " && cp {log} {output.notebook}"
+
+
+rule gather:
+    input:
+        RECORDS,
+        "snnq/gather.py",
+        "snnq/table.py",
+    output:
+        expand(FOLDER / "{table}.csv", table=["runs", "histories", "histograms"]),
+    run:
+        gather(STUDY)
+
+
+if TRAIN_ABLATIONS:
+
+    rule gather_ablations:
+        input:
+            ABLATION_RECORDS,
+            "snnq/gather.py",
+            "snnq/table.py",
+        output:
+            ABLATIONS,
+        run:
+            gather_ablations(STUDY)
 
 
 rule quantizer:
@@ -116,7 +180,7 @@ rule quantizer:
         "snnq/figures.py",
         notebook="notebooks/1_quantizer.ipynb",
     output:
-        expand("figures/quantizer_{figure}.{kind}", figure=QUANTIZER_FIGURES, kind=KINDS),
+        expand(FIGURES / "quantizer_{figure}.{kind}", figure=QUANTIZER_FIGURES, kind=KINDS),
         notebook=FOLDER / "notebooks/1_quantizer.ipynb",
     retries: RETRIES
     log:
@@ -125,25 +189,41 @@ rule quantizer:
         only=json.dumps({"only": list(STUDY.runs)}),
     shell:
         PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p interactive False"
-        " -y {params.only:q} && cp {log} {output.notebook}"
+        " -p figure_folder {FIGURES} -y {params.only:q} && cp {log} {output.notebook}"
 
 
 rule results:
     input:
-        RECORDS,
+        rules.gather.output,
+        "results/published.csv",
         "snnq/table.py",
         "snnq/figures.py",
         "snnq/result_figures.py",
         notebook="notebooks/4_results.ipynb",
     output:
-        expand("figures/{figure}.{kind}", figure=RESULT_FIGURES, kind=KINDS),
+        expand(FIGURES / "{figure}.{kind}", figure=RESULT_FIGURES, kind=KINDS),
         table=FOLDER / "table.csv",
         notebook=FOLDER / "notebooks/4_results.ipynb",
     retries: RETRIES
     log:
         FOLDER / "logs/4_results.ipynb",
-    params:
-        only=json.dumps({"only": list(STUDY.runs)}),
     shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -y {params.only:q}"
-        " -p table {output.table} && cp {log} {output.notebook}"
+        PAPERMILL + " {input.notebook} {log} -p study {FOLDER} -p figure_folder {FIGURES}"
+        " && cp {log} {output.notebook}"
+
+
+rule ablations:
+    input:
+        drawn_ablations,
+        "snnq/ablation.py",
+        "snnq/ablation_figures.py",
+        "snnq/figures.py",
+        notebook="notebooks/5_ablations.ipynb",
+    output:
+        notebook=FOLDER / "notebooks/5_ablations.ipynb",
+    retries: RETRIES
+    log:
+        FOLDER / "logs/5_ablations.ipynb",
+    shell:
+        PAPERMILL + " {input.notebook} {log} -p study {FOLDER} -p figure_folder {FIGURES}"
+        " && cp {log} {output.notebook}"

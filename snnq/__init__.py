@@ -1,10 +1,13 @@
 """Low-bit weight quantization in spiking neural networks: the functions behind the notebooks."""
 
+from snnq.ablation import ablation_table
 from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import BENCHMARKS, source
 from snnq.cost import firing_rates, footprint
 from snnq.evaluation import evaluate, predict
+from snnq.forecast import forecast
 from snnq.frames import load
+from snnq.gather import read_gathered
 from snnq.levels import LEVELS
 from snnq.models import build_model
 from snnq.notebook import notebook_settings
@@ -12,7 +15,8 @@ from snnq.quantizer import SigmoidQuantizer, quantize, quantizers, set_temperatu
 from snnq.record import initial_network, read_history, read_record, trained_network
 from snnq.recordings import Recordings
 from snnq.run import Run
-from snnq.table import read_histories, read_runs, results_table
+from snnq.statistics import paired_difference, wilson
+from snnq.table import read_runs, results_table
 from snnq.temperature import temperature_at
 from snnq.training import fit
 
@@ -23,18 +27,21 @@ __all__ = [
     "Recordings",
     "Run",
     "SigmoidQuantizer",
+    "ablation_table",
     "build_model",
     "evaluate",
     "firing_rates",
     "fit",
     "footprint",
+    "forecast",
     "initial_network",
     "load",
     "notebook_settings",
+    "paired_difference",
     "predict",
     "quantize",
     "quantizers",
-    "read_histories",
+    "read_gathered",
     "read_history",
     "read_record",
     "read_runs",
@@ -43,4 +50,5 @@ __all__ = [
     "source",
     "temperature_at",
     "trained_network",
+    "wilson",
 ]

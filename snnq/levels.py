@@ -19,6 +19,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "pm4": (-4, -2, -1, 0, 1, 2, 4),
 }
 
+BIASES = ("kmeans", "uniform")  # ways to set the thresholds
 ZERO_BAND = 0.05  # thresholds on either side of level zero, in units of βw
 SAMPLE = 65_536  # weights to look at: enough for 16 centres, fast for 17 million
 
@@ -51,15 +52,27 @@ def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
     return values
 
 
-def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
+def initial_biases(
+    scaled: Tensor, levels: tuple[float, ...], method: str = "kmeans"
+) -> Tensor:
     """Thresholds b_1 <= … <= b_n for weights already multiplied by β.
 
+    "uniform": half-way between levels, whatever the weights. "kmeans":
     ±0.05 on either side of a level zero, 0 between a negative and a positive level; all others
     half-way between neighbouring centres of k-means with a cluster for each level (Yang et al.
     2019, sec. 3.3 and their code). Negative levels share the negative weights, positive levels the
     positive ones: with one k-means for all, as there, a centre may end up on the other side of
     zero from its level. Weights with fewer different values than levels: half-way between levels.
+
+    Raises
+    ------
+    ValueError
+        Unknown method.
     """
+    if method not in BIASES:
+        raise ValueError(f"biases={method!r}: expected one of {', '.join(BIASES)}")
+    if method == "uniform":
+        return _halfway(torch.tensor(levels, dtype=torch.float64)).to(scaled)
     fixed = {}
     for i, (lower, upper) in enumerate(itertools.pairwise(levels)):
         if lower < 0 < upper:
@@ -70,10 +83,14 @@ def initial_biases(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
             fixed[i] = ZERO_BAND
     all_fixed = len(fixed) == len(levels) - 1
     centres = torch.tensor(levels) if all_fixed else _centres(scaled, levels)
-    biases = (centres[:-1] + centres[1:]) / 2
+    biases = _halfway(centres)
     for i, bias in fixed.items():
         biases[i] = bias
     return biases.sort().values.to(scaled)
+
+
+def _halfway(values: Tensor) -> Tensor:
+    return (values[:-1] + values[1:]) / 2
 
 
 def sample_of(weight: Tensor) -> Tensor:

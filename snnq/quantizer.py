@@ -21,6 +21,7 @@ from snnq.level_quantizer import LevelQuantizer
 from snnq.levels import initial_biases, resolve_levels
 from snnq.staircase import staircase
 
+SCALES = ("alpha", "beta")
 QUANTIZED_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -45,18 +46,23 @@ class SigmoidQuantizer(LevelQuantizer):
     backward_temperature : float, optional
         T' > 0 that the slope is taken at in the backward pass. The true slope (None: T' = T)
         vanishes almost everywhere as T grows; one at a low T' goes on to move the weights.
+    biases : str
+        How the thresholds are set, see `initial_biases`: "kmeans" or "uniform".
+    learned : names
+        Which of "alpha" and "beta" training moves; the others keep their first values.
 
     Attributes
     ----------
     alpha, beta : Parameter, scalar
-        Learned output and input scale.
+        Output and input scale.
     biases : Tensor [n]
         Thresholds in units of βw, fixed.
 
     Raises
     ------
     ValueError
-        Bad levels or temperatures, or a weight that is empty, not finite, or zero throughout.
+        Bad levels, temperatures or biases, a name in `learned` that is none of its scales, or a
+        weight that is empty, not finite, or zero throughout.
     """
 
     def __init__(
@@ -65,13 +71,17 @@ class SigmoidQuantizer(LevelQuantizer):
         levels: str | Iterable[float],
         temperature: float = 1.0,
         backward_temperature: float | None = None,
+        biases: str = "kmeans",
+        learned: Iterable[str] = SCALES,
     ):
         super().__init__(weight, levels)
+        check_learned(learned)
         weight = weight.detach()
         beta = 1.25 * max(map(abs, self.levels)) / weight.double().abs().max()
-        self.alpha = nn.Parameter(torch.ones_like(beta).to(weight))
-        self.beta = nn.Parameter(beta.to(weight))
-        self.register_buffer("biases", initial_biases(weight * beta, self.levels).to(weight))
+        self.alpha = nn.Parameter(torch.ones_like(beta).to(weight), "alpha" in learned)
+        self.beta = nn.Parameter(beta.to(weight), "beta" in learned)
+        thresholds = initial_biases(weight * beta, self.levels, biases)
+        self.register_buffer("biases", thresholds.to(weight))
         self.register_buffer("temperature", _temperature(temperature).to(weight))
         self.backward_temperature = backward_temperature
         if backward_temperature is not None:
@@ -105,6 +115,12 @@ class SigmoidQuantizer(LevelQuantizer):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, temperature={self.temperature.item():g}"
+
+
+def check_learned(learned: Iterable[str]) -> None:
+    """Raises ValueError unless every name is that of a scale."""
+    if isinstance(learned, str) or not set(learned) <= set(SCALES):
+        raise ValueError(f"learned={learned!r}: expected a list of some of {', '.join(SCALES)}")
 
 
 def _temperature(value: float) -> Tensor:

@@ -21,7 +21,9 @@ from snnq.models import SpikingNetwork, build_model
 from snnq.quantizer import quantize
 from snnq.run import FULL, Run
 
-RECORD, HISTORY, WEIGHTS = "run.json", "history.csv", "weights.safetensors"
+RECORD, WEIGHTS = "run.json", "weights.safetensors"
+HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"
+SIGMOID_SETTINGS = ("backward_temperature", "biases", "learned")
 PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
 
 
@@ -92,15 +94,19 @@ def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
     """The test accuracy in the three ways that papers report it, and with soft weights.
 
     "last": after the last epoch. "validation": at the last of the epochs with the best
-    accuracy on the validation split (None without one). "best": the highest over epochs, chosen on the test set.
-    "last_soft": after the last epoch, with the soft staircase.
+    accuracy on the validation split. "best": the highest over epochs, chosen on the test set.
+    "last_soft": after the last epoch, with the soft staircase. "on_validation" is no test
+    accuracy but that on the validation split after the last epoch. Without a validation split
+    both of its accuracies are None.
     """
     test, validation = history["test_accuracy"], history["validation_accuracy"]
+    held_out = validation.notna().all()
     return {
         "last": float(test.iloc[-1]),
-        "validation": None if validation.isna().all() else float(test[validation[::-1].idxmax()]),
+        "validation": float(test[validation[::-1].idxmax()]) if held_out else None,
         "best": float(test.max()),
         "last_soft": float(history["test_accuracy_soft"].iloc[-1]),
+        "on_validation": float(validation.iloc[-1]) if held_out else None,
     }
 
 
@@ -114,7 +120,7 @@ def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
     options = {}
     if run.quantizer == "sigmoid":
         options["temperature"] = run.temperature_initial
-        options["backward_temperature"] = run.backward_temperature
+        options |= {name: getattr(run, name) for name in SIGMOID_SETTINGS}
     return quantize(model, run.levels, run.keep, QUANTIZERS[run.quantizer], **options)
 
 

@@ -1,5 +1,6 @@
 """Figures of a study's results, in the style of `snnq.figures`."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from snnq.figures import WIDTH, panels
 from snnq.table import number_of_levels
 
+HISTOGRAM_KEYS = ("benchmark", "seed", "levels", "epoch", "layer")
 
 def hard_and_soft(histories: pd.DataFrame) -> Figure:
     """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel per benchmark and
@@ -71,4 +73,36 @@ def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
         axis.set(title=benchmark, xscale="log")
         axis.minorticks_off()
         axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
+    return figure
+
+
+def weights_in_training(histograms: pd.DataFrame) -> Figure:
+    """How the scaled weights of each level set's widest layer spread over the staircase, a row of
+    panels per level set, a panel per epoch.
+
+    Rows as `snnq.gather` writes them, of one benchmark and seed: levels, epoch, layer, and the
+    share of the weights in each bin.
+    """
+    bins = [name for name in histograms if name not in HISTOGRAM_KEYS]
+    middles = np.array(bins, dtype=float)
+    layers = histograms["layer"].unique()
+    level_sets = sorted(histograms["levels"].unique(), key=number_of_levels)
+    shown = histograms[histograms["layer"] == layers[len(layers) // 2]]
+    columns = shown.groupby("levels")["epoch"].nunique().max()
+    figure, axes = plt.subplots(
+        len(level_sets),
+        columns,
+        figsize=(2 * WIDTH, 1.2 * len(level_sets)),
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+    )
+    for row, levels in zip(axes, level_sets):
+        for axis, (epoch, one) in zip(row, shown[shown["levels"] == levels].groupby("epoch")):
+            axis.fill_between(middles, 100 * one[bins].iloc[0], step="mid", color="C0", lw=0)
+            axis.set_title(f"after epoch {epoch}" if epoch else "before training")
+            axis.set(yticks=[])
+        row[0].set_ylabel(str(levels))
+    figure.supylabel("share of weights", fontsize="small")
+    axes[-1, 0].set_xlabel("βw / max|Y|")
     return figure

@@ -14,8 +14,9 @@ from snnq.augmentation import AUGMENTATIONS, MIRRORING
 from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import get_benchmark
 from snnq.frames import CUTS
-from snnq.levels import resolve_levels
+from snnq.levels import BIASES, resolve_levels
 from snnq.models import NETWORKS, NEURONS
+from snnq.quantizer import SCALES, check_learned
 from snnq.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 
 FULL = "full"  # in place of a level set: no quantizer
@@ -50,6 +51,7 @@ class Run:
         A name in `snnq.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
         Folder of a finished full-precision run whose weights to start from; None: from scratch.
+        Its recordings may be others, simulated ones say.
     keep : sequence of names
         Layers that stay in full precision, see `snnq.quantize`.
     quantizer : str
@@ -57,8 +59,8 @@ class Run:
         the sigmoids' alone.
     temperature_schedule, temperature_initial, temperature_final
         See `snnq.temperature_at`.
-    backward_temperature : float or None
-        See `snnq.SigmoidQuantizer`.
+    backward_temperature, biases, learned
+        See `snnq.SigmoidQuantizer`; of the sigmoids alone too.
     validation : float
         Share of the training recordings held out to choose an epoch on, the last of each class;
         0 for none.
@@ -91,12 +93,14 @@ class Run:
     temperature_schedule: str = "exponential"
     temperature_initial: float = 2.0
     temperature_final: float = 1000.0
-    backward_temperature: float | None = 2.0
+    backward_temperature: float | None = 4.0
+    biases: str = "kmeans"
+    learned: tuple[str, ...] = SCALES
     validation: float = 0.1
     device: str = "auto"
 
     def __post_init__(self):
-        for name in ("levels", "keep"):  # lists, as JSON and YAML give them
+        for name in ("levels", "keep", "learned"):  # lists, as JSON and YAML give them
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         benchmark = get_benchmark(self.benchmark)
@@ -127,6 +131,8 @@ class Run:
             )
         _one_of(self, "quantizer", QUANTIZERS)
         _one_of(self, "temperature_schedule", TEMPERATURE_SCHEDULES)
+        _one_of(self, "biases", BIASES)
+        check_learned(self.learned)
         _number(self, "learning_rate", above=0, most=math.inf)
         for name in ("temperature_initial", "temperature_final"):
             _number(self, name, above=0, most=TEMPERATURE_CAP)
@@ -138,8 +144,6 @@ class Run:
                 torch.device(self.device)
             except RuntimeError:
                 raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda") from None
-        if self.start is not None and self.levels == FULL:
-            raise ValueError(f"start={self.start!r}: a full-precision run starts from scratch")
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:

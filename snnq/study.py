@@ -1,6 +1,6 @@
 """A study: the runs that a profile (`config/*.yaml`) asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -10,8 +10,19 @@ from snnq.record import RECORD
 from snnq.run import FULL, Run, refuse_unknown
 
 KEYS = ("study", "benchmarks", "levels", "seeds", "settings", "full", "quantized")
-OWN = ("simulate", "levels", "seeds", "settings", "full", "quantized")  # of one benchmark
+PARTS = ("settings", "full", "quantized")
+OWN = ("simulate", "levels", "seeds", *PARTS)  # of one benchmark
+ABLATION = ("benchmark", "levels", "seeds", "changes")
 FROM_FULL = "full"  # as `start`: the full-precision run of the same benchmark and seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run as a row of an ablation: by the name of the ablation and of what is changed in it."""
+
+    ablation: str
+    change: str
+    run: str
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,18 @@ class Study:
         Data folders that the study makes by simulation, with the arguments of
         `python -m snnq.simulate`.
     runs : dict of str to Run
+        Those of the table.
+    ablations : list of Variant
+        Rows of the ablations.
+    ablation_runs : dict of str to Run
+        Runs that the ablations need beside those of the table.
     """
 
     folder: Path
     simulate: dict[str, str]
     runs: dict[str, Run]
+    ablations: list[Variant]
+    ablation_runs: dict[str, Run]
 
     def record(self, name: str) -> str:
         """Path of a run's record."""
@@ -45,12 +63,16 @@ def plan(profile: Mapping[str, Any]) -> Study:
     profile's, and `simulate`, how its recordings are made. With `start: full` a quantized run
     starts from the full-precision run of its seed.
 
+    `ablations`, if there, names each with `changes`: by name, `settings`, `full` and `quantized`
+    that come before the benchmark's own, the first change usually none. Each may have a
+    `benchmark` (the profile's first), `levels` (binary) and `seeds` (the benchmark's).
+
     Raises
     ------
     ValueError
         A key that no profile has, a missing one, or settings that `Run` refuses.
     """
-    refuse_unknown("key", profile, KEYS)
+    refuse_unknown("key", profile, (*KEYS, "ablations"))
     missing = [key for key in KEYS if key not in profile]
     if missing:
         raise ValueError(f"missing {', '.join(missing)}")
@@ -65,7 +87,39 @@ def plan(profile: Mapping[str, Any]) -> Study:
         runs |= found
         if "simulate" in own:
             simulate |= {run.data: own["simulate"] for run in found.values()}
-    return Study(folder, simulate, runs)
+    ablations, needed = [], {}
+    for name, ablation in profile.get("ablations", {}).items():
+        refuse_unknown("key", ablation, ABLATION)
+        for variant, found in _variants(name, ablation, profile, folder):
+            needed |= found
+            ablations += variant
+    others = {name: run for name, run in needed.items() if name not in runs}
+    return Study(folder, simulate, runs, ablations, others)
+
+
+def _variants(
+    name: str, ablation: Mapping, profile: Mapping, folder: Path
+) -> Iterator[tuple[list[Variant], dict[str, Run]]]:
+    """For each change its rows, and the runs that they need."""
+    benchmark = ablation.get("benchmark", next(iter(profile["benchmarks"])))
+    if benchmark not in profile["benchmarks"]:
+        raise ValueError(f"ablations: {name}: benchmark={benchmark!r} is none of the profile's")
+    own = profile["benchmarks"][benchmark]
+    levels = ablation.get("levels", ["binary"])
+    seeds = ablation.get("seeds", own.get("seeds", profile["seeds"]))
+    for change, settings in ablation["changes"].items():
+        refuse_unknown("key", settings, PARTS)
+        changed = {part: own.get(part, {}) | settings.get(part, {}) for part in PARTS}
+        with_start = {"levels": list(dict.fromkeys([FULL, *levels])), "seeds": seeds}
+        runs = _runs_of(benchmark, changed | with_start, profile, folder)
+        wanted = [_resolved(one) for one in levels]
+        rows = [Variant(name, change, n) for n, run in runs.items() if run.levels in wanted]
+        yield rows, runs
+
+
+def _resolved(levels: str | list) -> str | tuple:
+    """Levels as a `Run` holds them: lists, as YAML gives them, become tuples."""
+    return levels if isinstance(levels, str) else tuple(levels)
 
 
 def _runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> dict[str, Run]:

@@ -1,5 +1,6 @@
 """The runs of a study, one row each, and the table over seeds."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pandas as pd
 
 from snnq.benchmarks import BENCHMARKS
 from snnq.levels import resolve_levels
-from snnq.record import RECORD, read_history, read_record
+from snnq.record import RECORD, read_record
 from snnq.run import FULL
+from snnq.statistics import paired_difference
 
 FULL_BITS = 32
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.record.accuracies`
@@ -20,8 +22,9 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     All of them, or only those of some names: a study's folder may hold runs of settings that it
     had before.
 
-    Columns: folder, every setting of the run, `simulated`, test_recordings, the accuracies
-    (shares of 1) last, validation, best and last_soft, bytes, bytes_float32 and seconds.
+    Columns: folder, name (the folder's), every setting of the run, `simulated`, test_recordings,
+    the accuracies (shares of 1) of `snnq.record.accuracies`, bytes, bytes_float32, seconds, device
+    and commit.
 
     Raises
     ------
@@ -38,22 +41,12 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     return found.sort_values("benchmark", **order, ignore_index=True)
 
 
-def read_histories(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of every run's history, with the run's benchmark, levels and seed."""
-    found = [
-        read_history(run.folder).assign(
-            benchmark=run.benchmark, levels=[run.levels] * run.epochs, seed=run.seed
-        )
-        for run in runs.itertuples()
-    ]
-    return pd.concat(found, ignore_index=True)
-
-
 def _row(folder: Path) -> dict:
     record = read_record(folder)
     levels = record["run"]["levels"]
     return {
         "folder": str(folder),
+        "name": folder.name,
         **record["run"],
         "levels": levels if isinstance(levels, str) else tuple(levels),
         "simulated": record["data"]["simulated"],
@@ -61,6 +54,7 @@ def _row(folder: Path) -> dict:
         **record["accuracy"],
         **{name: record[name] for name in ("bytes", "bytes_float32")},
         "seconds": sum(record["seconds"]),
+        **{name: record[name] for name in ("device", "commit")},
     }
 
 
@@ -73,11 +67,13 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds, a row per benchmark and level set.
 
     Accuracies and drops are in percent; the standard deviation is that of a sample (n − 1). The
-    drop is that of the mean after the last epoch against full precision on the same benchmark.
+    drop is that of the mean after the last epoch against full precision on the same benchmark,
+    in points and relative to it; `drop_low` to `drop_high` is its 95 % confidence interval over
+    seeds, paired. Bytes are those of the network packed.
     """
     rows = []
     for (benchmark, simulated), study in runs.groupby(["benchmark", "simulated"], sort=False):
-        full = study.loc[study["levels"] == FULL, "last"].mean()
+        full = study[study["levels"] == FULL].set_index("seed")["last"]
         for levels in sorted(study["levels"].unique(), key=number_of_levels, reverse=True):
             group = study[study["levels"] == levels]
             row = {
@@ -90,8 +86,22 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
             for way in WAYS:
                 row[f"{way}_mean"] = 100 * group[way].mean()
                 row[f"{way}_sd"] = 100 * group[way].std()
-            row["drop"] = 100 * (full - group["last"].mean())
+            row |= _drop(full, group.set_index("seed")["last"])
             row["bytes"] = group["bytes"].iloc[0]
             row["times_smaller"] = group["bytes_float32"].iloc[0] / group["bytes"].iloc[0]
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _drop(full: pd.Series, low_bit: pd.Series) -> dict[str, float]:
+    """Of accuracies by seed: points, and percent of full precision, over the seeds of both."""
+    seeds = full.index.intersection(low_bit.index)
+    if seeds.empty:
+        return dict.fromkeys(("drop", "drop_low", "drop_high", "relative_drop"), math.nan)
+    found = paired_difference(full[seeds], low_bit[seeds])
+    return {
+        "drop": 100 * found["difference"],
+        "drop_low": 100 * found["low"],
+        "drop_high": 100 * found["high"],
+        "relative_drop": 100 * found["difference"] / full[seeds].mean(),
+    }

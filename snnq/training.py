@@ -17,10 +17,11 @@ from snnq.augmentation import AUGMENTATIONS
 from snnq.checkpoint import Checkpoint
 from snnq.evaluation import batches, evaluate, loss_of
 from snnq.files import only_process_in, write_atomically
+from snnq.histograms import weight_histograms
 from snnq.interruption import Interruption, memory_advice
 from snnq.memory import keep_freed_memory
-from snnq.quantizer import set_temperature
-from snnq.record import HISTORY, WEIGHTS, initial_network, write_record
+from snnq.quantizer import quantizers, set_temperature
+from snnq.record import HISTOGRAMS, HISTORY, WEIGHTS, initial_network, write_record
 from snnq.run import FULL, Run
 from snnq.splits import splits_of
 from snnq.temperature import temperature_at
@@ -41,7 +42,8 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
     ----------
     run : Run
     folder : path
-        Gets `checkpoint.pt` and the one before it, and at the end `history.csv`,
+        Gets `checkpoint.pt` and the one before it, after each epoch `history.csv` and
+        `histograms.csv` (see `weight_histograms`; epoch 0 is before training), and at the end
         `weights.safetensors` and `run.json`.
     progress : bool
         Show a progress bar.
@@ -82,6 +84,33 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
         return training.finish()
 
 
+def device_of(run: Run) -> torch.device:
+    """Where a run trains: "auto" is a GPU where there is one."""
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(best if run.device == "auto" else run.device)
+
+
+def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+    """For an optimizer: every parameter, and each quantizer's own at a rate relative to its size.
+
+    Adam's steps are about as large as its learning rate whatever the gradient. A scale α of 0.02
+    would change by a tenth with each of the steps that suit the weights, and no layer behind the
+    last ones has batch norm to make up for it.
+    """
+    scales = [
+        parameter
+        for quantizer in quantizers(model).values()
+        for parameter in quantizer.parameters()
+        if parameter.requires_grad
+    ]
+    known = {id(scale) for scale in scales}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    sizes = [scale.detach().abs().mean().item() for scale in scales]
+    return [{"params": others}] + [
+        {"params": [scale], "lr": learning_rate * size} for scale, size in zip(scales, sizes)
+    ]
+
+
 def gradients(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each parameter's clipped gradient into its `.grad`; rates, loss, and the norm before clipping."""
     rates = model(frames)
@@ -102,13 +131,15 @@ class _Training:
         self.run, self.folder = run, folder
         self.train, self.validation, self.test, frames = splits
         self.checkpoint = Checkpoint(folder, run, frames)
-        self.device = torch.device(_best_device() if run.device == "auto" else run.device)
+        self.device = device_of(run)
         self.model = model.to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), run.learning_rate, fused=True)
+        groups = parameter_groups(self.model, run.learning_rate)
+        self.optimizer = torch.optim.Adam(groups, run.learning_rate, fused=True)
         self.steps = math.ceil(len(self.train) / run.batch_size)
         self.schedule = CosineAnnealingLR(self.optimizer, run.epochs * self.steps)
         self.interruption = Interruption()
         self.history: list[dict] = []
+        self.histograms = self._histograms()
         self._start_epoch()
         self._resume(self.checkpoint.restore(**self._state()))
         self.bar = tqdm(
@@ -135,7 +166,7 @@ class _Training:
 
     def save(self) -> None:
         self.seconds = time.perf_counter() - self.since
-        names = ("history", "step", "loss_sum", "correct", "seconds", "random")
+        names = ("history", "histograms", "step", "loss_sum", "correct", "seconds", "random")
         self.checkpoint.save({name: getattr(self, name) for name in names}, **self._state())
         self.saved = time.perf_counter()
 
@@ -154,9 +185,11 @@ class _Training:
             "seconds": time.perf_counter() - self.since,
         }
         self.history.append(row)
+        self.histograms += self._histograms()
         self._start_epoch()
         self.since = time.perf_counter()
         self.save()
+        self._write_tables()
         self.bar.set_postfix(epoch=epoch + 1, test=f"{row['test_accuracy']:.1%}", refresh=False)
 
     def _pass(self, epoch: int) -> None:
@@ -217,12 +250,22 @@ class _Training:
             "test_accuracy_soft": soft,
         }
 
-    def finish(self) -> pd.DataFrame:
-        """Write the history, the weights and, last, the record."""
-        history = pd.DataFrame(self.history)
+    def _histograms(self) -> list[dict]:
+        return [{"epoch": len(self.history), **row} for row in weight_histograms(self.model)]
+
+    def _write_tables(self) -> None:
         # Without the seconds, so that the same run leaves the same file.
-        rows = history.drop(columns="seconds")
-        write_atomically(self.folder / HISTORY, lambda path: rows.to_csv(path, index=False))
+        history = pd.DataFrame(self.history).drop(columns="seconds")
+        for name, table in ((HISTORY, history), (HISTOGRAMS, pd.DataFrame(self.histograms))):
+            if len(table):
+                write_atomically(
+                    self.folder / name, lambda path, table=table: table.to_csv(path, index=False)
+                )
+
+    def finish(self) -> pd.DataFrame:
+        """Write the tables, the weights and, last, the record."""
+        self._write_tables()
+        history = pd.DataFrame(self.history)
         weights = self.model.state_dict()
         write_atomically(self.folder / WEIGHTS, lambda path: save_file(weights, path))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
@@ -253,7 +296,3 @@ def _set_random_state(states: list[Tensor]) -> None:
 
 def _mixed_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -35,7 +35,8 @@ NAN = float("nan")
         ({"validation": -0.1}, "validation=-0.1"),
         ({"keep": "first"}, "keep='first'"),
         ({"device": "tpu"}, "device='tpu'"),
-        ({"levels": "full", "start": "x"}, "a full-precision run starts from scratch"),
+        ({"biases": "means"}, "biases='means': expected one of kmeans, uniform"),
+        ({"learned": ["gamma"]}, "learned=.*: expected a list of some of alpha, beta"),
     ],
 )
 def test_bad_settings_are_refused(setting, message):

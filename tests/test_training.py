@@ -90,7 +90,7 @@ def test_accuracy_is_reported_in_three_ways():
             "test_accuracy_soft": [0.3, 0.9, 0.6, 0.75],
         }
     )
-    expected = {"last": 0.7, "validation": 0.7, "best": 0.9, "last_soft": 0.75}
+    expected = {"last": 0.7, "validation": 0.7, "best": 0.9, "last_soft": 0.75, "on_validation": 0.8}
     assert snnq.record.accuracies(history) == expected
     history["validation_accuracy"] = math.nan
     assert snnq.record.accuracies(history)["validation"] is None
