@@ -6,10 +6,21 @@ INSTALLED := .venv/.installed
 LOCK := $(if $(shell command -v flock),flock .study.lock)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study test lab bench
+SNAKEMAKE := $(LOCK) snakemake --cores $(CORES) --nolock --rerun-incomplete --keep-going
+
+.PHONY: study ablations paper simulated test lab bench
 
 study: $(INSTALLED)
-	$(LOCK) snakemake --cores $(CORES) --configfile config/quick.yaml --nolock --rerun-incomplete --keep-going
+	$(SNAKEMAKE) --configfile config/quick.yaml
+
+ablations: $(INSTALLED)
+	$(SNAKEMAKE) --configfile config/quick.yaml --config train_ablations=yes
+
+paper: PROFILE := config/paper.yaml
+simulated: PROFILE := config/paper.yaml config/simulated.yaml
+paper simulated: $(INSTALLED)
+	python -m snnq.forecast $(PROFILE)
+	$(SNAKEMAKE) --resources gpu=1 --configfile $(PROFILE)
 
 test: $(INSTALLED)
 	python -m pytest

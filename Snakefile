@@ -41,6 +41,7 @@ BUILDS = sorted(
         for run in ALL_RUNS.values()
     }
 )
+BUILD_THREADS = 8  # at most, to simulate recordings and to build frames
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
 PAPERMILL = "papermill --no-progress-bar --log-output"
 KINDS = ["png", "pdf"]
@@ -101,7 +102,7 @@ for data, arguments in STUDY.simulate.items():
             directory(data),
         params:
             arguments=arguments,
-        threads: workflow.cores or 4
+        threads: BUILD_THREADS
         shell:
             "python -m snnq.simulate {output} {params.arguments}"
 
@@ -115,6 +116,7 @@ rule frames:
         touch(FOLDER / "frames.done"),
     params:
         builds=" && ".join(BUILDS),
+    threads: BUILD_THREADS
     shell:
         "{params.builds}"
 

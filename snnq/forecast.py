@@ -10,11 +10,13 @@ import argparse
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 import torch
 import yaml
+from snakemake.utils import update_config
 from tqdm import tqdm
 
 from snnq.benchmarks import get_benchmark
@@ -111,6 +113,18 @@ def report_while_running(study: Study) -> None:
     threading.Thread(target=report, daemon=True).start()
 
 
+def read_profiles(paths: Iterable[Path]) -> dict:
+    """Profiles merged as Snakemake merges them. Raises OSError, YAMLError, or ValueError."""
+    merged: dict = {}
+    for path in paths:
+        profile = yaml.safe_load(path.read_text())
+        if not isinstance(profile, dict):
+            raise ValueError(f"{path}: expected keys and values")
+        update_config(merged, profile)
+    merged.pop("job", None)
+    return merged
+
+
 def _kinds(study: Study) -> dict[tuple[str, str], dict[str, Run]]:
     kinds: dict[tuple[str, str], dict[str, Run]] = {}
     for name, run in study.runs.items():
@@ -196,12 +210,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m snnq.forecast", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("profile", type=Path, help="config/*.yaml")
+    parser.add_argument(
+        "profiles", nargs="+", type=Path, help="config/*.yaml; later ones come before earlier ones"
+    )
     arguments = parser.parse_args()
     try:
-        study = plan(yaml.safe_load(arguments.profile.read_text()))
+        study = plan(read_profiles(arguments.profiles))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        sys.exit(f"snnq.forecast: {arguments.profile}: {error}")
+        sys.exit(f"snnq.forecast: {' '.join(map(str, arguments.profiles))}: {error}")
     measured = measure(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     measured.to_csv(study.folder / MEASURED, index=False)
