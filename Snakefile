@@ -29,7 +29,6 @@ except ValueError as error:
 
 FOLDER = STUDY.folder
 ALL_RUNS = STUDY.runs | (STUDY.ablation_runs if TRAIN_ABLATIONS else {})
-DATA = sorted({run.data for run in ALL_RUNS.values()})
 RECORDS = [STUDY.record(name) for name in STUDY.runs]
 ABLATION_RECORDS = [STUDY.record(name) for name in {v.run for v in STUDY.ablations}]
 ABLATIONS = FOLDER / "ablations.csv"
@@ -108,9 +107,10 @@ for data, arguments in STUDY.simulate.items():
 
 
 rule frames:
-    # Every recording is read once before the first job, so a bad one stops the study here.
+    # Every recording is read once before the first job, so a bad one stops the study here. Only
+    # simulated recordings are an input: a folder of real ones gets a later time with each file.
     input:
-        DATA,
+        list(STUDY.simulate),
         SOURCES,
     output:
         touch(FOLDER / "frames.done"),

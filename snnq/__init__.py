@@ -5,7 +5,6 @@ from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import BENCHMARKS, source
 from snnq.cost import firing_rates, footprint
 from snnq.evaluation import evaluate, predict
-from snnq.forecast import forecast
 from snnq.frames import load
 from snnq.gather import read_gathered
 from snnq.levels import LEVELS
@@ -33,7 +32,6 @@ __all__ = [
     "firing_rates",
     "fit",
     "footprint",
-    "forecast",
     "initial_network",
     "load",
     "notebook_settings",

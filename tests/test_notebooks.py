@@ -1,6 +1,7 @@
 """The notebooks, run as papermill runs them, with tiny parameters."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 from conftest import PROJECT, write_recordings
 
 import snnq
+from snnq.gather import gather, gather_ablations
+from snnq.study import Study, Variant
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
@@ -64,7 +67,7 @@ def test_notebooks_are_stored_without_outputs(path):
             assert cell.outputs == [] and cell.execution_count is None
 
 
-@pytest.mark.parametrize("name", ["1_quantizer", "2_events", "3_train", "4_results"])
+@pytest.mark.parametrize("name", ["1_quantizer", "2_events", "3_train", "4_results", "5_ablations"])
 def test_notebooks_are_stored_without_outputs_and_with_one_title(name):
     cells = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4).cells
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
@@ -125,13 +128,57 @@ def test_notebook_1_draws_with_and_without_trained_networks(study, runs):
     assert drawn == expected | ({"quantizer_trained_weights.png"} if runs == "runs" else set())
 
 
-def test_notebook_4_writes_the_table_and_figures(study):
-    done = papermill("4_results.ipynb", study, runs="runs", table="t/table.csv", figure_folder="f")
+@pytest.fixture(scope="module")
+def tables(study):
+    """The tables of a study of the two runs, with an ablation of them."""
+    runs = {
+        levels: snnq.Run.of(snnq.read_record(study / f"runs/{levels}")["run"])
+        for levels in ("full", "2bit")
+    }
+    rows = [Variant("neuron", "PLIF", "2bit"), Variant("neuron", "IF", "2bit")]
+    found = Study(study, {}, runs, rows, {})
+    gather(found)
+    gather_ablations(found)
+    return study
+
+
+def test_notebook_4_writes_the_table_and_figures(tables):
+    (tables / "results").mkdir(exist_ok=True)
+    shutil.copy(PROJECT / "results/published.csv", tables / "results")
+    done = papermill("4_results.ipynb", tables, study=".", figure_folder="f")
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(study / "t/table.csv")
+    table = pd.read_csv(tables / "table.csv")
     assert table["levels"].tolist() == ["full", "2bit"]
     assert set(table["recordings"]) == {"real"}
     names = ("accuracy_against_bits", "accuracy_against_bytes", "hard_and_soft")
-    assert {path.stem for path in (study / "f").iterdir()} == set(names)
-    text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4))
+    assert {path.stem for path in (tables / "f").iterdir()} == {*names, "weights_in_training"}
+    text = json.dumps(nbformat.read(tables / "out.ipynb", as_version=4))
     assert "largest distance between soft and hard" in text
+    assert "Shymyrbay et al." in text
+
+
+def test_notebook_4_says_which_command_makes_what_is_missing(tmp_path):
+    done = papermill("4_results.ipynb", tmp_path, study="results/paper", figure_folder="f")
+    assert done.returncode != 0
+    message = done.stderr.strip().splitlines()[-1]
+    assert "`snakemake --cores all --configfile config/paper.yaml` makes them" in message
+    assert not (tmp_path / "f").exists()
+
+
+def test_notebook_5_draws_the_ablations_that_there_are(tables):
+    done = papermill("5_ablations.ipynb", tables, study=".", figure_folder="a")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tables / "a").iterdir()} == {
+        "ablation_neuron.png",
+        "ablation_neuron.pdf",
+    }
+    text = json.dumps(nbformat.read(tables / "out.ipynb", as_version=4))
+    assert text.count("no runs of this ablation") == 9
+
+
+def test_notebook_5_says_which_command_makes_them(tmp_path):
+    done = papermill("5_ablations.ipynb", tmp_path, study="results/paper", figure_folder="f")
+    assert done.returncode == 0, done.stderr
+    text = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
+    assert "config/paper.yaml --config train_ablations=yes" in text
+    assert not (tmp_path / "f").exists()

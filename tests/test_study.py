@@ -5,12 +5,14 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 from conftest import PROJECT
 
 import snnq
+from snnq.forecast import read_profiles
 from snnq.study import plan
 
 PROFILE = {
@@ -81,6 +83,15 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
         ),
         (changed(levels=["binary"]), "levels lists no 'full' run"),
         ({"study": "test"}, "missing benchmarks"),
+        (changed(ablations={"x": {"change": {}}}), "unknown key 'change': did you mean 'changes'"),
+        (
+            changed(ablations={"x": {"changes": {"y": {"neuron": "if"}}}}),
+            "unknown key 'neuron': expected one of settings, full, quantized",
+        ),
+        (
+            changed(ablations={"x": {"benchmark": "dvsgesture", "changes": {}}}),
+            "ablations: x: benchmark='dvsgesture' is none of the profile's",
+        ),
     ],
 )
 def test_bad_profiles_are_refused(profile, message):
@@ -88,17 +99,28 @@ def test_bad_profiles_are_refused(profile, message):
         plan(profile)
 
 
-def test_every_profile_of_the_project_is_valid():
-    for path in (PROJECT / "config").glob("*.yaml"):
-        assert plan(yaml.safe_load(path.read_text())).runs
+@pytest.mark.parametrize("names", [["quick"], ["paper"], ["paper", "simulated"]])
+def test_every_profile_of_the_project_is_valid(names):
+    assert plan(read_profiles([PROJECT / "config" / f"{name}.yaml" for name in names])).runs
 
 
-def snakemake(folder, profile):
+def test_simulated_is_the_papers_grid_on_other_recordings():
+    paper, simulated = (
+        plan(read_profiles([PROJECT / "config" / f"{name}.yaml" for name in names])).runs.values()
+        for names in (["paper"], ["paper", "simulated"])
+    )
+    assert len(paper) == len(simulated) == 4 * 6 * 3
+    for real, other in zip(paper, simulated):
+        assert other.data == f"data/simulated/{real.benchmark}"
+        assert replace(other, data=real.data, start=None) == replace(real, start=None)
+
+
+def snakemake(folder, profile, *options):
     """Snakemake's dry run on a copy of the graph."""
-    for name in ("Snakefile", "notebooks", "snnq"):
+    for name in ("Snakefile", "config", "notebooks", "results", "snnq"):
         (folder / name).symlink_to(PROJECT / name)
     (folder / "profile.yaml").write_text(yaml.safe_dump(profile))
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    command = [sys.executable, "-m", "snakemake", "--dry-run", *options]
     return subprocess.run(
         [*command, "--configfile", "profile.yaml"], cwd=folder, capture_output=True, text=True
     )
@@ -107,16 +129,26 @@ def snakemake(folder, profile):
 def test_a_misspelt_profile_stops_the_study_before_its_first_job(tmp_path):
     profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
     profile["settings"]["epohcs"] = 3
-    found = snakemake(tmp_path, profile)
+    found = snakemake(tmp_path, profile, "--cores", "1")
     assert found.returncode != 0
     assert "profile.yaml: unknown parameter 'epohcs': did you mean 'epochs'?" in found.stdout
 
 
 def test_the_graph_plans_every_run(tmp_path):
     profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
-    found = snakemake(tmp_path, profile)
+    found = snakemake(tmp_path, profile, "--cores", "1")
     assert found.returncode == 0, found.stdout
-    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 21
+    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 24
+
+
+def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):
+    found = snakemake(tmp_path, PROFILE | {"job": {"gpu": 1, "mem_mb": 32000}}, "--workflow-profile", "config/slurm")
+    assert found.returncode == 0, found.stdout
+    jobs = found.stdout.split("rule train:")[1:]
+    assert len(jobs) == 6
+    for job in jobs:
+        resources = job.split("resources: ")[1].split("\n")[0]
+        assert "gpu=1" in resources and "mem_mb=32000" in resources
 
 
 @pytest.fixture

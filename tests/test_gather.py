@@ -1,0 +1,140 @@
+"""A study's records gathered into tables, and how far the study is."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import snnq
+from snnq import forecast as forecasting
+from snnq.gather import gather, gather_ablations, read_gathered
+from snnq.study import plan
+
+
+@pytest.fixture
+def study(tiny, in_tmp):
+    """Full precision, binary and a list of levels, with an ablation; nothing is trained yet."""
+    settings = {name: value for name, value in tiny.items() if name != "epochs"}
+    return plan(
+        {
+            "study": "test",
+            "benchmarks": {"nmnist": {}},
+            "levels": ["full", "binary", [-2, 0, 1]],
+            "seeds": [0],
+            "settings": settings,
+            "full": {"epochs": 1},
+            "quantized": {"start": "full", "epochs": 4},
+            "ablations": {
+                "neuron": {
+                    "levels": ["full", "binary"],
+                    "changes": {"PLIF": {}, "IF": {"settings": {"neuron": "if"}}},
+                }
+            },
+        }
+    )
+
+
+def train(study, runs):
+    for name, run in runs.items():
+        snnq.fit(run, study.folder / "runs" / name, progress=False)
+
+
+@pytest.fixture
+def gathered(study):
+    train(study, study.runs | study.ablation_runs)
+    gather(study)
+    gather_ablations(study)
+    return study
+
+
+def test_tables_say_what_the_records_say(gathered):
+    runs = read_gathered(gathered.folder, "runs").set_index("name")
+    assert set(runs.index) == set(gathered.runs)
+    for name, run in gathered.runs.items():
+        record = snnq.read_record(gathered.folder / "runs" / name)
+        row = runs.loc[name]
+        assert row["levels"] == run.levels and row["keep"] == run.keep
+        assert row["learned"] == run.learned
+        for way, accuracy in record["accuracy"].items():
+            assert row[way] == pytest.approx(accuracy, rel=1e-5)
+        assert (row["commit"], row["bytes"]) == (record["commit"], record["bytes"])
+    histories = read_gathered(gathered.folder, "histories")
+    assert len(histories) == 1 + 4 + 4
+    chosen = histories[histories["levels"] == (-2, 0, 1)]
+    (name,) = [name for name, run in gathered.runs.items() if run.levels == (-2, 0, 1)]
+    expected = snnq.read_history(gathered.folder / "runs" / name).drop(columns="seconds")
+    found = chosen[expected.columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
+    histograms = read_gathered(gathered.folder, "histograms")
+    assert set(histograms["epoch"]) == {0, 1, 2, 4}
+    assert set(histograms["levels"]) == {"binary", (-2, 0, 1)}
+
+
+def test_ablations_share_the_runs_of_the_table(gathered):
+    rows = read_gathered(gathered.folder, "ablations")
+    assert rows[["ablation", "change", "levels", "neuron"]].to_numpy().tolist() == [
+        ["neuron", "PLIF", "full", "plif"],
+        ["neuron", "PLIF", "binary", "plif"],
+        ["neuron", "IF", "full", "if"],
+        ["neuron", "IF", "binary", "if"],
+    ]
+    assert set(rows["name"][:2]) < set(gathered.runs)
+    assert set(rows["name"][2:]) == set(gathered.ablation_runs)
+
+
+def test_binary_runs_of_an_ablation_start_from_its_own_full_precision(study):
+    full, binary = (
+        next(run for run in study.ablation_runs.values() if run.levels == levels)
+        for levels in ("full", "binary")
+    )
+    assert full.neuron == binary.neuron == "if"
+    assert binary.start == str(study.folder / "runs" / full.name)
+
+
+@pytest.mark.parametrize(("table", "option"), [("runs", ""), ("ablations", " --config train")])
+def test_a_study_that_was_not_run_says_which_command_runs_it(in_tmp, table, option):
+    command = f"snakemake --cores all --configfile config/paper.yaml{option}"
+    with pytest.raises(FileNotFoundError, match=f"results/paper/{table}.csv: .*`{command}"):
+        read_gathered("results/paper", table)
+
+
+def test_forecast_counts_epochs_and_takes_finished_runs_times(study):
+    nothing = forecasting.forecast(study)
+    assert nothing["epochs"].tolist() == [1, 4, 4] and nothing["done"].sum() == 0
+    assert nothing["hours_left"].isna().all()
+    assert "0 of 3 runs finished, 0 of 9 epochs; time left unknown" in forecasting.summary(nothing)
+    train(study, {name: run for name, run in study.runs.items() if run.levels == "full"})
+    (name,) = [name for name, run in study.runs.items() if run.levels == "binary"]
+    half = study.folder / "runs" / name
+    half.mkdir()
+    half.joinpath("history.csv").write_text("epoch\n1\n2\n")
+    measured = pd.DataFrame(
+        {"benchmark": "nmnist", "levels": ["full", "binary"], "seconds_per_epoch": [1e9, 1800.0]}
+    )
+    table = forecasting.forecast(study, measured).set_index("levels")
+    record = json.loads(next((study.folder / "runs").glob("*/run.json")).read_text())
+    assert table.loc["full", "seconds_per_epoch"] == pytest.approx(record["seconds"][0])
+    assert table["done"].tolist() == [1, 2, 0]
+    assert table["hours_left"].tolist()[:2] == [0, 1]  # two epochs of half an hour
+
+
+def test_measured_steps_make_an_epoch(study, monkeypatch):
+    monkeypatch.setattr(
+        forecasting, "_timed", lambda run, device, batch, training: batch * (2 if training else 1)
+    )
+    seconds = forecasting.measure(study).set_index("levels")["seconds_per_epoch"]
+    # 40 training recordings, 4 of them for validation; the tests of 40 are hard and soft.
+    assert seconds["full"] == 36 * 2 + 4 + 40
+    assert seconds["binary"] == 36 * 2 + 4 + 2 * 40
+
+
+def test_profiles_are_merged_and_bad_ones_named(tmp_path, capsys, monkeypatch):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("job: {gpu: 1}\nbenchmarks: {nmnist: {settings: {data: x, steps: 2}}}")
+    second.write_text("benchmarks: {nmnist: {settings: {data: y}}}")
+    assert forecasting.read_profiles([first, second]) == {
+        "benchmarks": {"nmnist": {"settings": {"data": "y", "steps": 2}}}
+    }
+    monkeypatch.setattr("sys.argv", ["forecast", str(first)])
+    with pytest.raises(SystemExit, match="a.yaml: missing study, levels"):
+        forecasting.main()
