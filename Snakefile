@@ -20,6 +20,14 @@ from snnq.forecast import report_while_running
 from snnq.gather import gather, gather_ablations
 from snnq.study import plan
 
+
+
+def frames_name(run):
+    """Runs of one name are trained on the same frames."""
+    cut = "-".join(str(value) for value in (run.steps, run.cut, run.size) if value is not None)
+    return f"{run.benchmark}-{run.data.replace('/', '_')}-{cut}"
+
+
 JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | config.pop("job", {})
 TRAIN_ABLATIONS = config.pop("train_ablations", False)
 try:
@@ -32,14 +40,7 @@ ALL_RUNS = STUDY.runs | (STUDY.ablation_runs if TRAIN_ABLATIONS else {})
 RECORDS = [STUDY.record(name) for name in STUDY.runs]
 ABLATION_RECORDS = [STUDY.record(name) for name in {v.run for v in STUDY.ablations}]
 ABLATIONS = FOLDER / "ablations.csv"
-BUILDS = sorted(
-    {
-        f"python -m snnq.frames {run.benchmark} {run.data} --cut {run.cut}"
-        + (f" --steps {run.steps}" if run.steps else "")
-        + (f" --size {run.size}" if run.size else "")
-        for run in ALL_RUNS.values()
-    }
-)
+FRAMES = {frames_name(run): run for run in ALL_RUNS.values()}
 BUILD_THREADS = 8  # at most, to simulate recordings and to build frames
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
 PAPERMILL = "papermill --no-progress-bar --log-output"
@@ -58,6 +59,13 @@ FIGURES = Path("figures") if STUDY.folder.name == "quick" else FOLDER / "figures
 def start_of(run):
     """Record of the run whose weights this one starts from, as a list of inputs."""
     return [f"{run.start}/run.json"] if run.start else []
+
+
+def build_frames(run):
+    """The command that builds the frames of a run, if they are not there, and says what is wrong."""
+    command = f"python -m snnq.frames {run.benchmark} {run.data} --cut {run.cut}"
+    command += f" --steps {run.steps}" if run.steps else ""
+    return command + (f" --size {run.size}" if run.size else "")
 
 
 def drawn_ablations(wildcards):
@@ -107,23 +115,22 @@ for data, arguments in STUDY.simulate.items():
 
 
 rule frames:
-    # Every recording is read once before the first job, so a bad one stops the study here. Only
+    # Every recording is read once before training on them starts, so a bad one stops it here. Only
     # simulated recordings are an input: a folder of real ones gets a later time with each file.
     input:
-        list(STUDY.simulate),
-        SOURCES,
+        lambda wildcards: [d for d in STUDY.simulate if d == FRAMES[wildcards.frames].data],
     output:
-        touch(FOLDER / "frames.done"),
+        touch(FOLDER / "frames/{frames}.done"),
     params:
-        builds=" && ".join(BUILDS),
+        build=lambda wildcards: build_frames(FRAMES[wildcards.frames]),
     threads: BUILD_THREADS
     shell:
-        "{params.builds}"
+        "{params.build}"
 
 
 rule train:
     input:
-        FOLDER / "frames.done",
+        lambda wildcards: FOLDER / f"frames/{frames_name(ALL_RUNS[wildcards.name])}.done",
         SOURCES,
         lambda wildcards: start_of(ALL_RUNS[wildcards.name]),
         notebook="notebooks/3_train.ipynb",
