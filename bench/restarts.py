@@ -55,9 +55,9 @@ def main() -> None:
 
 def _events() -> Iterator[dict[str, object]]:
     full, binary = ([name for name in _runs(PROFILE) if f"-{kind}-" in name] for kind in ("full", "binary"))
-    yield _row("first start, killed during the second run", full, _killed_in_second_run(full))
-    left = binary if (_folder(full[1]) / RECORD).exists() else [full[1], *binary]
-    yield _row("started again", left, _trained(PROFILE))
+    _kill_in_second_run([*full, *binary])
+    left = [name for name in [*full, *binary] if not (_folder(name) / RECORD).exists()]
+    yield _row("killed during the second run", left, _trained(PROFILE))
     yield _row("started again when finished", [], _trained(PROFILE))
     (_folder(binary[0]) / RECORD).unlink()
     yield _row("a record deleted", binary[:1], _trained(PROFILE))
@@ -114,16 +114,15 @@ def _trained(profile: dict, fails: bool = False) -> list[str]:
     return re.findall(r"wildcards: name=(\S+)\n", log.read_text())
 
 
-def _killed_in_second_run(full: list[str]) -> list[str]:
-    """Kill Snakemake and all that it started once the second run has written its first epoch."""
+def _kill_in_second_run(runs: list[str]) -> None:
+    """Kill Snakemake and all that it started once a second run has written its first epoch."""
     process = _start(PROFILE, Path("log.txt"))
-    while not all((_folder(name) / "history.csv").exists() for name in full):
+    while sum((_folder(name) / "history.csv").exists() for name in runs) < 2:
         if process.poll() is not None:
             sys.exit("the study ended by itself")
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return re.findall(r"wildcards: name=(\S+)\n", Path("log.txt").read_text())
 
 
 if __name__ == "__main__":

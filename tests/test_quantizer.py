@@ -223,3 +223,35 @@ def test_temperature_schedules(schedule):
     assert found[0] == pytest.approx(50 if schedule == "constant" else 2)
     assert snnq.temperature_at(9, 10, schedule, 1.0, 5000.0) == 2000
     assert snnq.temperature_at(0, 1, schedule, 1.0, 40.0) == pytest.approx(40)
+
+
+@pytest.mark.parametrize("levels", ["binary", "4bit", (-2, 0, 1)])
+def test_uniform_biases_are_halfway_between_levels(levels):
+    weight = torch.randn(500, generator=torch.Generator().manual_seed(0))
+    quantizer = snnq.SigmoidQuantizer(weight, levels, biases="uniform")
+    values = np.array(quantizer.levels)
+    np.testing.assert_allclose(quantizer.biases, (values[1:] + values[:-1]) / 2)
+
+
+@pytest.mark.parametrize("learned", [(), ("alpha",), ("beta",), ("alpha", "beta")])
+def test_only_the_learned_scales_have_a_gradient(learned):
+    weight = torch.randn(50, generator=torch.Generator().manual_seed(0))
+    quantizer = snnq.SigmoidQuantizer(weight, "2bit", learned=learned)
+    weight.requires_grad_()
+    quantizer(weight).square().sum().backward()
+    assert weight.grad.abs().sum() > 0
+    found = {name for name, scale in quantizer.named_parameters() if scale.grad is not None}
+    assert found == set(learned)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"biases": "median"}, "biases='median': expected one of kmeans, uniform"),
+        ({"learned": "alpha"}, "learned='alpha': expected a list of some of alpha, beta"),
+        ({"learned": ("gamma",)}, "learned=.*'gamma'.*: expected a list of some of alpha, beta"),
+    ],
+)
+def test_bad_biases_and_scales_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        snnq.SigmoidQuantizer(torch.randn(50), "binary", **options)

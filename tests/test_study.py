@@ -138,7 +138,7 @@ def test_the_graph_plans_every_run(tmp_path):
     profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
     found = snakemake(tmp_path, profile, "--cores", "1")
     assert found.returncode == 0, found.stdout
-    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 24
+    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 21
 
 
 def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):

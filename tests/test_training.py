@@ -239,3 +239,53 @@ def test_record_of_a_folder_without_one(tmp_path):
 def test_record_is_plain_json(finished):
     _, folder, _ = finished
     json.loads((folder / "run.json").read_text())
+
+
+@pytest.mark.parametrize(("quantizer", "levels"), [("sigmoid", "2bit"), ("ttq", "ternary")])
+def test_scales_move_by_a_share_of_themselves(quantizer, levels):
+    """Adam's first step has the size of the learning rate, whatever the gradient."""
+    model = snnq.quantize(
+        snnq.build_model("nmnist", channels=2), levels, quantizer=snnq.QUANTIZERS[quantizer]
+    )
+    optimizer = torch.optim.Adam(training.parameter_groups(model, 0.01), 0.01)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    held = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert held == len(before)
+    torch.manual_seed(0)
+    training.gradients(model.train(), 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4))
+    optimizer.step()
+    scales = {f"{layer}.parametrizations.weight.0" for layer in snnq.quantizers(model)}
+    moved = 0
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None or not parameter.grad.abs().max() > 1e-4:
+            continue
+        step = (parameter.detach() - before[name]).abs().max().item()
+        size = before[name].abs().mean().item() if name.rpartition(".")[0] in scales else 1
+        assert step == pytest.approx(0.01 * size, rel=0.01)
+        moved += size != 1
+    assert moved
+
+
+def test_a_full_precision_run_may_start_from_another_on_other_recordings(tiny, in_tmp):
+    fit(tiny | {"levels": "full"}, in_tmp / "first")
+    go_on = tiny | {"levels": "full", "start": str(in_tmp / "first"), "seed": 3}
+    first, second = (
+        snnq.record.initial_network(snnq.Run(**settings)).state_dict()
+        for settings in (go_on, tiny | {"levels": "full", "seed": 3})
+    )
+    trained = load_file(in_tmp / "first" / "weights.safetensors")
+    assert all(torch.equal(first[name], trained[name]) for name in trained)
+    assert not all(torch.equal(second[name], trained[name]) for name in trained)
+
+
+def test_tables_are_there_while_a_run_goes_on(tiny, in_tmp, monkeypatch):
+    original = training._Training._accuracies
+    monkeypatch.setattr(
+        training._Training, "_accuracies", at_call(2, lambda: 1 / 0, original)
+    )
+    with pytest.raises(ZeroDivisionError):
+        fit(tiny, in_tmp / "run")
+    assert pd.read_csv(in_tmp / "run/history.csv")["epoch"].tolist() == [1]
+    histograms = pd.read_csv(in_tmp / "run/histograms.csv")
+    assert histograms["epoch"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert not (in_tmp / "run/run.json").exists()

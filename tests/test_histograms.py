@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+import torch
+
+import snnq
+from snnq.histograms import weight_histograms
+
+
+@pytest.mark.parametrize("levels", ["binary", "2bit", (-2, 0, 1)])
+def test_histograms_are_numpys(levels):
+    torch.manual_seed(0)
+    model = snnq.quantize(snnq.build_model("nmnist", channels=2), levels)
+    rows = weight_histograms(model)
+    assert [row.pop("layer") for row in rows] == list(snnq.quantizers(model))
+    for row, (name, quantizer) in zip(rows, snnq.quantizers(model).items()):
+        weights = model.get_submodule(name).parametrizations.weight.original.detach()
+        scaled = (weights * quantizer.beta).detach().numpy() / max(map(abs, quantizer.levels))
+        counts, edges = np.histogram(scaled, bins=60, range=(-1.5, 1.5))
+        # Weights on an edge may fall to either side of it.
+        np.testing.assert_allclose(list(row.values()), counts / scaled.size, atol=1e-3)
+        middles = (edges[:-1] + edges[1:]) / 2
+        np.testing.assert_allclose([float(name) for name in row], middles, atol=1e-3)
+        assert sum(row.values()) == pytest.approx(1)
+
+
+def test_only_the_sigmoids_have_a_staircase_to_be_on():
+    model = snnq.build_model("nmnist", channels=2)
+    assert weight_histograms(model) == []
+    snnq.quantize(model, "binary", quantizer=snnq.QUANTIZERS["sign"])
+    assert weight_histograms(model) == []
