@@ -52,6 +52,7 @@ RESULT_FIGURES = [
     "hard_and_soft",
     "weights_in_training",
 ]
+DEPLOYMENT_FIGURES = ["bytes_by_layer", "operations_by_layer", "accuracy_against_faults"]
 # The figures that the README shows are the quick study's.
 FIGURES = Path("figures") if STUDY.folder.name == "quick" else FOLDER / "figures"
 
@@ -90,6 +91,7 @@ rule all:
         FOLDER / "table.csv",
         FOLDER / "notebooks/1_quantizer.ipynb",
         FOLDER / "notebooks/5_ablations.ipynb",
+        FOLDER / "notebooks/6_deployment.ipynb",
 
 
 for data, arguments in STUDY.simulate.items():
@@ -236,3 +238,28 @@ rule ablations:
     shell:
         PAPERMILL + " {input.notebook} {log} -p study {FOLDER} -p figure_folder {FIGURES}"
         " && cp {log} {output.notebook}"
+
+
+rule deployment:
+    input:
+        RECORDS,
+        expand(
+            "snnq/{module}.py",
+            module="bits cost deployment_figures export_c faults figures packed packed_format"
+            " packing speed stages".split(),
+        ),
+        "snnq/c/net.c",
+        "snnq/c/net.h",
+        notebook="notebooks/6_deployment.ipynb",
+    output:
+        expand(FIGURES / "{figure}.{kind}", figure=DEPLOYMENT_FIGURES, kind=KINDS),
+        expand(FOLDER / "{table}.csv", table=["costs", "faults"]),
+        notebook=FOLDER / "notebooks/6_deployment.ipynb",
+    retries: RETRIES
+    log:
+        FOLDER / "logs/6_deployment.ipynb",
+    params:
+        only=json.dumps({"only": list(STUDY.runs)}),
+    shell:
+        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p table_folder {FOLDER}"
+        " -p figure_folder {FIGURES} -y {params.only:q} && cp {log} {output.notebook}"

@@ -41,6 +41,24 @@ def random_events(rng: np.random.Generator, count: int, size: int = 34) -> np.nd
     return events
 
 
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """Bytes changed, cut off, left out or put in at random places."""
+    changed = bytearray(content)
+    for _ in range(rng.integers(1, 6)):
+        place = int(rng.integers(len(changed) + 1))
+        kind = rng.integers(5)
+        if kind == 0:
+            changed = changed[:place]
+        elif kind == 1:
+            changed[place:place] = rng.bytes(int(rng.integers(1, 9)))
+        elif kind == 2:
+            del changed[place : place + int(rng.integers(1, 9))]
+        else:  # mostly near the start, where the headers are
+            place = int(len(changed) * rng.random() ** 2)
+            changed[place : place + 1] = rng.bytes(1)
+    return bytes(changed)
+
+
 def write_recordings(root: Path, per_class: int = 4, seed: int = 0) -> Path:
     """Noise with a class-dependent bar, as N-MNIST files: enough to be learned."""
     rng = np.random.default_rng(seed)

@@ -3,30 +3,12 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import random_events
+from conftest import mutated, random_events
 
 from snnq.formats import BadRecording, read_events
 from snnq.writers import write_aedat4, write_bin, write_gesture
 
 WRITERS = {"events.bin": write_bin, "events.npy": write_gesture, "events.aedat4": write_aedat4}
-
-
-def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Bytes changed, cut off, left out or put in at random places."""
-    changed = bytearray(content)
-    for _ in range(rng.integers(1, 6)):
-        place = int(rng.integers(len(changed) + 1))
-        kind = rng.integers(5)
-        if kind == 0:
-            changed = changed[:place]
-        elif kind == 1:
-            changed[place:place] = rng.bytes(int(rng.integers(1, 9)))
-        elif kind == 2:
-            del changed[place : place + int(rng.integers(1, 9))]
-        else:  # mostly near the start, where the headers are
-            place = int(len(changed) * rng.random() ** 2)
-            changed[place : place + 1] = rng.bytes(1)
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("name", WRITERS)

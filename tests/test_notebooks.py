@@ -67,9 +67,9 @@ def test_notebooks_are_stored_without_outputs(path):
             assert cell.outputs == [] and cell.execution_count is None
 
 
-@pytest.mark.parametrize("name", ["1_quantizer", "2_events", "3_train", "4_results", "5_ablations"])
-def test_notebooks_are_stored_without_outputs_and_with_one_title(name):
-    cells = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_stored_without_outputs_and_with_one_title(path):
+    cells = nbformat.read(path, as_version=4).cells
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
     text = [
         line for cell in cells if cell.cell_type == "markdown" for line in cell.source.split("\n")
@@ -173,7 +173,7 @@ def test_notebook_5_draws_the_ablations_that_there_are(tables):
         "ablation_neuron.pdf",
     }
     text = json.dumps(nbformat.read(tables / "out.ipynb", as_version=4))
-    assert text.count("no runs of this ablation") == 9
+    assert text.count(".: no runs of this ablation") == 9
 
 
 def test_notebook_5_says_which_command_makes_them(tmp_path):
@@ -182,3 +182,26 @@ def test_notebook_5_says_which_command_makes_them(tmp_path):
     text = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
     assert "config/paper.yaml --config train_ablations=yes" in text
     assert not (tmp_path / "f").exists()
+
+
+def test_notebook_6_measures_and_exports_the_trained_networks(study):
+    settings = {"runs": "runs", "figure_folder": "d", "table_folder": "t"}
+    done = papermill("6_deployment.ipynb", study, **settings, recordings=20, draws=2)
+    assert done.returncode == 0, done.stderr
+    names = ("bytes_by_layer", "operations_by_layer", "accuracy_against_faults")
+    assert {path.stem for path in (study / "d").iterdir()} == set(names)
+    costs, faults = (pd.read_csv(study / f"t/{name}.csv") for name in ("costs", "faults"))
+    assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
+    record = snnq.read_record(study / "runs/2bit")
+    assert costs.query("weights_of == '2bit'")["bytes"].sum() == record["bytes"]
+    assert faults.groupby(["weights_of", "signs", "rate"]).size().unique().tolist() == [2]
+    assert set(faults["signs"]) == {"at risk", "protected"}
+    text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4), ensure_ascii=False)
+    compiled = "2bit: 20 of 20 classes as in PyTorch"
+    assert (compiled if shutil.which("gcc") else "There is no gcc here") in text
+
+
+def test_notebook_6_says_which_command_trains_networks(tmp_path):
+    done = papermill("6_deployment.ipynb", tmp_path, runs="nowhere")
+    assert done.returncode != 0
+    assert "`make study` trains them" in done.stderr.strip().splitlines()[-1]

@@ -3,6 +3,8 @@
 import pandas as pd
 from conftest import PROJECT
 
+import snnq
+
 
 def test_readme_states_the_tables_numbers():
     text = (PROJECT / "README.md").read_text()
@@ -64,3 +66,39 @@ def test_readme_states_how_far_simulated_is_from_real():
             f"| {row.levels} | {row.simulated_accuracy:.2%} | {row.real_accuracy:.2%} "
             f"({row.low:.1%} to {row.high:.1%}) |" in readme
         )
+
+
+def test_readme_states_the_methods_beside_the_sigmoids():
+    readme = (PROJECT / "README.md").read_text()
+    rows = snnq.read_gathered(PROJECT / "results/quick", "ablations")
+    table = snnq.ablation_table(rows[rows["ablation"].str.startswith("quantizer")])
+    assert len(table) > 8
+    for row in table.itertuples():
+        assert f"| {row.levels} | {row.change} | {row.mean:.2f} ± {row.sd:.2f} |" in readme
+        if row.difference == row.difference:
+            interval = f"{row.difference:+.2f} ({row.low:+.1f} to {row.high:+.1f})"
+            assert f"± {row.sd:.2f} | {interval} |" in readme
+
+
+def test_readme_states_the_real_recordings_accuracies():
+    readme = (PROJECT / "README.md").read_text()
+    for row in bench("real_nmnist").itertuples():
+        assert (
+            f"| {row.levels} | {row.seed} | {row.simulated_accuracy:.2%} | {row.accuracy:.0%}"
+            f" ({row.low:.1%} to {row.high:.1%}) |" in readme
+        )
+
+
+def test_readme_states_the_packed_files_and_the_c_program():
+    readme = (PROJECT / "README.md").read_text()
+    binary = bench("packing").query("levels == 'binary'")
+    for benchmark, times in binary.pivot(index="benchmark", columns="keep", values="times").iterrows():
+        stated = (f"{times[keep]:.1f}" for keep in ("first", "none", "first+last"))
+        assert f"| {benchmark} | {' | '.join(stated)} |" in readme
+    c, torch = (row for _, row in bench("c_inference").iterrows())
+    assert f"**{torch.ratio:.1f} times faster**" in readme
+    assert f"takes {c.megabytes:.1f} MB" in readme and c.same_class == c.recordings
+
+
+def test_readme_states_that_only_the_right_runs_are_run_again():
+    assert bench("restarts")["as_expected"].all()
