@@ -79,18 +79,19 @@ def looks(gesture: int, person: Person, camera: Camera) -> Iterator[np.ndarray]:
     """Grey values int [1, 128, 128], 0 to WHITE, every `camera.step` µs."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(float)
     pixels = (np.stack([x, y], axis=-1) - 64 - person.shift) / person.scale + 64
-    body = HEAD_RADIUS - np.linalg.norm(pixels - HEAD, axis=-1)
-    body = np.maximum(body, _capsule(pixels, SHOULDERS[0], SHOULDERS[1], 5))
-    body = np.maximum(body, _capsule(pixels, np.array([64.0, 70]), np.array([64.0, 128]), 17))
+    body = np.full((SIZE, SIZE), -np.inf)
+    _cover(body, pixels, HEAD, HEAD, HEAD_RADIUS)
+    _cover(body, pixels, SHOULDERS[0], SHOULDERS[1], 5)
+    _cover(body, pixels, np.array([64.0, 70]), np.array([64.0, 128]), 17)
     for time in range(0, DURATION + 1, camera.step):
-        depth = body
+        depth = body.copy()
         for shoulder, hand, side in zip(
             SHOULDERS, hands(gesture, person.rate * time * 1e-6, person), (-1, 1)
         ):
             elbow, hand = _arm(shoulder, hand, side)
-            depth = np.maximum(depth, _capsule(pixels, shoulder, elbow, ARM_RADIUS))
-            depth = np.maximum(depth, _capsule(pixels, elbow, hand, ARM_RADIUS))
-            depth = np.maximum(depth, HAND_RADIUS - np.linalg.norm(pixels - hand, axis=-1))
+            _cover(depth, pixels, shoulder, elbow, ARM_RADIUS)
+            _cover(depth, pixels, elbow, hand, ARM_RADIUS)
+            _cover(depth, pixels, hand, hand, HAND_RADIUS)
         inside = np.clip(depth + 0.5, 0, 1)  # edges one pixel wide
         yield np.rint((0.15 + (person.brightness - 0.15) * inside) * WHITE).astype(int)[None]
 
@@ -109,8 +110,19 @@ def _arm(shoulder: np.ndarray, hand: np.ndarray, side: int) -> tuple[np.ndarray,
     return shoulder + along * direction + across * normal, hand
 
 
-def _capsule(pixels: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
-    """How deep each pixel lies inside a line of some thickness; negative outside."""
-    line = end - start
-    along = np.clip((pixels - start) @ line / max(line @ line, 1e-9), 0, 1)
-    return radius - np.linalg.norm(pixels - start - along[..., None] * line, axis=-1)
+def _cover(
+    depth: np.ndarray, pixels: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float
+) -> None:
+    """Into how deep each pixel lies inside the body, a line of some thickness; negative outside."""
+    window = tuple(  # of rows and columns; what is further out than a pixel is not seen
+        slice(*np.searchsorted(axis, (low - radius - 1, high + radius + 1)))
+        for axis, low, high in zip(
+            (pixels[:, 0, 1], pixels[0, :, 0]),
+            np.minimum(start, end)[::-1],
+            np.maximum(start, end)[::-1],
+        )
+    )
+    line, near = end - start, pixels[window]
+    along = np.clip((near - start) @ line / max(line @ line, 1e-9), 0, 1)
+    inside = radius - np.linalg.norm(near - start - along[..., None] * line, axis=-1)
+    depth[window] = np.maximum(depth[window], inside)
