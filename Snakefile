@@ -140,6 +140,7 @@ rule train:
         record=FOLDER / "runs/{name}/run.json",
         history=FOLDER / "runs/{name}/history.csv",
         weights=FOLDER / "runs/{name}/weights.safetensors",
+        packed=FOLDER / "runs/{name}/packed.safetensors",
         notebook=FOLDER / "runs/{name}/3_train.ipynb",
     params:
         settings=lambda wildcards: json.dumps(asdict(ALL_RUNS[wildcards.name])),

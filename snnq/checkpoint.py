@@ -16,9 +16,9 @@ PACKAGE = Path(__file__).parent
 # The code that a run's result depends on.
 SOURCES = [
     PACKAGE / f"{name}.py"
-    for name in "augmentation baselines benchmarks checkpoint evaluation formats frames"
-    " level_quantizer levels lookup models plif quantizer record recordings run splits staircase"
-    " temperature threads training".split()
+    for name in "augmentation baselines benchmarks bits checkpoint evaluation formats frames"
+    " level_quantizer levels lookup models packed packed_format plif quantizer record recordings"
+    " run splits staircase temperature threads training".split()
 ]
 UNREADABLE = (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
 

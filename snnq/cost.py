@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 
 from snnq.bits import weight_bytes
 from snnq.evaluation import predict
+from snnq.packed_format import FLOAT_BYTES
 from snnq.quantizer import QUANTIZED_LAYERS, quantizers
 
-FLOAT_BYTES = 4
 # Picojoules of a float32 addition and of a multiplication and an addition in 45 nm at 0.9 V
 # (Horowitz, "Computing's energy problem", ISSCC 2014, fig. 1.1.9: 0.9 and 3.7).
 AC_PICOJOULES, MAC_PICOJOULES = 0.9, 4.6

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from snnq.files import write_atomically
 from snnq.models import SpikingNetwork
+from snnq.packed import unpack
 from snnq.stages import Stage, stages_of
 
 MAGIC, VERSION = b"SNNF", 1  # of a file of frames
@@ -184,8 +185,6 @@ def _entry(stage: Stage) -> str:
 
 
 def main() -> None:
-    from snnq.packing import unpack
-
     parser = argparse.ArgumentParser(
         prog="python -m snnq.export_c", description="Write a packed network as plain C."
     )

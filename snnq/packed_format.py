@@ -15,6 +15,7 @@ Every function here raises ValueError where something is not as expected.
 """
 
 import json
+import math
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ from snnq.quantizer import QUANTIZED_LAYERS
 
 FORMAT, VERSION = "snnq", 1
 BATCHES = "num_batches_tracked"  # of batch norm's state, for training alone
+ALIGNMENT = 8  # of what follows a safetensors header, whose length is a number of as many bytes
+FLOAT_BYTES = 4
 NORM = ("weight", "bias", "running_mean", "running_var")  # of its state, for evaluation
 
 Kind = tuple[str, list[int]]  # of a tensor: its type, as safetensors calls it, and its shape
@@ -86,6 +89,22 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
         for name, tensor in model.state_dict().items()
         if ".parametrizations." not in name and not name.endswith(f".{BATCHES}")
     }
+
+
+def float32_file_bytes(architecture: dict) -> int:
+    """Size of the safetensors file of what evaluation needs of a network, all of it in float32.
+
+    Parameters
+    ----------
+    architecture : dict
+        The arguments of `snnq.build_model`. Nothing is allocated.
+    """
+    header, end = {}, 0
+    for name, tensor in sorted(plain_state(network_without_numbers(architecture)).items()):
+        start, end = end, end + FLOAT_BYTES * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": [*tensor.shape], "data_offsets": [start, end]}
+    text = len(json.dumps(header, separators=(",", ":")))
+    return ALIGNMENT + math.ceil(text / ALIGNMENT) * ALIGNMENT + end
 
 
 def stored_state(model: nn.Module) -> dict[str, Tensor]:

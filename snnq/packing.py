@@ -8,18 +8,15 @@ the whole file, header and all, against the float32 safetensors file of the same
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 
 import pandas as pd
 from torch import nn
 
-from snnq.cost import FLOAT_BYTES, footprint
+from snnq.cost import footprint
 from snnq.packed import unpack
-from snnq.packed_format import network_without_numbers, plain_state
-
-ALIGNMENT = 8  # of what follows a safetensors header, whose length is a number of as many bytes
+from snnq.packed_format import float32_file_bytes
 
 
 def contents(model: nn.Module) -> pd.DataFrame:
@@ -29,22 +26,6 @@ def contents(model: nn.Module) -> pd.DataFrame:
     shapes = ["" if weight is None else "×".join(map(str, weight.shape)) for weight in weights]
     table.insert(2, "shape", shapes)
     return table.assign(times=table["bytes_float32"] / table["bytes"])
-
-
-def float32_file_bytes(architecture: dict) -> int:
-    """Size of the safetensors file of what evaluation needs of a network, all of it in float32.
-
-    Parameters
-    ----------
-    architecture : dict
-        The arguments of `snnq.build_model`. Nothing is allocated.
-    """
-    header, end = {}, 0
-    for name, tensor in sorted(plain_state(network_without_numbers(architecture)).items()):
-        start, end = end, end + FLOAT_BYTES * tensor.numel()
-        header[name] = {"dtype": "F32", "shape": [*tensor.shape], "data_offsets": [start, end]}
-    text = len(json.dumps(header, separators=(",", ":")))
-    return ALIGNMENT + math.ceil(text / ALIGNMENT) * ALIGNMENT + end
 
 
 def main() -> None:

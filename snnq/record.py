@@ -15,13 +15,13 @@ from torch import nn
 
 from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import get_benchmark, source
-from snnq.cost import footprint
 from snnq.files import write_atomically
 from snnq.models import SpikingNetwork, build_model
+from snnq.packed_format import float32_file_bytes
 from snnq.quantizer import quantize
 from snnq.run import FULL, Run
 
-RECORD, WEIGHTS = "run.json", "weights.safetensors"
+RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
 HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"
 SIGMOID_SETTINGS = ("backward_temperature", "biases", "learned")
 PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
@@ -66,19 +66,17 @@ def read_history(folder: str | Path) -> pd.DataFrame:
 
 
 def write_record(
-    run: Run, folder: Path, history: pd.DataFrame, model: nn.Module, recordings: dict[str, int]
+    run: Run, folder: Path, history: pd.DataFrame, model: SpikingNetwork, recordings: dict[str, int]
 ) -> None:
     """Write `run.json`, last of a run's files: where it is, the run is finished."""
-    cost = footprint(model)
     record = {
         "run": asdict(run),
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
         "accuracy": accuracies(history),
-        "numbers": int(cost["numbers"].sum()),
-        "bytes": int(cost["bytes"].sum()),
-        "bytes_float32": int(cost["bytes_float32"].sum()),
+        "bytes": (folder / PACKED).stat().st_size,
+        "bytes_float32": float32_file_bytes(model.architecture),
         "seconds": history["seconds"].tolist(),
         "device": str(next(model.parameters()).device),
         "threads": torch.get_num_threads(),

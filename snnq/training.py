@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +22,8 @@ from snnq.histograms import weight_histograms
 from snnq.interruption import Interruption, memory_advice
 from snnq.memory import keep_freed_memory
 from snnq.quantizer import quantizers, set_temperature
-from snnq.record import HISTOGRAMS, HISTORY, WEIGHTS, initial_network, write_record
+from snnq.packed import pack
+from snnq.record import HISTOGRAMS, HISTORY, PACKED, WEIGHTS, initial_network, write_record
 from snnq.run import FULL, Run
 from snnq.splits import splits_of
 from snnq.temperature import temperature_at
@@ -44,7 +46,8 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
     folder : path
         Gets `checkpoint.pt` and the one before it, after each epoch `history.csv` and
         `histograms.csv` (see `weight_histograms`; epoch 0 is before training), and at the end
-        `weights.safetensors` and `run.json`.
+        `weights.safetensors`, the same network packed (`snnq.pack`) in `packed.safetensors`, and
+        `run.json`.
     progress : bool
         Show a progress bar.
 
@@ -263,11 +266,12 @@ class _Training:
                 )
 
     def finish(self) -> pd.DataFrame:
-        """Write the tables, the weights and, last, the record."""
+        """Write the tables, the weights, the packed network and, last, the record."""
         self._write_tables()
         history = pd.DataFrame(self.history)
         weights = self.model.state_dict()
         write_atomically(self.folder / WEIGHTS, lambda path: save_file(weights, path))
+        pack(self.model, self.folder / PACKED, asdict(self.run))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
         write_record(self.run, self.folder, history, self.model, recordings)

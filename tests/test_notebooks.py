@@ -192,8 +192,8 @@ def test_notebook_6_measures_and_exports_the_trained_networks(study):
     assert {path.stem for path in (study / "d").iterdir()} == set(names)
     costs, faults = (pd.read_csv(study / f"t/{name}.csv") for name in ("costs", "faults"))
     assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
-    record = snnq.read_record(study / "runs/2bit")
-    assert costs.query("weights_of == '2bit'")["bytes"].sum() == record["bytes"]
+    network = snnq.trained_network(study / "runs/2bit")
+    assert costs.query("weights_of == '2bit'")["bytes"].sum() == snnq.footprint(network)["bytes"].sum()
     assert faults.groupby(["weights_of", "signs", "rate"]).size().unique().tolist() == [2]
     assert set(faults["signs"]) == {"at risk", "protected"}
     text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4), ensure_ascii=False)

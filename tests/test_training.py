@@ -289,3 +289,16 @@ def test_tables_are_there_while_a_run_goes_on(tiny, in_tmp, monkeypatch):
     histograms = pd.read_csv(in_tmp / "run/histograms.csv")
     assert histograms["epoch"].tolist() == [0, 0, 0, 1, 1, 1]
     assert not (in_tmp / "run/run.json").exists()
+
+
+def test_a_run_leaves_its_network_packed(tiny, in_tmp):
+    fit(tiny, in_tmp / "run")
+    path = in_tmp / "run/packed.safetensors"
+    packed, trained = snnq.unpack(path), snnq.trained_network(in_tmp / "run")
+    frames = snnq.load("nmnist", tiny["data"], 2)[1].frames
+    frames = torch.from_numpy(frames.copy()).transpose(0, 1).float()
+    with torch.no_grad():
+        assert torch.equal(packed(frames), trained(frames))
+    record = snnq.read_record(in_tmp / "run")
+    assert packed.source == record["run"]
+    assert record["bytes"] == path.stat().st_size < record["bytes_float32"]
