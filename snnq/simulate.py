@@ -84,8 +84,8 @@ def simulate_pictures(
 def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
     """Write recordings of drawn gestures under `root`, as DVS128 Gesture's; returns their folder.
 
-    As many as the real ones, 1,077 and 264, or `per_class` of each gesture and a quarter as many,
-    at least one, for the test, by other people.
+    As many as the real ones, 1,077 and 264, or at most `per_class` of each gesture and split; those
+    of the test are by other people.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = N
     found, setting = get_benchmark("dvsgesture"), SETTINGS["dvsgesture"]
     counts = found.recordings
     if per_class is not None:
-        counts = tuple(gestures.GESTURES * n for n in (per_class, max(1, per_class // 4)))
+        counts = tuple(min(count, gestures.GESTURES * per_class) for count in counts)
     made = {
         "images": "drawn gestures (snnq.gestures)",
         "seed": seed,

@@ -312,3 +312,14 @@ def test_command_line_leaves_out_what_was_recorded(in_tmp, monkeypatch):
     simulate.main()
     names = sorted(path.name for path in (in_tmp / "data").rglob("Train/0/*.bin"))
     assert names == ["00011.bin"]  # the next digit 0
+
+
+def test_gestures_of_the_test_are_as_many_and_by_other_people(tmp_path):
+    simulate.simulate_gestures(tmp_path, per_class=1)
+    train, test = snnq.load("dvsgesture", tmp_path, 2)
+    assert sorted(train.labels) == sorted(test.labels) == list(range(11))
+    users = [
+        {path.parent.name for path in (tmp_path / "DVSGesture" / side).rglob("*.npy")}
+        for side in ("ibmGestureTrain", "ibmGestureTest")
+    ]
+    assert users == [{"user01_fluorescent"}, {"user24_fluorescent"}]
