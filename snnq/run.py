@@ -92,7 +92,7 @@ class Run:
     quantizer: str = "sigmoid"
     temperature_schedule: str = "linear"
     temperature_initial: float = 2.0
-    temperature_final: float = 40.0
+    temperature_final: float = 100.0
     backward_temperature: float | None = 4.0
     biases: str = "kmeans"
     learned: tuple[str, ...] = SCALES
