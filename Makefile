@@ -25,7 +25,8 @@ paper simulated: $(INSTALLED)
 test: $(INSTALLED)
 	python -m pytest
 
-# What needs real recordings (camera.py, simulated_to_real.py) is started by hand.
+# What needs real recordings (camera.py, simulated_to_real.py, real_nmnist.py, recipe.py) is started by
+# hand.
 bench: $(INSTALLED)
 	test -d data/digits/NMNIST || python -m snnq.simulate data/digits
 	python bench/frames.py
@@ -34,6 +35,9 @@ bench: $(INSTALLED)
 	python bench/loop.py
 	python bench/loop.py --channels 16
 	python bench/kills.py
+	python bench/restarts.py
+	python bench/packing.py
+	python bench/c_inference.py
 
 lab: $(INSTALLED)
 	jupyter lab notebooks

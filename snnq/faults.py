@@ -81,7 +81,8 @@ def accuracy_with_faults(
     Returns
     -------
     pandas.DataFrame
-        A row for each rate and draw: rate, draw, flipped (how many bits), accuracy (a share of 1).
+        A row for each rate and draw: rate, draw, flipped (how many bits, those that fill up the last
+        byte of a layer among them), accuracy (a share of 1).
 
     Raises
     ------
