@@ -22,9 +22,9 @@ TRAINING, VALIDATION, TESTED = 2000, 6000, 100
 FULL = {"levels": "full"}
 BINARY = {"epochs": 24, "batch_size": 32}
 CANDIDATES = {
-    "the recipe: linear to 100": {},
-    "linear to 40": {"temperature_final": 40.0},
-    "exponential to 1000": {"temperature_schedule": "exponential", "temperature_final": 1000.0},
+    "the recipe: exponential to 1000": {},
+    "linear to 40": {"temperature_schedule": "linear", "temperature_final": 40.0},
+    "linear to 100": {"temperature_schedule": "linear", "temperature_final": 100.0},
     "sign": {"quantizer": "sign"},
     "LSQ": {"quantizer": "lsq"},
     "DoReFa": {"quantizer": "dorefa"},

@@ -15,9 +15,9 @@ from torch import nn
 
 from snnq.baselines import QUANTIZERS
 from snnq.benchmarks import get_benchmark, source
+from snnq.cost import footprint
 from snnq.files import write_atomically
 from snnq.models import SpikingNetwork, build_model
-from snnq.packed_format import float32_file_bytes
 from snnq.quantizer import quantize
 from snnq.run import FULL, Run
 
@@ -69,14 +69,15 @@ def write_record(
     run: Run, folder: Path, history: pd.DataFrame, model: SpikingNetwork, recordings: dict[str, int]
 ) -> None:
     """Write `run.json`, last of a run's files: where it is, the run is finished."""
+    cost = footprint(model)
     record = {
         "run": asdict(run),
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
         "accuracy": accuracies(history),
-        "bytes": (folder / PACKED).stat().st_size,
-        "bytes_float32": float32_file_bytes(model.architecture),
+        "bytes": int(cost["bytes"].sum()),
+        "bytes_float32": int(cost["bytes_float32"].sum()),
         "seconds": history["seconds"].tolist(),
         "device": str(next(model.parameters()).device),
         "threads": torch.get_num_threads(),

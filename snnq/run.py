@@ -90,9 +90,9 @@ class Run:
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
     quantizer: str = "sigmoid"
-    temperature_schedule: str = "linear"
+    temperature_schedule: str = "exponential"
     temperature_initial: float = 2.0
-    temperature_final: float = 100.0
+    temperature_final: float = 1000.0
     backward_temperature: float | None = 4.0
     biases: str = "kmeans"
     learned: tuple[str, ...] = SCALES

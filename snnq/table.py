@@ -69,8 +69,7 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     Accuracies and drops are in percent; the standard deviation is that of a sample (n − 1). The
     drop is that of the mean after the last epoch against full precision on the same benchmark,
     in points and relative to it; `drop_low` to `drop_high` is its 95 % confidence interval over
-    seeds, paired. Bytes are those of the packed network's file, and it is so many times smaller
-    than the float32 file of the same network.
+    seeds, paired. Bytes are those of the network packed, see `snnq.footprint`.
     """
     rows = []
     for (benchmark, simulated), study in runs.groupby(["benchmark", "simulated"], sort=False):
