@@ -299,7 +299,8 @@ def test_mutated_files_are_read_or_refused(fuzzed, levels, path, pytestconfig):
                 count += 1
             else:
                 assert model(frames).shape == (1, 10)
-    assert mutations / 10 < count <= mutations
+    # One byte of another value is no five ternary weights in 13 of 256 cases: a tenth of the files.
+    assert mutations / 20 < count <= mutations
 
 
 def test_the_limit_on_memory_holds():
