@@ -208,6 +208,7 @@ rule results:
     input:
         rules.gather.output,
         "results/published.csv",
+        "results/bench/recipe.csv",
         "snnq/table.py",
         "snnq/figures.py",
         "snnq/result_figures.py",

@@ -129,8 +129,9 @@ def _runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> di
     # Full precision first: the others may start from it.
     for levels, seed in product(sorted(levels, key=lambda levels: levels != FULL), seeds):
         settings: dict[str, Any] = {}
-        for part in ("settings", "full" if levels == FULL else "quantized"):
-            settings |= {**profile[part], **own.get(part, {})}
+        for given in (profile, own):
+            for part in ("settings", "full" if levels == FULL else "quantized"):
+                settings |= given.get(part, {})
         settings |= {"benchmark": benchmark, "levels": levels, "seed": seed}
         from_full = settings.get("start") == FROM_FULL
         run = Run.of(settings | {"start": None} if from_full else settings)

@@ -66,6 +66,9 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
     assert study.simulate == {"data/gestures": "--limit 3"}
     assert gestures[1].start == f"results/test/runs/{gestures[0].name}"
     assert all(run.size is None for run in study.runs.values() if run.benchmark == "nmnist")
+    own["settings"]["epochs"] = 9  # before the profile's for its full-precision runs
+    study = plan(changed(benchmarks={"dvsgesture": own}))
+    assert [run.epochs for run in study.runs.values()] == [9, 5]
 
 
 @pytest.mark.parametrize(
