@@ -10,16 +10,17 @@
 # A run's notebook is written to a log, which stays when the run fails, and copied when it succeeds.
 # Its checkpoint is no output here: Snakemake deletes the outputs of jobs that fail.
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 from snnq.checkpoint import SOURCES
 from snnq.forecast import report_while_running
 from snnq.gather import gather, gather_ablations
 from snnq.study import plan
-
 
 
 def frames_name(run):
@@ -67,6 +68,12 @@ def build_frames(run):
     command = f"python -m snnq.frames {run.benchmark} {run.data} --cut {run.cut}"
     command += f" --steps {run.steps}" if run.steps else ""
     return command + (f" --size {run.size}" if run.size else "")
+
+
+def as_yaml(run):
+    """A run's settings in one line: papermill reads YAML, to which JSON's 1e-05 is a text."""
+    settings = json.loads(json.dumps(asdict(run)))  # which makes lists of tuples
+    return yaml.safe_dump(settings, default_flow_style=True, width=math.inf).strip()
 
 
 def drawn_ablations(wildcards):
@@ -143,7 +150,7 @@ rule train:
         packed=FOLDER / "runs/{name}/packed.safetensors",
         notebook=FOLDER / "runs/{name}/3_train.ipynb",
     params:
-        settings=lambda wildcards: json.dumps(asdict(ALL_RUNS[wildcards.name])),
+        settings=lambda wildcards: as_yaml(ALL_RUNS[wildcards.name]),
         folder=lambda wildcards: str(FOLDER / "runs" / wildcards.name),
     log:
         FOLDER / "logs/{name}.ipynb",

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shlex
 import shutil
 import subprocess
 import sys
@@ -152,6 +153,20 @@ def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):
     for job in jobs:
         resources = job.split("resources: ")[1].split("\n")[0]
         assert "gpu=1" in resources and "mem_mb=32000" in resources
+
+
+def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
+    values = {"learning_rate": 1e-5, "temperature_initial": 1e-7, "keep": ["first", "last"]}
+    profile = PROFILE | {"levels": ["full", [-1, 0, 2.5]], "settings": values | {"data": "a'b: 1"}}
+    found = snakemake(tmp_path, profile, "--cores", "1", "--printshellcmds")
+    assert found.returncode == 0, found.stdout
+    commands = [
+        shlex.split(line) for line in found.stdout.split("\n") if "papermill" in line and "3_train" in line
+    ]
+    given = [yaml.safe_load(command[command.index("-y") + 1]) for command in commands]
+    runs = plan(profile).runs.values()
+    assert len(given) == len(runs)
+    assert all(snnq.Run.of(settings) in runs for settings in given)
 
 
 @pytest.fixture
