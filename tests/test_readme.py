@@ -102,3 +102,18 @@ def test_readme_states_the_packed_files_and_the_c_program():
 
 def test_readme_states_that_only_the_right_runs_are_run_again():
     assert bench("restarts")["as_expected"].all()
+
+
+def test_readme_states_the_recipe_beside_others_on_validation_recordings():
+    readme = " ".join((PROJECT / "README.md").read_text().split())
+    mean = bench("recipe").set_index("candidate")["mean"]
+    for stated, candidate in (
+        ("full precision", "full precision"),
+        ("the recipe", "the recipe: exponential to 1000"),
+        ("linearly to 100", "linear to 100"),
+        ("sign", "sign"),
+        ("LSQ", "LSQ"),
+        ("DoReFa", "DoReFa"),
+    ):
+        assert f"{stated} {mean[candidate]:.2%}".replace("%", " %") in readme
+    assert mean.max() - mean.min() < 0.003
