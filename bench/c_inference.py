@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from compare import compare, report
-from torch.nn.utils import parametrize
 
 import snnq
 from snnq.export_c import export_c, write_frames
@@ -59,18 +58,19 @@ def main() -> None:
     frames = snnq.load("nmnist", arguments.data, STEPS)[1].frames[: arguments.recordings]
     with tempfile.TemporaryDirectory() as folder:
         program, path = compiled(model, Path(folder)), Path(folder) / "frames.bin"
+        in_float32 = snnq.evaluated_copy(model)
         write_frames(path, frames)
         classes, operations = np.array([line[:2] for line in lines_of(program, path)], int).T
         candidates = {
             "C": lambda: lines_of(program, path),
-            "PyTorch float32": evaluation(model, frames),
+            "PyTorch float32": evaluation(in_float32, frames),
         }
         table = compare(candidates)
         peak = peak_of(program, path)
     table["seconds"] /= len(frames)
     table["operations"] = operations.mean()
     table["operations_per_second"] = operations.mean() / table["seconds"]
-    table["megabytes"] = [peak / 1e6, sum(p.nbytes for p in model.parameters()) / 1e6]
+    table["megabytes"] = [peak / 1e6, sum(p.nbytes for p in in_float32.parameters()) / 1e6]
     table["same_class"] = (classes == candidates["PyTorch float32"]()).sum()
     report("c_inference", table.assign(recordings=len(frames), threads=1))
 
@@ -92,8 +92,6 @@ def lines_of(program: Path, path: Path) -> list[list[str]]:
 
 def evaluation(model: torch.nn.Module, frames: np.ndarray):
     """The classes of all frames, one recording at a time."""
-    for name in snnq.quantizers(model):  # leaves the quantized weights, as float32
-        parametrize.remove_parametrizations(model.get_submodule(name), "weight")
 
     @torch.no_grad()
     def one_by_one() -> list[int]:

@@ -25,15 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from snnq.bits import pack_levels, unpack_levels
+from snnq.bits import BYTE, pack_levels, unpack_levels
 from snnq.cost import FLOAT_BYTES
 from snnq.evaluation import evaluate
 from snnq.level_quantizer import LevelQuantizer
 from snnq.models import SpikingNetwork, build_model
 from snnq.packed_format import plain_state
 from snnq.quantizer import QUANTIZED_LAYERS, quantizers
-
-BYTE = 8
 
 
 @dataclass

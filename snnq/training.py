@@ -21,8 +21,8 @@ from snnq.files import only_process_in, write_atomically
 from snnq.histograms import weight_histograms
 from snnq.interruption import Interruption, memory_advice
 from snnq.memory import keep_freed_memory
-from snnq.quantizer import quantizers, set_temperature
 from snnq.packed import pack
+from snnq.quantizer import quantizers, set_temperature
 from snnq.record import HISTOGRAMS, HISTORY, PACKED, WEIGHTS, initial_network, write_record
 from snnq.run import FULL, Run
 from snnq.splits import splits_of
