@@ -24,7 +24,7 @@ import torch
 from compare import compare, report
 
 import snnq
-from snnq.export_c import export_c, write_frames
+from snnq.deployment.export_c import export_c, write_frames
 
 STEPS = 10
 # A process starts with the peak of the one that it comes from, which must be a small one.

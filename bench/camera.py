@@ -3,7 +3,7 @@
     python bench/camera.py ../shared/data [--search]
 
 Shows the pictures that real N-MNIST recordings were made of to simulated cameras and compares:
-the first crude one, and the calibrated one of `snnq.cameras`. `--search` calibrates anew, on
+the first crude one, and the calibrated one of `snnq.simulation.presets`. `--search` calibrates anew, on
 every sixth recording, and prints the camera that it found; the table is of every second, of which
 the search has seen none.
 """
@@ -21,10 +21,10 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 import snnq
-from snnq.camera import Camera, record_pictures
-from snnq.cameras import SETTINGS
-from snnq.events import distances, statistics_of
-from snnq.pictures import read_pictures
+from snnq.recordings.statistics import distances, statistics_of
+from snnq.simulation.camera import Camera, record_pictures
+from snnq.simulation.pictures import read_pictures
+from snnq.simulation.presets import SETTINGS
 
 SENSOR, UNTIL = (34, 34), 0.32
 CRUDE = Camera(floor=0.12, threshold=0.45, brighter=0)

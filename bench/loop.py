@@ -21,9 +21,9 @@ from compare import in_turns, report
 from spikingjelly_loop import BATCH, seconds_per_step
 
 import snnq
-from snnq.evaluation import batches
-from snnq.memory import keep_freed_memory
-from snnq.training import gradients
+from snnq.system.memory import keep_freed_memory
+from snnq.training.evaluation import batches
+from snnq.training.loop import gradients
 
 STEPS = 10
 THEIRS = Path(__file__).parent / "spikingjelly_loop.py"

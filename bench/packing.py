@@ -17,7 +17,7 @@ from compare import report
 from safetensors.torch import save_file
 
 import snnq
-from snnq.packed_format import plain_state
+from snnq.storage.format import plain_state
 
 LEVELS = ("binary", "ternary", "2bit", "3bit", "4bit")
 KEEP = ((), ("first",), ("first", "last"))

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from snnq.levels import initial_biases, resolve_levels
+from snnq.quantization.levels import initial_biases, resolve_levels
 
 LEVELS = {1: "binary", 2: "2bit", 3: "3bit", 4: "4bit"}  # by bits per weight
 PEER_BITS = (1, 2, 4)

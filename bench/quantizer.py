@@ -14,7 +14,7 @@ from compare import compare_each, report
 from peers import LEVELS, PEER_BITS, PlainScaling, peers
 
 import snnq
-from snnq.memory import keep_freed_memory
+from snnq.system.memory import keep_freed_memory
 
 TEMPERATURES = (10.0, 2.0, 1000.0)
 

@@ -15,8 +15,8 @@ import pandas as pd
 from compare import report
 
 import snnq
-from snnq.pictures import Picture, read_pictures
-from snnq.simulate import simulate_pictures
+from snnq.simulation.pictures import Picture, read_pictures
+from snnq.simulation.simulate import simulate_pictures
 
 TRAINING, VALIDATION, TESTED = 2000, 6000, 100
 FULL = {"levels": "full"}

@@ -22,8 +22,8 @@ import pandas as pd
 import yaml
 from compare import report
 
-from snnq.record import RECORD
-from snnq.study import plan
+from snnq.study.profile import plan
+from snnq.training.record import RECORD
 
 PROJECT = Path(__file__).parent.parent
 COPIED = ("Snakefile", "config", "notebooks", "results", "snnq")

@@ -18,8 +18,8 @@ from peers import LEVELS, PEER_BITS, peers
 from torch.optim import Adam
 
 import snnq
-from snnq.memory import keep_freed_memory
-from snnq.training import gradients
+from snnq.system.memory import keep_freed_memory
+from snnq.training.loop import gradients
 
 FULL = "full precision"
 PROCESSES = 5  # whose peak memory is looked at

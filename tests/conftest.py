@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 import snnq
-from snnq.formats import EVENTS
-from snnq.writers import write_bin
+from snnq.recordings.formats import EVENTS
+from snnq.recordings.writers import write_bin
 
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
@@ -86,7 +86,7 @@ def no_network(monkeypatch):
     def refuse(*_, **__):
         raise URLError("no network in tests")
 
-    monkeypatch.setattr("snnq.download.download_url", refuse)
+    monkeypatch.setattr("snnq.recordings.download.download_url", refuse)
 
 
 @pytest.fixture

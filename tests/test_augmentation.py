@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from snnq.augmentation import AUGMENTATIONS, SHIFT
+from snnq.recordings.augmentation import AUGMENTATIONS, SHIFT
 
 
 def one_pixel(count=200):

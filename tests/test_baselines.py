@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import snnq
-from snnq.baselines import (
+from snnq.quantization.levels import LEVELS
+from snnq.quantization.methods import (
     QUANTIZERS,
     DoReFaQuantizer,
     LSQQuantizer,
@@ -14,7 +15,6 @@ from snnq.baselines import (
     TernaryQuantizer,
     TrainedTernaryQuantizer,
 )
-from snnq.levels import LEVELS
 
 seeds = st.integers(0, 2**31)
 symmetric = st.sampled_from(["binary", "ternary", "2bit", "3bit", "4bit"])

@@ -9,8 +9,8 @@ from spikingjelly.activation_based import monitor, neuron, op_counter
 from torch import nn
 
 import snnq
-from snnq.bits import weight_bytes
-from snnq.frames import Frames
+from snnq.recordings.frames import Frames
+from snnq.storage.bits import weight_bytes
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_costs_and_their_summary():
 def test_neurobench_agrees(levels):
     """Its own harness on the same network and recordings."""
     pytest.importorskip("neurobench")
-    from snnq.neurobench import neurobench_results
+    from snnq.deployment.neurobench import neurobench_results
 
     model = network_with_activity(levels)
     frames = np.random.default_rng(0).poisson(0.3, (70, 2, 2, 34, 34)).astype(np.uint8)

@@ -9,7 +9,7 @@ import pytest
 import tonic.download_utils
 
 import snnq
-from snnq.recordings import Recordings
+from snnq.recordings.recordings import Recordings
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -24,7 +24,7 @@ def server(tmp_path, monkeypatch):
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr("snnq.download.download_url", tonic.download_utils.download_url)
+    monkeypatch.setattr("snnq.recordings.download.download_url", tonic.download_utils.download_url)
     yield f"http://127.0.0.1:{server.server_port}", folder
     server.shutdown()
     server.server_close()
@@ -77,10 +77,10 @@ def test_an_interrupted_unpacking_is_no_part_of_the_recordings(ncaltech101, tmp_
         raise KeyboardInterrupt
 
     extract = tonic.download_utils.extract_archive
-    monkeypatch.setattr("snnq.download.extract_archive", interrupted)
+    monkeypatch.setattr("snnq.recordings.download.extract_archive", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Recordings("ncaltech101", tmp_path / "data", train=True)
-    monkeypatch.setattr("snnq.download.extract_archive", extract)
+    monkeypatch.setattr("snnq.recordings.download.extract_archive", extract)
     ncaltech101[0].unlink()  # the archive is there already
     assert len(Recordings("ncaltech101", tmp_path / "data", train=True)) == 8
 

@@ -4,8 +4,8 @@ import pytest
 from conftest import random_events
 
 import snnq
-from snnq import event_figures
-from snnq.events import distances, examples, statistics, statistics_of
+from snnq.figures import events as event_figures
+from snnq.recordings.statistics import distances, examples, statistics, statistics_of
 
 
 def test_statistics_are_those_of_a_count(recordings):

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 import snnq
-from snnq.baselines import TrainedTernaryQuantizer
-from snnq.export_c import export_c, write_frames
-from snnq.stages import bit_planes
+from snnq.networks.models import NEURONS
+from snnq.deployment.export_c import export_c, write_frames
+from snnq.deployment.stages import bit_planes
+from snnq.quantization.methods import TrainedTernaryQuantizer
 
 GCC = shutil.which("gcc")
 pytestmark = pytest.mark.skipif(GCC is None, reason="no gcc on this machine")
@@ -166,7 +167,7 @@ def trained_ternary(weight, levels):
     return quantizer
 
 
-@pytest.mark.parametrize("neuron", snnq.models.NEURONS)
+@pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("levels", [*snnq.LEVELS, UNEVEN, "trained ternary", "full"], ids=str)
 def test_every_level_set_and_neuron(tmp_path, levels, neuron):
     """Five channels do not fill a byte, 9x9 pixels not the pooling."""

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import snnq
-from snnq import faults
-from snnq.frames import Frames
+from snnq.deployment import faults
+from snnq.recordings.frames import Frames
 
 LAYER = "layers.10"  # linear, from 12 inputs to 2,048 neurons
 WIDTHS = {"binary": 1, "2bit": 2, "3bit": 3, "4bit": 4, "pm2": 3, "pm4": 3}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from conftest import mutated, random_events
 
-from snnq.formats import BadRecording, read_events
-from snnq.writers import write_aedat4, write_bin, write_gesture
+from snnq.recordings.formats import BadRecording, read_events
+from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 
 WRITERS = {"events.bin": write_bin, "events.npy": write_gesture, "events.aedat4": write_aedat4}
 

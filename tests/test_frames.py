@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import snnq
-from snnq import frames
-from snnq.formats import EVENTS
-from snnq.recordings import Recordings
-from snnq.writers import write_bin
+from snnq.recordings import frames
+from snnq.recordings.formats import EVENTS
+from snnq.recordings.recordings import Recordings
+from snnq.recordings.writers import write_bin
 
 
 def counted_one_by_one(events, steps, cut, sensor=(34, 34), size=None):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import snnq
-from snnq import forecast as forecasting
-from snnq.gather import gather, gather_ablations, read_gathered
-from snnq.study import plan
+from snnq.study import forecast as forecasting
+from snnq.study.gather import gather, gather_ablations, read_gathered
+from snnq.study.profile import plan
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import snnq
-from snnq.histograms import weight_histograms
+from snnq.quantization.histograms import weight_histograms
 
 
 @pytest.mark.parametrize("levels", ["binary", "2bit", (-2, 0, 1)])

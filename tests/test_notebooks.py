@@ -11,8 +11,8 @@ import pytest
 from conftest import PROJECT, write_recordings
 
 import snnq
-from snnq.gather import gather, gather_ablations
-from snnq.study import Study, Variant
+from snnq.study.gather import gather, gather_ablations
+from snnq.study.profile import Study, Variant
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import snnq
-from snnq.bits import pack_levels, unpack_levels, weight_bytes
-from snnq.packed_format import float32_file_bytes
-from snnq.packing import contents, main
+from snnq.storage.bits import pack_levels, unpack_levels, weight_bytes
+from snnq.storage.format import float32_file_bytes
+from snnq.storage.inspect import contents, main
 
 DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 LEVEL_SETS = (*snnq.LEVELS, (-1.5, 0.25, 2), (-8, -1, 0, 0.5, 2, 40), tuple(range(-20, 21)))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spikingjelly.activation_based import neuron, surrogate
 
-from snnq.plif import PLIFNode
+from snnq.networks.plif import PLIFNode
 
 
 def pair(w, **options):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import snnq
-from snnq.levels import initial_biases, resolve_levels
-from snnq.temperature import TEMPERATURE_SCHEDULES
+from snnq.quantization.levels import initial_biases, resolve_levels
+from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 
 level_sets = st.lists(
     st.integers(-40, 40).map(lambda i: i / 4), min_size=2, max_size=17, unique=True

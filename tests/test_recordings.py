@@ -6,8 +6,8 @@ import pytest
 from conftest import random_events
 
 import snnq
-from snnq.recordings import Recordings, _split
-from snnq.writers import write_aedat4, write_bin, write_gesture
+from snnq.recordings.recordings import Recordings, _split
+from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 
 WRITERS = {".bin": write_bin, ".npy": write_gesture, ".aedat4": write_aedat4}
 NAMES = {  # two recordings of one class

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 import snnq
-from snnq.notebook import notebook_settings
+from snnq.study.notebook import notebook_settings
 
 NAN = float("nan")
 

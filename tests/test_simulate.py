@@ -14,15 +14,15 @@ from sklearn.datasets import load_digits
 from tonic.io import read_mnist_file
 
 import snnq
-from snnq import gestures, simulate
-from snnq.benchmarks import source
-from snnq.camera import WHITE, Camera, record_looks, record_pictures
-from snnq.cameras import DIGITS, SETTINGS
-from snnq.formats import EVENTS
-from snnq.pictures import digits as digit_pictures
-from snnq.pictures import read_pictures, resized
-from snnq.recordings import Recordings
-from snnq.writers import write_bin
+from snnq.recordings.benchmarks import source
+from snnq.recordings.formats import EVENTS
+from snnq.recordings.recordings import Recordings
+from snnq.recordings.writers import write_bin
+from snnq.simulation import gestures, simulate
+from snnq.simulation.camera import WHITE, Camera, record_looks, record_pictures
+from snnq.simulation.pictures import digits as digit_pictures
+from snnq.simulation.pictures import read_pictures, resized
+from snnq.simulation.presets import DIGITS, SETTINGS
 
 # Of all recordings of `python -m snnq.simulate`: the same on every machine, or the camera changed.
 DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"

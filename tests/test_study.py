@@ -13,8 +13,8 @@ import yaml
 from conftest import PROJECT
 
 import snnq
-from snnq.forecast import read_profiles
-from snnq.study import plan
+from snnq.study.forecast import read_profiles
+from snnq.study.profile import plan
 
 PROFILE = {
     "study": "test",

@@ -12,8 +12,10 @@ import torch
 from conftest import at_call, fit, results
 
 import snnq
-from snnq import checkpoint, training
-from snnq.files import only_process_in, write_atomically
+from snnq.system.files import write_atomically
+from snnq.system.lock import only_process_in
+from snnq.training import checkpoint
+from snnq.training import loop as training
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(undisturbed, in_tmp, monkeypat
 def test_a_second_process_is_refused_and_a_dead_ones_lock_is_not(undisturbed, in_tmp):
     settings, expected = undisturbed
     code = (
-        "import time; from pathlib import Path; from snnq.files import only_process_in\n"
+        "import time; from pathlib import Path; from snnq.system.lock import only_process_in\n"
         "with only_process_in(Path('run')):\n    print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from spikingjelly.activation_based import functional
 
 import snnq
-from snnq import splits, training
-from snnq.run import FULL
+from snnq.training import loop as training
+from snnq.training import splits
+from snnq.training.record import accuracies
+from snnq.training.run import FULL
 
 
 @pytest.fixture
@@ -91,9 +93,9 @@ def test_accuracy_is_reported_in_three_ways():
         }
     )
     expected = {"last": 0.7, "validation": 0.7, "best": 0.9, "last_soft": 0.75, "on_validation": 0.8}
-    assert snnq.record.accuracies(history) == expected
+    assert accuracies(history) == expected
     history["validation_accuracy"] = math.nan
-    assert snnq.record.accuracies(history)["validation"] is None
+    assert accuracies(history)["validation"] is None
 
 
 def test_trained_network_is_the_one_that_was_tested(finished):
@@ -270,7 +272,7 @@ def test_a_full_precision_run_may_start_from_another_on_other_recordings(tiny, i
     fit(tiny | {"levels": "full"}, in_tmp / "first")
     go_on = tiny | {"levels": "full", "start": str(in_tmp / "first"), "seed": 3}
     first, second = (
-        snnq.record.initial_network(snnq.Run(**settings)).state_dict()
+        snnq.initial_network(snnq.Run(**settings)).state_dict()
         for settings in (go_on, tiny | {"levels": "full", "seed": 3})
     )
     trained = load_file(in_tmp / "first" / "weights.safetensors")

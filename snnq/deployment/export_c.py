@@ -1,0 +1,202 @@
+"""A trained network as plain C, and recordings as the file that the C program reads.
+
+    python -m snnq.export_c net.safetensors out/
+    gcc -std=c99 -O3 out/net.c -o out/net
+
+`out/net.h` holds the layers with their weights at their real width, `out/net.c` runs them event
+by event, without dependencies.
+"""
+
+import argparse
+import math
+import struct
+import sys
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from spikingjelly.activation_based import layer
+from torch import Tensor
+
+from snnq.deployment.stages import Stage, stages_of
+from snnq.networks.models import SpikingNetwork
+from snnq.storage.pack import unpack
+from snnq.system.files import write_atomically
+
+MAGIC, VERSION = b"SNNF", 1  # of a file of frames
+WORD = 64  # bits
+PER_LINE = 8  # numbers in the header
+
+
+def export_c(model: SpikingNetwork, folder: str | Path) -> None:
+    """Write `net.h` and `net.c`, which do what the network does in evaluation.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        One of `build_model`'s, quantized or not.
+    folder : path
+        Made if it is not there.
+
+    Raises
+    ------
+    ValueError
+        Another network, a layer or a neuron of another kind, or numbers that are not finite.
+    OSError
+        The files cannot be written.
+    """
+    stages = stages_of(model)
+    source = resources.files("snnq.deployment") / "c"
+    header = [(source / "net.h").read_text(), _sizes(model, stages)]
+    header += [array for stage in stages for array in _arrays(stage)]
+    header.append(_table(stages))
+    texts = {"net.h": "\n".join(header), "net.c": (source / "net.c").read_text()}
+    for name, text in texts.items():
+        write_atomically(Path(folder) / name, lambda path: path.write_text(text))
+
+
+def write_frames(path: str | Path, frames: np.ndarray | Tensor) -> None:
+    """Write frames, uint8 [recordings, T, 2, H, W], as the C program reads them.
+
+    "SNNF" and six little-endian 32-bit numbers: version 1, recordings, T, channels, H and W. Then
+    the counts, a byte each.
+
+    Raises
+    ------
+    ValueError
+        Another type, another number of axes, or nothing in it.
+    """
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.size == 0:
+        raise ValueError(
+            f"frames are {frames.dtype} {list(frames.shape)},"
+            " expected uint8 [recordings, T, 2, H, W]"
+        )
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            file.write(struct.pack("<4s6I", MAGIC, VERSION, *frames.shape))
+            for recording in frames:  # of a memory map, one at a time
+                file.write(np.ascontiguousarray(recording))
+
+    write_atomically(Path(path), write)
+
+
+def _sizes(model: SpikingNetwork, stages: list[Stage]) -> str:
+    """The constants that give the C program's buffers their sizes."""
+    channels, height, width = stages[0].shape
+    voting = [m.voting_size for m in model.layers if isinstance(m, layer.VotingLayer)]
+    voters = voting[0] if voting else 1
+    sizes = {
+        "CHANNELS": channels,
+        "HEIGHT": height,
+        "WIDTH": width,
+        "LAYERS": len(stages),
+        "VOTERS": voters,
+        "CLASSES": stages[-1].neurons // voters,
+        "NEURONS": sum(map(_all_neurons, stages)),
+        "ACTIVATIONS": max(math.prod(stages[0].shape), *map(_all_neurons, stages)),
+        "WORDS": max(_words(stage) for stage in stages),
+        "GATHERED": max(
+            len(stage.rows) * (stage.most if len(stage.units) else 1) for stage in stages
+        ),
+    }
+    lines = ",\n".join(f"    {name} = {size}" for name, size in sizes.items())
+    return f"enum {{\n{lines}\n}};\n"
+
+
+def _all_neurons(stage: Stage) -> int:
+    return stage.neurons * stage.shape[1] * stage.shape[2]
+
+
+def _words(stage: Stage) -> int:
+    return math.ceil(stage.neurons / WORD)
+
+
+def _arrays(stage: Stage) -> list[str]:
+    arrays = [_floats(stage, "scale", stage.scale), _floats(stage, "shift", stage.shift)]
+    if not len(stage.units):
+        return [*arrays, _floats(stage, "weights", stage.rows)]
+    words = (f"0x{word:x}" for word in _packed(stage).flat)
+    arrays.append(_floats(stage, "units", stage.units))
+    return [*arrays, _array("uint64_t", _identifier(stage, "packed"), words)]
+
+
+def _packed(stage: Stage) -> np.ndarray:
+    """The rows' bits, and a row of zeros: uint64 [inputs + 1, planes, words]."""
+    inputs, neurons = stage.rows.shape
+    planes, words = len(stage.units), _words(stage)
+    packed = np.zeros((inputs + 1, planes, words), "<u8")
+    for plane in range(planes):
+        bits = np.zeros((inputs, WORD * words), bool)
+        bits[:, :neurons] = stage.bits[:, plane][stage.rows]
+        packed[:-1, plane] = np.packbits(bits, axis=1, bitorder="little").view("<u8")
+    return packed
+
+
+def _floats(stage: Stage, name: str, values: np.ndarray) -> str:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{stage.name}: its {name} are not all finite")
+    # Nine digits tell all float32 apart.
+    return _array("float", _identifier(stage, name), (f"{x:.8e}f" for x in values.flat))
+
+
+def _array(kind: str, name: str, values: Iterable[str]) -> str:
+    numbers = list(values)
+    lines = (
+        ", ".join(numbers[i : i + PER_LINE]) + "," for i in range(0, len(numbers), PER_LINE)
+    )
+    return f"static const {kind} {name}[] = {{\n" + "\n".join(lines) + "\n};\n"
+
+
+def _identifier(stage: Stage, name: str) -> str:
+    return f"{stage.name.replace('.', '_')}_{name}"
+
+
+def _table(stages: list[Stage]) -> str:
+    entries = ",\n".join(map(_entry, stages))
+    return f"static const struct layer layers[LAYERS] = {{\n{entries}\n}};\n"
+
+
+def _entry(stage: Stage) -> str:
+    channels, height, width = stage.shape
+    fields = {
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "kernel": stage.kernel,
+        "neurons": stage.neurons,
+        "planes": len(stage.units),
+        "words": _words(stage),
+        "row": len(stage.units) * _words(stage) or stage.neurons,
+        "base": f"{stage.base:.8e}f",
+        "scale": _identifier(stage, "scale"),
+        "shift": _identifier(stage, "shift"),
+        "gain": f"{stage.gain:.8e}f",
+        "leak": f"{stage.leak:.1f}f",
+        "threshold": "INFINITY" if math.isinf(stage.threshold) else f"{stage.threshold:.8e}f",
+        "pool": stage.pool,
+        "pool_adds": int(stage.pool_adds),
+    }
+    names = ("units", "packed") if len(stage.units) else ("weights",)
+    fields |= {name: _identifier(stage, name) for name in names}
+    return "    {" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m snnq.export_c", description="Write a packed network as plain C."
+    )
+    parser.add_argument("network", help="a file of snnq.pack")
+    parser.add_argument("folder", help="where net.h and net.c go")
+    arguments = parser.parse_args()
+    try:
+        export_c(unpack(arguments.network), arguments.folder)
+    except (ValueError, OSError) as error:
+        sys.exit(f"snnq.export_c: {error}")
+    print(f"gcc -std=c99 -O3 {arguments.folder}/net.c -o {arguments.folder}/net")
+
+
+if __name__ == "__main__":
+    main()

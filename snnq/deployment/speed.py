@@ -1,0 +1,54 @@
+"""How fast PyTorch evaluates a network."""
+
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.utils.data import Dataset, Subset
+
+from snnq.training.evaluation import EVALUATION_BATCH, batches
+
+SINGLES = 100  # recordings to measure the latency with
+
+
+def speed(model: nn.Module, data: Dataset) -> pd.Series:
+    """Latency of single recordings and throughput of batches, on the network's device.
+
+    Timed is the network from float frames to firing rates on the CPU; recordings are read before,
+    and quantized weights pass through the quantizer before. The first batch of each kind is not
+    timed.
+
+    Returns
+    -------
+    pandas.Series
+        latency_ms, the median of up to 100 recordings, and latency_ms_p95, their 95th percentile;
+        recordings_per_second, in batches of 64.
+    """
+    singles = _seconds(model, Subset(data, range(min(len(data), SINGLES))), 1)
+    batched = _seconds(model, data, EVALUATION_BATCH)
+    median, high = 1000 * np.quantile(singles, (0.5, 0.95))
+    return pd.Series(
+        {
+            "latency_ms": median,
+            "latency_ms_p95": high,
+            "recordings_per_second": len(data) / sum(batched),
+        }
+    )
+
+
+@torch.no_grad()
+def _seconds(model: nn.Module, data: Dataset, batch_size: int) -> list[float]:
+    """Of each batch in turn."""
+    model.eval()
+    device, seconds = next(model.parameters()).device, []
+    with parametrize.cached():
+        for frames, _ in batches(data, batch_size, device):
+            if not seconds:
+                model(frames)
+            start = perf_counter()
+            model(frames).cpu()
+            seconds.append(perf_counter() - start)
+    return seconds

@@ -1,0 +1,84 @@
+"""What the quantizers have in common: levels, and one value for each of them in evaluation."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from snnq.quantization.levels import resolve_levels
+
+
+class LevelQuantizer(nn.Module):
+    """What every quantizer of a layer's weight has in common; not a quantizer by itself.
+
+    A parametrization: in `.train()` it returns `soft`, in `.eval()` `hard`.
+
+    Parameters
+    ----------
+    weight : Tensor, any shape
+        The weights to start from.
+    levels : str or increasing numbers
+        See `resolve_levels`.
+
+    Attributes
+    ----------
+    scales : int
+        How many numbers beside its levels the packed layer needs.
+
+    Raises
+    ------
+    ValueError
+        Levels that the method is not made for, or a weight that is empty, not finite or all zero.
+    """
+
+    scales = 1
+
+    def __init__(self, weight: Tensor, levels: str | Iterable[float]):
+        super().__init__()
+        self.levels = resolve_levels(levels)
+        if not (weight.numel() and torch.isfinite(weight).all() and weight.any()):
+            raise ValueError(
+                f"weight of shape {tuple(weight.shape)}: expected finite values, not all zero"
+            )
+        values = torch.tensor(self.levels, dtype=torch.float64)
+        self.register_buffer("level_values", values.to(weight))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.soft(weight) if self.training else self.hard(weight)
+
+    def soft(self, weight: Tensor) -> Tensor:
+        """What training sees."""
+        raise NotImplementedError
+
+    def hard(self, weight: Tensor) -> Tensor:
+        """What evaluation sees: `values` at `level_indices`."""
+        return self.values(weight)[self.level_indices(weight)]
+
+    def values(self, weight: Tensor) -> Tensor:
+        """The value of each level [levels]."""
+        raise NotImplementedError
+
+    def level_indices(self, weight: Tensor) -> Tensor:
+        """The level of each weight, int64 of the weight's shape: its value is `values` there."""
+        raise NotImplementedError
+
+    def _refuse_unless(self, fits: bool, expected: str) -> None:
+        if not fits:
+            raise ValueError(f"levels={self.levels}: expected {expected} for {type(self).__name__}")
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Refuses another level set: with as many levels it would load, and mean something else."""
+        *_, errors = args
+        saved = state_dict.get(prefix + "level_values")
+        if saved is not None and not _same_levels(saved, self.level_values):
+            errors.append(f"{prefix}level_values: {saved.tolist()}, expected {list(self.levels)}")
+            return
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def extra_repr(self) -> str:
+        return f"levels={self.levels}"
+
+
+def _same_levels(saved: Tensor, expected: Tensor) -> bool:
+    saved = saved.to(expected)
+    return saved.shape == expected.shape and torch.allclose(saved, expected, rtol=1e-3)

@@ -1,0 +1,109 @@
+"""The soft staircase and its gradients, at a cost that does not grow with the number of levels.
+
+    y = α f(βw),  f(x) = Y_0 + Σ s_i σ(T(x − b_i)),  s_i = Y_i − Y_{i−1}
+
+with the sigmoid's argument clamped to ±10. Given temperature and thresholds, f and its slope are
+functions of one number. For float32 weights on a CPU they are looked up in a table, in one pass
+over the weights; elsewhere, and where a table would be too long, the sigmoids are summed.
+"""
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnq.quantization import table as lookup
+from snnq.quantization.table import ARGUMENT_LIMIT
+
+
+def staircase(
+    weight: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    biases: Tensor,
+    temperature: Tensor,
+    backward_temperature: Tensor,
+    levels: tuple[float, ...],
+) -> Tensor:
+    """α f(βw), with the gradients
+
+        ∂/∂w = G αβT'S,   ∂/∂α = Σ G y/α,   ∂/∂β = Σ G αT' w S,   S = Σ s_i g_i (1 − g_i)
+
+    where G = ∂loss/∂y and g_i = σ(T'(βw − b_i)) is taken at the backward temperature T'. What is
+    kept for the backward pass is w and y, whatever the number of levels.
+    """
+    return _Staircase.apply(weight, alpha, beta, biases, temperature, backward_temperature, levels)
+
+
+class _Staircase(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight, alpha, beta, biases, temperature, backward_temperature, levels):
+        table = _table_for(weight, biases, temperature, levels, slope=False)
+        if table is None:
+            output = _value(weight * beta, biases, temperature, levels).mul_(alpha)
+        else:
+            weight = weight.contiguous()
+            output = torch.empty_like(weight)
+            lookup.value(_flat(weight), alpha.item(), beta.item(), table, _flat(output))
+        ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output)
+        ctx.levels = levels
+        return output
+
+    @staticmethod
+    def backward(ctx, grad):
+        weight, alpha, beta, biases, temperature, output = ctx.saved_tensors
+        table = _table_for(weight, biases, temperature, ctx.levels, slope=True)
+        if table is None:
+            slope = _slope(weight * beta, biases, temperature, ctx.levels)
+            slope.mul_(grad).mul_(alpha)  # G αT'S
+            by_weight, by_alpha = slope * beta, (grad * output).sum() / alpha
+            by_beta = (slope * weight).sum()
+        else:
+            by_weight = torch.empty_like(weight)
+            arrays = [_flat(tensor) for tensor in (weight, output, grad.contiguous(), by_weight)]
+            slope = (alpha * beta).item()
+            by_output, by_slope = lookup.gradients(*arrays, slope, beta.item(), table)
+            by_alpha, by_beta = (
+                alpha.new_tensor(by_output) / alpha,
+                beta.new_tensor(by_slope) / beta,
+            )
+        return by_weight, by_alpha, by_beta, None, None, None, None
+
+
+def _steps(levels: tuple[float, ...]) -> list[float]:
+    return [upper - lower for lower, upper in itertools.pairwise(levels)]
+
+
+def _value(x: Tensor, biases: Tensor, temperature: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """f(x), summed."""
+    total = torch.full_like(x, levels[0])
+    for bias, step in zip(biases, _steps(levels)):
+        total.add_(_sigmoid(x, bias, temperature), alpha=step)
+    return total
+
+
+def _slope(x: Tensor, biases: Tensor, temperature: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """f'(x) = T Σ s_i g_i (1 − g_i), summed over the thresholds that the clamp leaves in reach."""
+    total = torch.zeros_like(x)
+    for bias, step in zip(biases, _steps(levels)):
+        g = _sigmoid(x, bias, temperature)
+        inside = (x - bias).mul_(temperature).abs_() < ARGUMENT_LIMIT
+        total.addcmul_(g.mul_(1 - g), inside, value=step)
+    return total.mul_(temperature)
+
+
+def _sigmoid(x: Tensor, bias: Tensor, temperature: Tensor) -> Tensor:
+    argument = (x - bias).mul_(temperature)
+    return argument.clamp_(-ARGUMENT_LIMIT, ARGUMENT_LIMIT).sigmoid_()
+
+
+def _table_for(weight, biases, temperature, levels, slope: bool) -> lookup.Table | None:
+    if weight.dtype != torch.float32 or weight.device.type != "cpu" or not weight.numel():
+        return None
+    thresholds, steps = tuple(biases.tolist()), tuple(_steps(levels))
+    return lookup.table(thresholds, steps, levels[0], temperature.item(), slope)
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().view(-1).numpy()

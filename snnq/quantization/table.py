@@ -1,0 +1,230 @@
+"""A sum of clamped sigmoids as a table of pieces, and passes over weights that look it up.
+
+f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from snnq.system.threads import in_blocks
+
+ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slope is taken as zero
+SLOPE_AT_LIMIT = 1 / (2 + 2 * math.cosh(ARGUMENT_LIMIT))  # σ'(±10)
+DENSITY = 16  # pieces per unit of T·x: a parabola is then within 2e-7 of the sigmoid
+FEWEST, MOST = 2**10, 2**20  # pieces: for each threshold, so that few hold a jump; 8 MB
+BLOCK = 2**17  # weights that a thread takes at a time: half a megabyte
+RUN = 2**7  # of them that the kernels take at a time
+MARGIN = 1e-6  # of a piece
+NODE = np.sqrt(3) / 4  # where the parabolas meet f, from a piece's middle: Chebyshev's nodes
+
+
+class Table(NamedTuple):
+    """f, or f', over all x that the clamp does not hold constant, and a constant either side.
+
+    A piece covers 1/per_unit of x; place (x − start)·per_unit lies in piece k = ⌊place⌋, at t from
+    its middle, and there f is value + slope·t + curvature·t². One word of 64 bits holds them as
+    whole numbers, of 32, 16 and 15 bits, in units of `units`. Its last bit says that sigmoids are
+    left out of a piece of f', to be added one by one: those that the clamp sets in for, with a
+    jump. (A parabola is near enough to the corner that f has there.)
+    """
+
+    start: float
+    per_unit: float
+    pieces: np.ndarray  # int64
+    units: tuple[float, float, float]
+    thresholds: np.ndarray
+    steps: np.ndarray
+    left_out: np.ndarray  # int16 [pieces, 2]: the first of them, and the one after the last
+    temperature: float
+
+
+@lru_cache(maxsize=64)
+def table(
+    thresholds: tuple[float, ...],
+    steps: tuple[float, ...],
+    lowest: float,
+    temperature: float,
+    slope: bool,
+) -> Table | None:
+    """The table of f, or with `slope` of f'; None where it would be longer than MOST pieces."""
+    places, heights = np.array(thresholds), np.array(steps)
+    reach = ARGUMENT_LIMIT / temperature
+    width = thresholds[-1] - thresholds[0] + 2 * reach
+    count = max(FEWEST * len(steps), math.ceil(width * temperature * DENSITY))
+    if count > MOST:
+        return None
+    size = width / count
+    start, count = thresholds[0] - reach - 2 * size, count + 4  # constants on either side
+    corners = (places[:, None] + [-reach, reach] - start) / size
+    left_out = _jumps(count, corners if slope else ())
+    f = np.full((3, count), 0.0 if slope else lowest, float)  # at three nodes of each piece
+    nodes = np.array([[0.5 - NODE], [0.5], [0.5 + NODE]])
+    for i, (first, last) in enumerate(_beside(corners)):
+        reached = np.arange(first, last)
+        g = _clamped(temperature * (start + size * (reached + nodes) - thresholds[i]))
+        term = steps[i] * (temperature * g * (1 - g) if slope else g)
+        begin, end = left_out[reached].T
+        f[:, reached] += np.where((begin <= i) & (i < end), 0, term)
+        if not slope:
+            f[:, :first] += steps[i] * _clamped(-np.inf)
+            f[:, last:] += steps[i] * _clamped(np.inf)
+    pieces, units = _packed(f)
+    pieces |= left_out[:, 0] < left_out[:, 1]
+    return Table(start, 1 / size, pieces, units, places, heights, left_out, temperature)
+
+
+def _jumps(count: int, corners) -> np.ndarray:
+    """`Table.left_out`, of so many pieces, where σ_i jumps at corners[i]."""
+    left_out = np.full((count, 2), (len(corners), 0), np.int16)
+    for i, places in enumerate(corners):
+        for first, last in _beside(places[:, None]):
+            span = left_out[first:last]
+            np.minimum(span[:, 0], i, out=span[:, 0])
+            np.maximum(span[:, 1], i + 1, out=span[:, 1])
+    return left_out
+
+
+def _beside(spans) -> np.ndarray:
+    """First piece, and the one after the last, of spans from place to place.
+
+    With a margin, since rounding may put the neighbourhood of a place into the next piece.
+    """
+    return np.int64([(span[0] - MARGIN, span[-1] + MARGIN + 1) for span in spans]).reshape(-1, 2)
+
+
+def _packed(f: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
+    """The words, and the units, of the parabolas through f [3, pieces] at each piece's nodes."""
+    left, middle, right = f
+    parabolas = np.stack(
+        [middle, (right - left) / 2 / NODE, ((right + left) / 2 - middle) / NODE**2]
+    )
+    units = np.maximum(np.abs(parabolas).max(1), 1e-30) / [2**31 - 1, 2**15 - 1, 2**14 - 1]
+    value, slope, curvature = np.rint(parabolas / units[:, None]).astype(np.int64)
+    return value << 32 | (slope & 0xFFFF) << 16 | (curvature & 0x7FFF) << 1, tuple(units.tolist())
+
+
+def _clamped(argument):
+    """σ(clamp(argument, ±10))."""
+    return 1 / (1 + np.exp(-np.clip(argument, -ARGUMENT_LIMIT, ARGUMENT_LIMIT)))
+
+
+def value(weight: np.ndarray, alpha: float, beta: float, table: Table, out: np.ndarray) -> None:
+    """out = α f(βw)."""
+
+    def block(first: int, last: int) -> None:
+        _value(weight[first:last], alpha, beta, table, out[first:last])
+
+    in_blocks(block, weight.size, BLOCK)
+
+
+def gradients(
+    weight: np.ndarray,
+    output: np.ndarray,
+    grad: np.ndarray,
+    by_weight: np.ndarray,
+    slope: float,
+    beta: float,
+    table: Table,
+) -> tuple[float, float]:
+    """by_weight = G · slope · f'(βw); returns Σ G y and Σ by_weight · w."""
+    sums = np.empty((-(-weight.size // BLOCK), 2))
+
+    def block(first: int, last: int) -> None:
+        arrays = [array[first:last] for array in (weight, output, grad, by_weight)]
+        sums[first // BLOCK] = _gradients(*arrays, slope, beta, table)
+
+    in_blocks(block, weight.size, BLOCK)
+    return tuple(sums.sum(0).tolist())
+
+
+# The kernels work in runs that stay in the fastest cache, one simple loop after another: the
+# compiler makes vector instructions of each, but for the one that reads the table. Indices are
+# unsigned, since it would test signed ones, and arrays are not sliced, since numba counts slices.
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _value(weight, alpha, beta, table, out):
+    scratch = _scratch()
+    for first in range(0, weight.size, RUN):
+        run = np.uint64(first), np.uint64(min(RUN, weight.size - first))
+        _look_up(weight, run, alpha, beta, table, out, scratch)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _gradients(weight, output, grad, by_weight, slope, beta, table):
+    scratch = _scratch()
+    by_output, by_slope = 0.0, 0.0
+    for first in range(0, weight.size, RUN):
+        run = np.uint64(first), np.uint64(min(RUN, weight.size - first))
+        _look_up(weight, run, slope, beta, table, by_weight, scratch)
+        sums = _chain(weight, run, output, grad, by_weight)
+        by_output += sums[0]
+        by_slope += sums[1]
+    return by_output, by_slope
+
+
+@numba.njit
+def _scratch():
+    return np.empty(RUN, np.int32), np.empty(RUN, np.float32), np.empty(RUN, np.int64)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _look_up(weight, run, gain, beta, table, out, scratch):
+    """out = gain · f(βw), or gain · f'(βw), of one run: its first weight, and how many."""
+    first, size = run
+    places, within, found = scratch
+    scale, shift = beta * table.per_unit, -table.start * table.per_unit
+    last = len(table.pieces) - 0.5
+    for i in range(size):
+        place = min(last, max(0.0, weight[first + i] * scale + shift))
+        places[i] = np.int32(place)
+        within[i] = np.float32(place - places[i] - 0.5)
+    for i in range(size):
+        found[i] = table.pieces[np.uint64(places[i])]
+    value_unit, slope_unit, curvature_unit = table.units
+    a, b, c = (
+        np.float32(gain * value_unit),
+        np.float32(gain * slope_unit),
+        np.float32(gain * curvature_unit),
+    )
+    incomplete = 0
+    for i in range(size):
+        piece, t = found[i], within[i]
+        rise = np.float32((piece << 32) >> 48) * b
+        bend = np.float32((piece << 48) >> 49) * c
+        out[first + i] = np.float32(piece >> 32) * a + t * (rise + t * bend)
+        incomplete |= piece & 1
+    if incomplete:
+        for i in range(size):
+            if found[i] & 1:
+                out[first + i] += gain * _left_out(weight[first + i] * beta, places[i], table)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _chain(weight, run, output, grad, by_weight):
+    """by_weight · G, and the two sums of a run: of few enough to be added up in float32."""
+    first, size = run
+    by_output, by_slope = np.float32(0), np.float32(0)
+    for i in range(first, first + size):
+        by_weight[i] *= grad[i]
+        by_output += grad[i] * output[i]
+        by_slope += by_weight[i] * weight[i]
+    return np.float64(by_output), np.float64(by_slope)
+
+
+@numba.njit
+def _left_out(x, piece, table):
+    """Σ s_i T g_i (1 − g_i) of the sigmoids that are left out of a piece of f'.
+
+    So near to the clamp g (1 − g) falls like e^−a, which there is as good as a straight line.
+    """
+    total = 0.0
+    for i in range(table.left_out[piece, 0], table.left_out[piece, 1]):
+        within = ARGUMENT_LIMIT - abs(table.temperature * (x - table.thresholds[i]))
+        if within > 0:
+            total += table.steps[i] * table.temperature * SLOPE_AT_LIMIT * (1 + within)
+    return total

@@ -1,0 +1,127 @@
+"""The four benchmarks: their tonic classes, and the facts that everything else needs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tonic.datasets as tonic
+
+from snnq.recordings.caltech101 import CALTECH101_CLASSES
+
+SOURCE_FILE = "SOURCE.json"  # beside simulated recordings: how they were made
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Where a benchmark's recordings lie, what they hold, and what is done with them.
+
+    Attributes
+    ----------
+    dataset : class
+        tonic's; its name is that of the folder below the data folder.
+    width, height : int
+        Of the sensor, in pixels.
+    classes : tuple of str
+        As they are called on disk; a class's label is its place here.
+    folders : (str, str)
+        Of the training and the test recordings; the same where there is no official split.
+    pattern : str
+        Of a recording below either.
+    recordings : (int, int)
+        How many training and test recordings a complete download has.
+    steps : int
+        Time steps T that a recording is cut into, unless told otherwise.
+    mirrors : bool
+        Whether a recording seen in a mirror keeps its class.
+    """
+
+    name: str
+    dataset: type
+    width: int
+    height: int
+    classes: tuple[str, ...]
+    folders: tuple[str, str]
+    pattern: str
+    recordings: tuple[int, int]
+    steps: int
+    mirrors: bool
+
+    def folder(self, root: str | Path) -> Path:
+        """Where tonic keeps the benchmark's recordings under a data folder."""
+        return Path(root) / self.dataset.__name__
+
+    @property
+    def has_official_split(self) -> bool:
+        return self.folders[0] != self.folders[1]
+
+    def class_of(self, path: Path) -> str:
+        """The class that a recording's path states."""
+        return path.stem if self.pattern == "*/*.npy" else path.parent.name
+
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
+            name="nmnist",
+            dataset=tonic.NMNIST,
+            width=34,
+            height=34,
+            classes=tuple("0123456789"),
+            folders=("Train", "Test"),
+            pattern="*/*.bin",
+            recordings=(60_000, 10_000),
+            steps=10,
+            mirrors=False,
+        ),
+        Benchmark(
+            name="dvsgesture",
+            dataset=tonic.DVSGesture,
+            width=128,
+            height=128,
+            classes=tuple(str(label) for label in range(11)),
+            folders=("ibmGestureTrain", "ibmGestureTest"),
+            pattern="*/*.npy",
+            recordings=(1_077, 264),
+            steps=20,
+            mirrors=False,
+        ),
+        Benchmark(
+            name="cifar10dvs",
+            dataset=tonic.CIFAR10DVS,
+            width=128,
+            height=128,
+            classes=tuple(tonic.CIFAR10DVS.classes),
+            folders=(".", "."),
+            pattern="*/*.aedat4",
+            recordings=(8_000, 2_000),
+            steps=20,
+            mirrors=True,
+        ),
+        Benchmark(
+            name="ncaltech101",
+            dataset=tonic.NCALTECH101,
+            width=240,
+            height=180,
+            classes=CALTECH101_CLASSES,
+            folders=("Caltech101", "Caltech101"),
+            pattern="*/*.bin",
+            recordings=(6_967, 1_742),
+            steps=10,
+            mirrors=True,
+        ),
+    )
+}
+
+
+def get_benchmark(name: str) -> Benchmark:
+    """A benchmark by name. Raises ValueError with the known names."""
+    if name not in BENCHMARKS:
+        raise ValueError(f"benchmark={name!r}: expected one of {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+def source(benchmark: str, root: str | Path) -> dict:
+    """What the recordings are: {"simulated": False}, or the content of their SOURCE.json."""
+    path = get_benchmark(benchmark).folder(root) / SOURCE_FILE
+    return json.loads(path.read_text()) if path.exists() else {"simulated": False}

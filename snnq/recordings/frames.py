@@ -1,0 +1,230 @@
+"""Recordings as frames: events added up in T time steps, one memory-mapped array per split.
+
+    python -m snnq.frames nmnist data/digits --steps 10
+
+builds them ahead of training, and says what is wrong with the recordings if anything is.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from snnq.recordings.benchmarks import Benchmark, get_benchmark
+from snnq.recordings.recordings import Recordings, read_recording
+from snnq.system.files import write_atomically
+
+VERSION = 2  # of what `frames_of` computes: raise it when the frames change
+CUTS = ("number", "time")
+CHUNK = 64  # recordings that a process takes at a time
+WORTH_PROCESSES = 2**26  # bytes of recordings: building fewer takes less than starting processes
+
+
+class Frames(Dataset):
+    """Frames and labels of one split.
+
+    Item i is (uint8 tensor [T, 2, H, W], class); a list of items, as a `DataLoader` asks for it,
+    is one batch (uint8 tensor [N, T, 2, H, W], int64 tensor [N]).
+
+    Attributes
+    ----------
+    name : str
+        The benchmark, the split, and a digest of all that determines the frames.
+    frames : uint8 array [recordings, T, 2, H, W], memory-mapped
+    labels : int64 array [recordings]
+    """
+
+    def __init__(self, name: str, frames: np.ndarray, labels: np.ndarray):
+        self.name, self.frames, self.labels = name, frames, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(self.frames[index].copy()), int(self.labels[index])
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self.frames[indices]), torch.from_numpy(self.labels[indices])
+
+
+def load(
+    benchmark: str,
+    root: str | Path = "data",
+    steps: int | None = None,
+    cut: str = "number",
+    size: int | None = None,
+    cache: str | Path = "data/frames",
+) -> tuple[Frames, Frames]:
+    """A benchmark's training and test split as frames.
+
+    Parameters
+    ----------
+    benchmark : str
+        A name in `snnq.BENCHMARKS`.
+    root : path
+        The data folder, with a complete download or a part of one. Where it holds no recording
+        of the benchmark, they are downloaded.
+    steps : int, optional
+        Time steps T; the benchmark's own where not given.
+    cut : str
+        "number": T slices of equally many events, the last with the remainder (the protocol of
+        Fang et al., ICCV 2021). "time": T slices of equal duration.
+    size : int, optional
+        Height and width of the frames, at most the sensor's: the events of all pixels that fall
+        into one are added up. The sensor's own where not given.
+    cache : path
+        Where the frames are kept. A file there is named by all that determines it: the
+        recordings (path, size and time of change), T, the cut, the size and the version of this code.
+
+    Raises
+    ------
+    ValueError
+        Unknown benchmark or cut, steps or size out of range, or a file that is no recording of
+        the benchmark.
+    FileNotFoundError
+        No recordings under the folder, and no download.
+    OSError
+        No room for the frames.
+    """
+    if cut not in CUTS:
+        raise ValueError(f"cut={cut!r}: expected one of {', '.join(CUTS)}")
+    splits = [Recordings(benchmark, root, train) for train in (True, False)]
+    found = splits[0].benchmark
+    steps = found.steps if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"steps={steps}: expected at least 1")
+    if size is not None and not 1 <= size <= min(found.height, found.width):
+        raise ValueError(f"size={size}: expected 1 to {min(found.height, found.width)}")
+    return tuple(_cached(split, (steps, cut, size), Path(cache)) for split in splits)
+
+
+def frames_of(
+    events: np.ndarray,
+    steps: int,
+    cut: str,
+    sensor: tuple[int, int],
+    size: int | None = None,
+) -> np.ndarray:
+    """Events of a sensor (height, width) added up in T steps: int64 [T, 2, H, W].
+
+    Every event counts exactly once. With `size`, pixel x goes to column ⌊x·size/width⌋.
+    """
+    if cut == "number":
+        step = np.minimum(np.arange(len(events)) // max(1, len(events) // steps), steps - 1)
+    else:
+        since = events["t"] - (events["t"].min() if len(events) else 0)
+        step = since * steps // (since.max(initial=0) + 1)
+    height, width = sensor if size is None else (size, size)
+    x = events["x"] if size is None else events["x"] * size // sensor[1]
+    y = events["y"] if size is None else events["y"] * size // sensor[0]
+    shape = (steps, 2, height, width)
+    place = np.ravel_multi_index((step, events["p"], y, x), shape)
+    return np.bincount(place, minlength=np.prod(shape)).reshape(shape)
+
+
+Cutting = tuple[int, str, int | None]  # steps, cut, size
+
+
+def _cached(recordings: Recordings, cutting: Cutting, cache: Path) -> Frames:
+    name = "-".join(str(value) for value in cutting if value is not None)
+    path = cache / f"{recordings.name}-T{name}-{_fingerprint(recordings, cutting)}.npy"
+    if not path.exists():
+        write_atomically(path, lambda partial: _build(recordings, cutting, partial))
+    frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Frames(path.stem, frames, recordings.labels)
+
+
+def _fingerprint(recordings: Recordings, cutting: Cutting) -> str:
+    """What determines the frames, in 16 characters."""
+    stats = [(str(path.relative_to(recordings.root)), path.stat()) for path in recordings.paths]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    what = json.dumps([VERSION, recordings.benchmark.name, cutting, files])
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
+def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:
+    """Fill a file with every recording's frames, on all cores where that is worth it."""
+    steps, _, size = cutting
+    benchmark, paths = recordings.benchmark, recordings.paths
+    height, width = (size, size) if size else (benchmark.height, benchmark.width)
+    _allocate(path, (len(paths), steps, 2, height, width))
+    many = sum(recording.stat().st_size for recording in paths) > WORTH_PROCESSES
+    jobs = (
+        joblib.delayed(_fill)(path, first, benchmark, paths[first : first + CHUNK], cutting)
+        for first in range(0, len(paths), CHUNK)
+    )
+    saturated = empty = 0
+    parallel = joblib.Parallel(joblib.cpu_count() if many else 1, return_as="generator_unordered")
+    with tqdm(total=len(paths), desc=f"frames of {recordings.name}", unit="recording") as bar:
+        for done, above, none in parallel(jobs):
+            bar.update(done)
+            saturated += above
+            empty += none
+    if saturated:
+        warnings.warn(
+            f"{recordings.name}: {saturated} counts above 255 were set to 255", stacklevel=2
+        )
+    if empty:
+        warnings.warn(f"{recordings.name}: {empty} recordings hold no event", stacklevel=2)
+
+
+def _allocate(path: Path, shape: tuple[int, ...]) -> None:
+    """A zero array on disk, with room for all of it: a full disk is no error to a memory map, but
+    the end of the process."""
+    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            needed = f"{np.prod(shape) / 1e6:.0f} MB of frames"
+            raise OSError(
+                error.errno, f"{error.strerror}, for {needed}", str(path.parent)
+            ) from None
+
+
+def _fill(
+    path: Path, first: int, benchmark: Benchmark, paths: list[Path], cutting: Cutting
+) -> tuple[int, int, int]:
+    """Frames of some recordings, from place `first` on: how many, counts above 255, empty ones."""
+    steps, cut, size = cutting
+    array = np.load(path, mmap_mode="r+", allow_pickle=False)
+    saturated = empty = 0
+    for i, recording in enumerate(paths, start=first):
+        events = read_recording(benchmark, recording)
+        frames = frames_of(events, steps, cut, (benchmark.height, benchmark.width), size)
+        saturated += np.count_nonzero(frames > 255)
+        empty += len(events) == 0
+        array[i] = np.minimum(frames, 255)
+    return len(paths), saturated, empty
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m snnq.frames", description=load.__doc__.split("\n")[0]
+    )
+    parser.add_argument("benchmark")
+    parser.add_argument("root", help="data folder that holds the recordings")
+    parser.add_argument("--steps", type=int, help="time steps T (the benchmark's own)")
+    parser.add_argument("--cut", default="number", help="equal numbers of events, or equal time")
+    parser.add_argument("--size", type=int, help="height and width of the frames (the sensor's)")
+    arguments = parser.parse_args()
+    try:
+        splits = load(**vars(arguments))
+    except (ValueError, OSError) as error:
+        sys.exit(f"snnq.frames: {error}")
+    complete = get_benchmark(arguments.benchmark).recordings
+    for name, split, most in zip(("training", "test"), splits, complete):
+        print(f"{arguments.benchmark}: {len(split):,} of {most:,} {name} recordings")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Recordings of a simulated camera in each benchmark's own files.
+
+    python -m snnq.simulate data/digits
+    python -m snnq.simulate data/mine --benchmark cifar10dvs --images pictures.zip
+    python -m snnq.simulate data/mine --benchmark dvsgesture
+
+N-MNIST's camera makes three saccades over a still picture, as the real one did over MNIST on a
+screen, N-Caltech101's likewise (Orchard et al., Frontiers in Neuroscience 2015); before
+CIFAR10-DVS's the picture moves around a closed loop (Li et al., Frontiers in Neuroscience 2017);
+DVS128 Gesture's sees a drawn person (`snnq.simulation.gestures`).
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
+from snnq.simulation import gestures
+from snnq.simulation.camera import Camera, record_looks, record_pictures
+from snnq.simulation.pictures import TEST_SHARE, Picture, digits, read_pictures, resized
+from snnq.simulation.presets import DIGITS, SETTINGS, Setting
+
+JOB = 2048  # pictures of one size that a process simulates at a time
+LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")  # DVS128 Gesture's folders
+
+
+def simulate_pictures(
+    benchmark: str,
+    root: str | Path,
+    pictures: Iterable[Picture],
+    images: str,
+    seed: int = 0,
+    setting: Setting | None = None,
+) -> Path:
+    """Write recordings of pictures under `root`, in the benchmark's files; returns their folder.
+
+    Parameters
+    ----------
+    benchmark : str
+        "nmnist", "cifar10dvs" or "ncaltech101".
+    root : path
+        The data folder.
+    pictures : Picture
+        Their labels are the benchmark's class names.
+    images : str
+        What the pictures are, for `SOURCE.json`.
+    seed : int
+        Of the pixels' thresholds and the noise.
+    setting : Setting, optional
+        The benchmark's in `snnq.simulation.presets.SETTINGS` where not given.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds recordings that were not simulated; nothing is touched.
+    ValueError
+        A picture of no class of the benchmark.
+    """
+    found, setting = get_benchmark(benchmark), setting or SETTINGS[benchmark]
+    pictures = list(pictures)
+    for picture in pictures:
+        if picture.label not in found.classes:
+            raise ValueError(f"{images}: {picture.label!r} is no class of {benchmark}")
+    made = {"images": images, "pictures": len(pictures), "seed": seed, **asdict(setting)}
+    with _Folder(benchmark, root, made) as folder:
+        pictures = _split_as(benchmark, pictures)
+        jobs = [
+            joblib.delayed(_write_pictures)(benchmark, folder, some, first, seed, setting)
+            for first, some in _jobs(pictures, setting.size)
+        ]
+        _run(jobs, len(pictures))
+    return folder.parent / found.dataset.__name__
+
+
+def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
+    """Write recordings of drawn gestures under `root`, as DVS128 Gesture's; returns their folder.
+
+    As many as the real ones, 1,077 and 264, or at most `per_class` of each gesture and split; those
+    of the test are by other people.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds recordings that were not simulated; nothing is touched.
+    """
+    found, setting = get_benchmark("dvsgesture"), SETTINGS["dvsgesture"]
+    counts = found.recordings
+    if per_class is not None:
+        counts = tuple(min(count, gestures.GESTURES * per_class) for count in counts)
+    made = {
+        "images": "drawn gestures (snnq.simulation.gestures)",
+        "seed": seed,
+        "camera": asdict(setting.camera),
+    }
+    with _Folder("dvsgesture", root, made) as folder:
+        jobs = [
+            joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
+            for side, count, user in zip(found.folders, counts, (1, 24))  # users 24 to 29 test
+            for place in range(count)
+        ]
+        _run(jobs, len(jobs))
+    return folder.parent / found.dataset.__name__
+
+
+class _Folder:
+    """A benchmark's folder under a temporary name, which it loses once it is complete."""
+
+    def __init__(self, benchmark: str, root: str | Path, made: dict):
+        self.final = get_benchmark(benchmark).folder(root)
+        self.made = {"simulated": True, "benchmark": benchmark, **made}
+        if self.final.exists() and not (self.final / SOURCE_FILE).exists():
+            raise FileExistsError(
+                f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced"
+            )
+        self.partial = self.final.with_name(self.final.name + ".partial")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        return self.partial
+
+    def __exit__(self, error, *_) -> None:
+        if error is None:
+            (self.partial / SOURCE_FILE).write_text(json.dumps(self.made, indent=2) + "\n")
+            shutil.rmtree(self.final, ignore_errors=True)
+            self.partial.rename(self.final)
+        else:
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _run(jobs: list, total: int) -> None:
+    workers = joblib.cpu_count() if len(jobs) > 1 else 1
+    with tqdm(total=total, desc="simulating", unit="recording") as bar:
+        for done in joblib.Parallel(workers, return_as="generator_unordered")(jobs):
+            bar.update(done)
+
+
+def _split_as(benchmark: str, pictures: list[Picture]) -> list[Picture]:
+    """Pictures without a split are given N-MNIST's: the last of each class are the test."""
+    if benchmark != "nmnist" or not all(picture.train for picture in pictures):
+        return pictures
+    counts: dict[str, int] = {}
+    for picture in pictures:
+        counts[picture.label] = max(counts.get(picture.label, 0), picture.number)
+    ranked = enumerate(pictures, start=1)  # N-MNIST's numbers are unique
+    return [
+        replace(picture, number=n, train=picture.number <= counts[picture.label] * (1 - TEST_SHARE))
+        for n, picture in ranked
+    ]
+
+
+def _jobs(pictures: list[Picture], size: tuple[int, int]) -> Iterator[tuple[int, list[Picture]]]:
+    """Pictures with the place of the first, in jobs of about the same work."""
+    count = JOB if max(size) < 64 else 32
+    for first in range(0, len(pictures), count):
+        yield first, pictures[first : first + count]
+
+
+def _write_pictures(
+    benchmark: str, folder: Path, pictures: list[Picture], first: int, seed: int, setting: Setting
+) -> int:
+    path_of, write = LAYOUTS[benchmark]
+    images = [resized(picture.image, setting.size) for picture in pictures]
+    rng = np.random.default_rng(seed)
+    thresholds = setting.camera.thresholds(rng)
+    if first:
+        rng = np.random.default_rng([seed, first])
+    for picture, events in zip(pictures, _recorded(images, setting, thresholds, rng)):
+        path = folder / path_of(picture)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(events, path)
+    return len(pictures)
+
+
+def _recorded(
+    images: list[np.ndarray], setting: Setting, thresholds: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    camera = setting.camera
+    if not setting.cropped and len({image.shape for image in images}) == 1:
+        batch = 256 if camera.width * camera.height < 2_000 else 4
+        yield from record_pictures(np.stack(images), camera, thresholds, rng, batch)
+        return
+    for image in images:
+        view = _view(camera, image.shape, setting.cropped)
+        some = thresholds[: view.height, : view.width]
+        yield from record_pictures(image[None], view, some, rng)
+
+
+def _view(camera: Camera, shape: tuple[int, int], cropped: bool) -> Camera:
+    """The camera before a picture [height, width]: all of it in the middle of the sensor, or what
+    the picture covers all along the path."""
+    height, width = shape
+    if cropped:
+        _, right, down = np.ceil(np.max(camera.path, axis=0)).astype(int).tolist()
+        size = {"width": max(1, width - right), "height": max(1, height - down)}
+        return replace(camera, offset=(-right, -down), **size)
+    x, y = (camera.width - width) / 2, (camera.height - height) / 2
+    return replace(camera, offset=(camera.offset[0] + x, camera.offset[1] + y))
+
+
+def _write_gesture(folder: Path, place: int, first_user: int, seed: int, camera: Camera) -> int:
+    session, gesture = divmod(place, gestures.GESTURES)
+    number, light = divmod(session, len(LIGHTS))
+    rng = np.random.default_rng([seed, first_user, place])
+    thresholds = camera.thresholds(np.random.default_rng(seed))
+    person = gestures.Person.drawn(rng)
+    (events,) = record_looks(gestures.looks(gesture, person, camera), 1, camera, thresholds, rng)
+    path = folder / f"user{first_user + number:02}_{LIGHTS[light]}" / f"{gesture}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_gesture(events, path)
+    return 1
+
+
+# Where a picture's recording lies below the benchmark's folder, and what writes it.
+LAYOUTS: dict[str, tuple[Callable[[Picture], Path], Callable[[np.ndarray, Path], None]]] = {
+    "nmnist": (
+        lambda p: Path("Train" if p.train else "Test", p.label, f"{p.number:05}.bin"),
+        write_bin,
+    ),
+    "cifar10dvs": (
+        lambda p: Path(p.label, f"cifar10_{p.label}_{p.number - 1}.aedat4"),
+        write_aedat4,
+    ),
+    "ncaltech101": (
+        lambda p: Path("Caltech101", p.label, f"image_{p.number:04}.bin"),
+        write_bin,
+    ),
+}
+
+
+def _chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
+    """The first `limit` of each class and split, without those that were recorded for real."""
+    recorded = set()
+    if without is not None:
+        recorded = {
+            int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")
+        }
+    counts: dict[tuple[str, bool], int] = {}
+    chosen = []
+    for picture in pictures:
+        kind = picture.label, picture.train
+        if (picture.train and picture.number in recorded) or counts.get(kind, 0) == limit:
+            continue
+        counts[kind] = counts.get(kind, 0) + 1
+        chosen.append(picture)
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m snnq.simulate", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "root", type=Path, nargs="?", default=Path("data/digits"), help="data folder"
+    )
+    parser.add_argument(
+        "--benchmark", default="nmnist", help="nmnist, dvsgesture, cifar10dvs or ncaltech101"
+    )
+    parser.add_argument(
+        "--images", type=Path, help="pictures: .npz, .zip or folder (nmnist: scikit-learn's digits)"
+    )
+    parser.add_argument("--limit", type=int, help="at most so many of each class and split")
+    parser.add_argument(
+        "--without",
+        type=Path,
+        help="data folder of real N-MNIST recordings, whose pictures to leave out",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    try:
+        folder = _simulate(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"snnq.simulate: {error}")
+    print(f"simulated recordings in {folder}")
+
+
+def _simulate(arguments: argparse.Namespace) -> Path:
+    benchmark, images = get_benchmark(arguments.benchmark).name, arguments.images
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ValueError(f"--limit {arguments.limit}: expected at least 1")
+    if benchmark == "dvsgesture":
+        return simulate_gestures(arguments.root, arguments.seed, arguments.limit)
+    if images is None and benchmark != "nmnist":
+        raise ValueError(f"--images: expected pictures for {benchmark}")
+    pictures = digits() if images is None else read_pictures(images)
+    name = "handwritten digits of scikit-learn (load_digits)" if images is None else images.name
+    chosen = _chosen(pictures, arguments.limit, arguments.without)
+    setting = DIGITS if images is None else SETTINGS[benchmark]
+    return simulate_pictures(benchmark, arguments.root, chosen, name, arguments.seed, setting)
+
+
+if __name__ == "__main__":
+    main()

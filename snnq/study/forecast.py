@@ -1,0 +1,234 @@
+"""How far a study is, and how long it will still take on this machine.
+
+    python -m snnq.forecast config/paper.yaml
+
+measures a training step of each kind of run that none has been finished of, and says what the rest
+of the study takes, one run at a time.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import torch
+import yaml
+from snakemake.utils import update_config
+from tqdm import tqdm
+
+from snnq.recordings.benchmarks import get_benchmark
+from snnq.recordings.recordings import Recordings
+from snnq.study.profile import Study, plan
+from snnq.training.evaluation import EVALUATION_BATCH
+from snnq.training.loop import device_of, gradients
+from snnq.training.record import HISTORY, RECORD, initial_network, read_record
+from snnq.training.run import FULL, Run
+
+MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
+REPORT_SECONDS = 60
+CPU_BATCH = 1  # recordings of a measured step without a GPU: a full batch may not fit
+TIMED_STEPS = 3
+
+
+def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A row per kind of run, which is a benchmark and a level set.
+
+    Parameters
+    ----------
+    study : Study
+    measured : DataFrame, optional
+        As `measure` returns it: for kinds of which no run is finished yet.
+
+    Returns
+    -------
+    pandas.DataFrame
+        benchmark, levels, runs, finished, epochs of all of them, done, seconds_per_epoch (median
+        of finished runs; else as measured, else the benchmark's mean, else NaN), hours_left.
+    """
+    rows = []
+    for (benchmark, levels), runs in _kinds(study).items():
+        seconds = [_seconds(study, name) for name in runs]
+        finished = [value for value in seconds if value is not None]
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "levels": levels,
+                "runs": len(runs),
+                "finished": len(finished),
+                "epochs": sum(run.epochs for run in runs.values()),
+                "done": sum(_epochs_done(study, name, run) for name, run in runs.items()),
+                "seconds_per_epoch": pd.Series(finished, dtype=float).median(),
+            }
+        )
+    table = pd.DataFrame(rows)
+    if measured is not None:
+        known = table[["benchmark", "levels"]].merge(measured, "left")["seconds_per_epoch"]
+        table["seconds_per_epoch"] = table["seconds_per_epoch"].fillna(known)
+    seconds = table["seconds_per_epoch"]
+    table["seconds_per_epoch"] = seconds.fillna(seconds.groupby(table["benchmark"]).transform("mean"))
+    left = table["epochs"] - table["done"]
+    return table.assign(hours_left=left * table["seconds_per_epoch"] / 3600)
+
+
+def measure(study: Study) -> pd.DataFrame:
+    """Seconds per epoch of each kind of run of which none is finished, from a few steps.
+
+    On random frames, so before the recordings are there; for as many recordings as are there, or
+    as the complete benchmark has. Columns benchmark, levels, seconds_per_epoch.
+    """
+    waiting = {
+        kind: next(iter(runs.values()))
+        for kind, runs in _kinds(study).items()
+        if all(_seconds(study, name) is None for name in runs)
+    }
+    rows, measured = [], {}
+    for (benchmark, levels), run in tqdm(waiting.items(), "measuring steps", unit="kind of run"):
+        alike = benchmark, run.levels == FULL  # one level set costs about as much as another
+        if alike not in measured:
+            measured[alike] = _epoch_seconds(run)
+        rows.append((benchmark, levels, measured[alike]))
+    return pd.DataFrame(rows, columns=["benchmark", "levels", "seconds_per_epoch"])
+
+
+def summary(table: pd.DataFrame) -> str:
+    """A forecast in one line."""
+    total = table[["runs", "finished", "epochs", "done"]].sum()
+    hours = table["hours_left"].sum(skipna=False)
+    left = "time left unknown" if pd.isna(hours) else f"about {_duration(hours)} left, one by one"
+    return (
+        f"{total['finished']} of {total['runs']} runs finished,"
+        f" {total['done']:,} of {total['epochs']:,} epochs; {left}"
+    )
+
+
+def report_while_running(study: Study) -> None:
+    """Print the summary now and every minute from a thread that ends with the process."""
+
+    def report() -> None:
+        while True:
+            print(f"{study.folder.name}: {summary(forecast(study, _read(study)))}", flush=True)
+            time.sleep(REPORT_SECONDS)
+
+    threading.Thread(target=report, daemon=True).start()
+
+
+def read_profiles(paths: Iterable[Path]) -> dict:
+    """Profiles merged as Snakemake merges them. Raises OSError, YAMLError, or ValueError."""
+    merged: dict = {}
+    for path in paths:
+        profile = yaml.safe_load(path.read_text())
+        if not isinstance(profile, dict):
+            raise ValueError(f"{path}: expected keys and values")
+        update_config(merged, profile)
+    merged.pop("job", None)
+    return merged
+
+
+def _kinds(study: Study) -> dict[tuple[str, str], dict[str, Run]]:
+    kinds: dict[tuple[str, str], dict[str, Run]] = {}
+    for name, run in study.runs.items():
+        kinds.setdefault((run.benchmark, str(run.levels)), {})[name] = run
+    return kinds
+
+
+def _seconds(study: Study, name: str) -> float | None:
+    """Mean seconds per epoch of a finished run."""
+    folder = study.folder / "runs" / name
+    if not (folder / RECORD).exists():
+        return None
+    seconds = read_record(folder)["seconds"]
+    return sum(seconds) / len(seconds)
+
+
+def _epochs_done(study: Study, name: str, run: Run) -> int:
+    folder = study.folder / "runs" / name
+    if (folder / RECORD).exists():
+        return run.epochs
+    history = folder / HISTORY
+    return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+
+
+def _epoch_seconds(run: Run) -> float:
+    device = device_of(run)
+    on_gpu = device.type == "cuda"
+    train, test = _recordings(run)
+    held_out = round(run.validation * train)
+    batch = run.batch_size if on_gpu else CPU_BATCH
+    step = _timed(run, device, batch, training=True) / batch
+    batch = EVALUATION_BATCH if on_gpu else CPU_BATCH
+    look = _timed(run, device, batch, training=False) / batch
+    evaluated = held_out + (1 if run.levels == FULL else 2) * test  # soft too
+    return (train - held_out) * step + evaluated * look
+
+
+def _recordings(run: Run) -> tuple[int, int]:
+    """How many training and test recordings there are, or are to be."""
+    benchmark = get_benchmark(run.benchmark)
+    if not any(benchmark.folder(run.data).rglob(benchmark.pattern.split("/")[-1])):
+        return benchmark.recordings
+    return tuple(len(Recordings(run.benchmark, run.data, train)) for train in (True, False))
+
+
+def _timed(run: Run, device: torch.device, batch: int, training: bool) -> float:
+    """Seconds of a step on random frames with an event in every tenth pixel."""
+    benchmark = get_benchmark(run.benchmark)
+    height, width = (run.size, run.size) if run.size else (benchmark.height, benchmark.width)
+    shape = (run.steps or benchmark.steps, batch, 2, height, width)
+    frames = (torch.rand(shape, device=device) < 0.1).float()
+    labels = torch.zeros(batch, dtype=torch.long, device=device)
+    model = initial_network(Run.of(vars(run) | {"start": None})).to(device).train(training)
+    for timed in range(TIMED_STEPS + 1):
+        if timed == 1:  # the first is to warm up
+            _wait(device)
+            start = time.perf_counter()
+        if training:
+            gradients(model, frames, labels)
+        else:
+            with torch.no_grad():
+                model(frames)
+    _wait(device)
+    return (time.perf_counter() - start) / TIMED_STEPS
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _read(study: Study) -> pd.DataFrame | None:
+    path = study.folder / MEASURED
+    return pd.read_csv(path) if path.exists() else None
+
+
+def _duration(hours: float) -> str:
+    minutes = round(60 * hours)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m snnq.forecast", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "profiles", nargs="+", type=Path, help="config/*.yaml; later ones come before earlier ones"
+    )
+    arguments = parser.parse_args()
+    try:
+        study = plan(read_profiles(arguments.profiles))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        sys.exit(f"snnq.forecast: {' '.join(map(str, arguments.profiles))}: {error}")
+    measured = measure(study)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    measured.to_csv(study.folder / MEASURED, index=False)
+    table = forecast(study, measured)
+    device = device_of(next(iter(study.runs.values())))
+    print(table.to_string(index=False, float_format="%.3g"))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{summary(table)} (on this {name})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""A study: the runs that a profile (`config/*.yaml`) asks for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from snnq.training.record import RECORD
+from snnq.training.run import FULL, Run, refuse_unknown
+
+KEYS = ("study", "benchmarks", "levels", "seeds", "settings", "full", "quantized")
+PARTS = ("settings", "full", "quantized")
+OWN = ("simulate", "levels", "seeds", *PARTS)  # of one benchmark
+ABLATION = ("benchmark", "levels", "seeds", "changes")
+FROM_FULL = "full"  # as `start`: the full-precision run of the same benchmark and seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run as a row of an ablation: by the name of the ablation and of what is changed in it."""
+
+    ablation: str
+    change: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs by name, where their folders and the study's tables go, and where recordings are.
+
+    Attributes
+    ----------
+    folder : Path
+        `results/<study>`; the runs' folders are below it in `runs/`.
+    simulate : dict of str to str
+        Data folders that the study makes by simulation, with the arguments of
+        `python -m snnq.simulate`.
+    runs : dict of str to Run
+        Those of the table.
+    ablations : list of Variant
+        Rows of the ablations.
+    ablation_runs : dict of str to Run
+        Runs that the ablations need beside those of the table.
+    """
+
+    folder: Path
+    simulate: dict[str, str]
+    runs: dict[str, Run]
+    ablations: list[Variant]
+    ablation_runs: dict[str, Run]
+
+    def record(self, name: str) -> str:
+        """Path of a run's record."""
+        return str(self.folder / "runs" / name / RECORD)
+
+
+def plan(profile: Mapping[str, Any]) -> Study:
+    """The runs of a profile: every benchmark, level set and seed that it lists.
+
+    `settings` of the profile go to every run; those under `full` and `quantized` only to runs of
+    that kind. Each of `benchmarks` may have all of these of its own, which come before the
+    profile's, and `simulate`, how its recordings are made. With `start: full` a quantized run
+    starts from the full-precision run of its seed.
+
+    `ablations`, if there, names each with `changes`: by name, `settings`, `full` and `quantized`
+    that come before the benchmark's own, the first change usually none. Each may have a
+    `benchmark` (the profile's first), `levels` (binary) and `seeds` (the benchmark's).
+
+    Raises
+    ------
+    ValueError
+        A key that no profile has, a missing one, or settings that `Run` refuses.
+    """
+    refuse_unknown("key", profile, (*KEYS, "ablations"))
+    missing = [key for key in KEYS if key not in profile]
+    if missing:
+        raise ValueError(f"missing {', '.join(missing)}")
+    if not isinstance(profile["benchmarks"], Mapping):
+        raise ValueError("benchmarks: expected each with settings of its own, like `nmnist: {}`")
+    folder = Path("results", profile["study"])
+    runs: dict[str, Run] = {}
+    simulate: dict[str, str] = {}
+    for benchmark, own in profile["benchmarks"].items():
+        refuse_unknown("key", own, OWN)
+        found = _runs_of(benchmark, own, profile, folder)
+        runs |= found
+        if "simulate" in own:
+            simulate |= {run.data: own["simulate"] for run in found.values()}
+    ablations, needed = [], {}
+    for name, ablation in profile.get("ablations", {}).items():
+        refuse_unknown("key", ablation, ABLATION)
+        for variant, found in _variants(name, ablation, profile, folder):
+            needed |= found
+            ablations += variant
+    others = {name: run for name, run in needed.items() if name not in runs}
+    return Study(folder, simulate, runs, ablations, others)
+
+
+def _variants(
+    name: str, ablation: Mapping, profile: Mapping, folder: Path
+) -> Iterator[tuple[list[Variant], dict[str, Run]]]:
+    """For each change its rows, and the runs that they need."""
+    benchmark = ablation.get("benchmark", next(iter(profile["benchmarks"])))
+    if benchmark not in profile["benchmarks"]:
+        raise ValueError(f"ablations: {name}: benchmark={benchmark!r} is none of the profile's")
+    own = profile["benchmarks"][benchmark]
+    levels = ablation.get("levels", ["binary"])
+    seeds = ablation.get("seeds", own.get("seeds", profile["seeds"]))
+    for change, settings in ablation["changes"].items():
+        refuse_unknown("key", settings, PARTS)
+        changed = {part: own.get(part, {}) | settings.get(part, {}) for part in PARTS}
+        with_start = {"levels": list(dict.fromkeys([FULL, *levels])), "seeds": seeds}
+        runs = _runs_of(benchmark, changed | with_start, profile, folder)
+        wanted = [_resolved(one) for one in levels]
+        rows = [Variant(name, change, n) for n, run in runs.items() if run.levels in wanted]
+        yield rows, runs
+
+
+def _resolved(levels: str | list) -> str | tuple:
+    """Levels as a `Run` holds them: lists, as YAML gives them, become tuples."""
+    return levels if isinstance(levels, str) else tuple(levels)
+
+
+def _runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> dict[str, Run]:
+    runs: dict[str, Run] = {}
+    full_runs: dict[int, str] = {}
+    levels, seeds = (own.get(name, profile[name]) for name in ("levels", "seeds"))
+    # Full precision first: the others may start from it.
+    for levels, seed in product(sorted(levels, key=lambda levels: levels != FULL), seeds):
+        settings: dict[str, Any] = {}
+        for given in (profile, own):
+            for part in ("settings", "full" if levels == FULL else "quantized"):
+                settings |= given.get(part, {})
+        settings |= {"benchmark": benchmark, "levels": levels, "seed": seed}
+        from_full = settings.get("start") == FROM_FULL
+        run = Run.of(settings | {"start": None} if from_full else settings)
+        if from_full:
+            if seed not in full_runs:
+                raise ValueError(f"start: full, but levels lists no {FULL!r} run beside {levels!r}")
+            run = replace(run, start=full_runs[seed])
+        runs[run.name] = run
+        if levels == FULL:
+            full_runs[seed] = str(folder / "runs" / run.name)
+    return runs

@@ -1,0 +1,2 @@
+"""One training run, from its settings to its record: batches, checkpoints, evaluation. Uses every room
+below. Start with `run.py` for the settings, then `loop.py`."""

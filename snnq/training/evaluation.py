@@ -1,0 +1,67 @@
+"""Batches of frames through a network, and how well it does on them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.utils.data import DataLoader, Dataset
+
+from snnq.quantization.network import quantizers
+from snnq.recordings.augmentation import none
+
+EVALUATION_BATCH = 64
+
+
+def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float, float]:
+    """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
+
+    With hard weights, or with `soft` those of the soft staircase at the present temperature.
+    """
+    rates, labels = predict(model, data, soft)
+    accuracy = (rates.argmax(1) == labels).float().mean()
+    return accuracy.item(), loss_of(rates, labels).item()
+
+
+@torch.no_grad()
+def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor, Tensor]:
+    """Firing rates [recordings, classes] and labels [recordings], on the CPU."""
+    device = next(model.parameters()).device
+    model.eval()
+    for quantizer in quantizers(model).values():
+        quantizer.train(soft)
+    with parametrize.cached():  # the weights pass through the staircase once, not with each batch
+        outputs = [
+            (model(frames).cpu(), labels.cpu())
+            for frames, labels in batches(data, EVALUATION_BATCH, device)
+        ]
+    model.eval()
+    rates, labels = zip(*outputs)
+    return torch.cat(rates), torch.cat(labels)
+
+
+def batches(
+    data: Dataset,
+    batch_size: int,
+    device: torch.device,
+    order: Sequence[int] | None = None,
+    augment: Callable[[Tensor], Tensor] = none,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches as a network takes them: float frames [T, N, 2, H, W] and labels [N].
+
+    In some `order` of the recordings' indices, or as they are. `augment` gets them as they are
+    stored, uint8 [N, T, 2, H, W].
+    """
+    # A loader draws a number even where nothing is random, which must not be torch's own next one.
+    # `Frames` returns a list of items as one batch already, so there is nothing to collate.
+    loader = DataLoader(
+        data, batch_size, sampler=order, collate_fn=tuple, generator=torch.Generator()
+    )
+    for frames, labels in loader:
+        yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
+
+
+def loss_of(rates: Tensor, labels: Tensor) -> Tensor:
+    """Mean-squared error between firing rates [N, classes] and the one-hot class."""
+    return F.mse_loss(rates, F.one_hot(labels, rates.shape[1]).to(rates.dtype))

@@ -1,0 +1,150 @@
+"""What a run leaves in its folder, and its network back from it."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+
+from snnq.networks.models import SpikingNetwork, build_model
+from snnq.quantization.methods import QUANTIZERS
+from snnq.quantization.network import quantize
+from snnq.recordings.benchmarks import get_benchmark, source
+from snnq.storage.footprint import footprint
+from snnq.system.files import write_atomically
+from snnq.training.run import FULL, Run
+
+RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
+HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"
+SIGMOID_SETTINGS = ("backward_temperature", "biases", "learned")
+PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
+
+
+def initial_network(run: Run) -> SpikingNetwork:
+    """The network that a run starts from: seeded weights, or those of its full-precision run.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        `run.start` holds no finished run, or one of another network or of quantized weights.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(run.seed)
+        model = _network(run)
+    if run.start is not None:
+        model.load_state_dict(_full_precision_weights(run))
+    return _quantized(model, run)
+
+
+def trained_network(folder: str | Path) -> SpikingNetwork:
+    """The network of a finished run, in evaluation mode."""
+    run = Run.of(read_record(folder)["run"])
+    model = _quantized(_network(run), run)
+    model.load_state_dict(load_file(Path(folder) / WEIGHTS))
+    return model.eval()
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """A finished run's `run.json`. Raises FileNotFoundError where there is none."""
+    path = Path(folder) / RECORD
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not there, so no run was finished in this folder")
+    return json.loads(path.read_text())
+
+
+def read_history(folder: str | Path) -> pd.DataFrame:
+    """A finished run's rows, as `snnq.fit` returned them."""
+    history = pd.read_csv(Path(folder) / HISTORY)
+    return history.assign(seconds=read_record(folder)["seconds"])
+
+
+def write_record(
+    run: Run, folder: Path, history: pd.DataFrame, model: SpikingNetwork, recordings: dict[str, int]
+) -> None:
+    """Write `run.json`, last of a run's files: where it is, the run is finished."""
+    cost = footprint(model)
+    record = {
+        "run": asdict(run),
+        "data": source(run.benchmark, run.data),
+        "recordings": recordings,
+        "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
+        "accuracy": accuracies(history),
+        "bytes": int(cost["bytes"].sum()),
+        "bytes_float32": int(cost["bytes_float32"].sum()),
+        "seconds": history["seconds"].tolist(),
+        "device": str(next(model.parameters()).device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {package: metadata.version(package) for package in PACKAGES},
+        "commit": _commit(),
+    }
+    text = json.dumps(record, indent=2) + "\n"
+    write_atomically(folder / RECORD, lambda path: path.write_text(text))
+
+
+def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
+    """The test accuracy in the three ways that papers report it, and with soft weights.
+
+    "last": after the last epoch. "validation": at the last of the epochs with the best
+    accuracy on the validation split. "best": the highest over epochs, chosen on the test set.
+    "last_soft": after the last epoch, with the soft staircase. "on_validation" is no test
+    accuracy but that on the validation split after the last epoch. Without a validation split
+    both of its accuracies are None.
+    """
+    test, validation = history["test_accuracy"], history["validation_accuracy"]
+    held_out = validation.notna().all()
+    return {
+        "last": float(test.iloc[-1]),
+        "validation": float(test[validation[::-1].idxmax()]) if held_out else None,
+        "best": float(test.max()),
+        "last_soft": float(history["test_accuracy_soft"].iloc[-1]),
+        "on_validation": float(validation.iloc[-1]) if held_out else None,
+    }
+
+
+def _network(run: Run) -> SpikingNetwork:
+    return build_model(run.benchmark, run.neuron, run.channels, run.network, run.size)
+
+
+def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
+    if run.levels == FULL:
+        return model
+    options = {}
+    if run.quantizer == "sigmoid":
+        options["temperature"] = run.temperature_initial
+        options |= {name: getattr(run, name) for name in SIGMOID_SETTINGS}
+    return quantize(model, run.levels, run.keep, QUANTIZERS[run.quantizer], **options)
+
+
+def _full_precision_weights(run: Run) -> dict[str, torch.Tensor]:
+    started = Run.of(read_record(run.start)["run"])
+    for name, expected in (
+        ("levels", FULL),
+        ("benchmark", run.benchmark),
+        ("network", run.network),
+        ("size", run.size),
+        ("neuron", run.neuron),
+        ("channels", run.channels),
+    ):
+        found = getattr(started, name)
+        if found != expected:
+            raise ValueError(f"start={run.start!r}: its {name} is {found!r}, expected {expected!r}")
+    return load_file(Path(run.start) / WEIGHTS)
+
+
+def _commit() -> str | None:
+    """The project's git commit, with "-dirty" after it where files differ; None outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

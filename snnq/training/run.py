@@ -1,0 +1,187 @@
+"""One training run as plain settings, checked before anything is computed."""
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import torch
+
+from snnq.networks.models import NETWORKS, NEURONS
+from snnq.quantization.levels import BIASES, resolve_levels
+from snnq.quantization.methods import QUANTIZERS
+from snnq.quantization.sigmoid import SCALES, check_learned
+from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
+from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
+from snnq.recordings.benchmarks import get_benchmark
+from snnq.recordings.frames import CUTS
+
+FULL = "full"  # in place of a level set: no quantizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Every setting of a training run. The defaults are those of the quick study.
+
+    Parameters
+    ----------
+    benchmark : str
+        A name in `snnq.BENCHMARKS`.
+    levels : str or increasing numbers
+        A name in `snnq.LEVELS`, the levels themselves, or "full" for full precision.
+    data : str or None
+        The data folder that holds the benchmark's recordings, or gets them by download. None:
+        "data/digits", the simulated ones, for nmnist, and "data" for the others.
+    seed : int
+        Of the first weights, the batches' order, augmentation and dropout.
+    epochs, batch_size, learning_rate
+        Of Adam, whose learning rate falls to zero along a cosine.
+    network, channels, neuron
+        See `snnq.build_model`.
+    steps : int or None
+        Time steps T; None for the benchmark's own.
+    cut : str
+        How a recording is cut into time steps: by "number" of events or by "time".
+    size : int or None
+        Height and width of the frames; None for the sensor's own.
+    augmentation : str
+        A name in `snnq.recordings.augmentation.AUGMENTATIONS`, for the training recordings.
+    start : str or None
+        Folder of a finished full-precision run whose weights to start from; None: from scratch.
+        Its recordings may be others, simulated ones say.
+    keep : sequence of names
+        Layers that stay in full precision, see `snnq.quantize`.
+    quantizer : str
+        A name in `snnq.QUANTIZERS`: "sigmoid", or a method to compare it with. Temperatures are
+        the sigmoids' alone.
+    temperature_schedule, temperature_initial, temperature_final
+        See `snnq.temperature_at`.
+    backward_temperature, biases, learned
+        See `snnq.SigmoidQuantizer`; of the sigmoids alone too.
+    validation : float
+        Share of the training recordings held out to choose an epoch on, the last of each class;
+        0 for none.
+    device : str
+        "auto" (a GPU where there is one), or a torch device.
+
+    Raises
+    ------
+    ValueError
+        A value out of range or an unknown name, with the parameter and what was expected.
+    """
+
+    benchmark: str = "nmnist"
+    levels: str | tuple[float, ...] = "binary"
+    data: str | None = None
+    seed: int = 0
+    epochs: int = 28
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    network: str = "plif"
+    channels: int = 16
+    neuron: str = "plif"
+    steps: int | None = 3
+    cut: str = "number"
+    size: int | None = None
+    augmentation: str = "affine"
+    start: str | None = None
+    keep: tuple[str, ...] = ("first",)
+    quantizer: str = "sigmoid"
+    temperature_schedule: str = "exponential"
+    temperature_initial: float = 2.0
+    temperature_final: float = 1000.0
+    backward_temperature: float | None = 4.0
+    biases: str = "kmeans"
+    learned: tuple[str, ...] = SCALES
+    validation: float = 0.1
+    device: str = "auto"
+
+    def __post_init__(self):
+        for name in ("levels", "keep", "learned"):  # lists, as JSON and YAML give them
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        benchmark = get_benchmark(self.benchmark)
+        if self.data is None:
+            data = "data/digits" if self.benchmark == "nmnist" else "data"
+            object.__setattr__(self, "data", data)
+        if self.levels != FULL:
+            resolve_levels(self.levels)
+        if not isinstance(self.keep, tuple) or not all(isinstance(n, str) for n in self.keep):
+            raise ValueError(f"keep={self.keep!r}: expected a list of layer names")
+        _whole(self, "seed", least=0)
+        for name in ("epochs", "batch_size", "channels"):
+            _whole(self, name, least=1)
+        for name in ("steps", "size"):
+            if getattr(self, name) is not None:
+                _whole(self, name, least=1)
+        if self.size is not None and self.size > min(benchmark.height, benchmark.width):
+            most = min(benchmark.height, benchmark.width)
+            raise ValueError(f"size={self.size}: expected {most} at most, the sensor's")
+        _one_of(self, "network", NETWORKS)
+        _one_of(self, "neuron", NEURONS)
+        _one_of(self, "cut", CUTS)
+        _one_of(self, "augmentation", AUGMENTATIONS)
+        if self.augmentation in MIRRORING and not benchmark.mirrors:
+            raise ValueError(
+                f"augmentation={self.augmentation!r}: a mirrored recording of {self.benchmark}"
+                " may be of another class"
+            )
+        _one_of(self, "quantizer", QUANTIZERS)
+        _one_of(self, "temperature_schedule", TEMPERATURE_SCHEDULES)
+        _one_of(self, "biases", BIASES)
+        check_learned(self.learned)
+        _number(self, "learning_rate", above=0, most=math.inf)
+        for name in ("temperature_initial", "temperature_final"):
+            _number(self, name, above=0, most=TEMPERATURE_CAP)
+        if self.backward_temperature is not None:
+            _number(self, "backward_temperature", above=0, most=TEMPERATURE_CAP)
+        _number(self, "validation", above=-1e-9, most=0.9)
+        if self.device != "auto":
+            try:
+                torch.device(self.device)
+            except RuntimeError:
+                raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda") from None
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """A run from named settings. Raises ValueError for a name that is no setting."""
+        refuse_unknown("parameter", parameters, [field.name for field in fields(cls)])
+        return cls(**parameters)
+
+    @property
+    def name(self) -> str:
+        """For people and folders: benchmark, levels, seed, and a digest of every setting."""
+        levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
+        settings = json.dumps(asdict(self), sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+        return f"{self.benchmark}-{levels}-seed{self.seed}-{digest}"
+
+
+def refuse_unknown(kind: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ValueError for the first name that is not known, with the one that it resembles."""
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+            raise ValueError(f"unknown {kind} {name!r}: {hint}")
+
+
+def _whole(run: Run, name: str, least: int) -> None:
+    value = getattr(run, name)
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
+
+
+def _number(run: Run, name: str, above: float, most: float) -> None:
+    value = getattr(run, name)
+    if type(value) not in (int, float) or not above < value <= most:
+        raise ValueError(f"{name}={value!r}: expected a number above {above}, {most} at most")
+
+
+def _one_of(run: Run, name: str, choices) -> None:
+    value = getattr(run, name)
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")

@@ -1,0 +1,41 @@
+"""Which recordings a run trains on, chooses an epoch on, and is tested on."""
+
+import numpy as np
+from torch.utils.data import Subset
+
+from snnq.recordings.frames import Frames, load
+from snnq.training.run import Run
+
+
+def splits_of(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
+    """Training, validation and test recordings, and the names of the frames that they are from.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `load` does, and for a split without recordings.
+    """
+    recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size)
+    for split in (recordings, test):
+        if not len(split):
+            raise ValueError(f"{split.name}: no recordings of this split in {run.data}")
+    held_out = last_of_each_class(recordings.labels, run.validation)
+    train, validation = (
+        Subset(recordings, np.flatnonzero(chosen).tolist()) for chosen in (~held_out, held_out)
+    )
+    return train, validation, test, (recordings.name, test.name)
+
+
+def last_of_each_class(labels: np.ndarray, share: float) -> np.ndarray:
+    """Whether each recording is among the last of its class.
+
+    Files are numbered in the order of their making: the last ones are by writers, or users, whom
+    the rest hardly knows, which makes them a harder and a fairer test than a random choice. The
+    same for every seed, so that no run meets a recording that its start was trained on.
+    """
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(round(share * len(members)), int(share > 0))
+        chosen[members[len(members) - count :]] = True
+    return chosen
