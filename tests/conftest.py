@@ -107,8 +107,8 @@ def tiny_run(tiny) -> snnq.Run:
     return snnq.Run(**tiny)
 
 
-def fit(settings: dict, folder: Path) -> pd.DataFrame:
-    return snnq.fit(snnq.Run(**settings), folder, progress=False)
+def fit(settings: dict, folder: Path, restart: bool = False) -> pd.DataFrame:
+    return snnq.fit(snnq.Run(**settings), folder, progress=False, restart=restart)
 
 
 def results(folder: Path) -> list:

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 import snnq
-from snnq.networks.models import NEURONS
 from snnq.deployment.export_c import export_c, write_frames
 from snnq.deployment.stages import bit_planes
+from snnq.networks.models import NEURONS
 from snnq.quantization.methods import TrainedTernaryQuantizer
 
 GCC = shutil.which("gcc")

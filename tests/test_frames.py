@@ -1,5 +1,7 @@
 import errno
+import hashlib
 import os
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -80,7 +82,7 @@ def test_frames_are_built_once(recordings, in_tmp, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", ["steps", "cut", "frame size", "version", "size", "time", "fewer"]
+    "change", ["steps", "cut", "frame size", "version", "size", "content", "fewer"]
 )
 def test_frames_are_built_again_when_what_determines_them_changes(in_tmp, monkeypatch, change):
     root = write_recordings(in_tmp / "data")
@@ -97,11 +99,63 @@ def test_frames_are_built_again_when_what_determines_them_changes(in_tmp, monkey
         monkeypatch.setattr(frames, "VERSION", frames.VERSION + 1)
     elif change == "size":
         path.write_bytes(path.read_bytes()[:-5])
-    elif change == "time":
-        os.utime(path, ns=(0, 0))
+    elif change == "content":
+        stat, content = path.stat(), path.read_bytes()
+        path.write_bytes(content[:-5] + bytes(5))
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     else:
         path.unlink()
     assert snnq.load("nmnist", root, **options)[0].name != before
+
+
+def frames_in(folder):
+    """Frames, whole or not; locks and fingerprints are of use to the next process."""
+    return [path.name for path in folder.glob("**/*") if ".npy" in path.name]
+
+
+def test_touched_and_copied_recordings_have_the_same_frames(in_tmp, monkeypatch):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    names = [split.name for split in snnq.load("nmnist", root)]
+    (root / "NMNIST/Train/0/00000.bin").touch()
+    shutil.copytree(root / "NMNIST", in_tmp / "copy/NMNIST", copy_function=shutil.copyfile)
+    monkeypatch.setattr(frames, "_build", None)
+    for place in (root, in_tmp / "copy"):
+        assert [split.name for split in snnq.load("nmnist", place)] == names
+
+
+def test_folders_of_equal_names_sizes_and_times_have_their_own_frames(in_tmp):
+    pixels = []
+    for place, x in (("one", 3), ("other", 4)):
+        path = in_tmp / place / "NMNIST/Train/0/00001.bin"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes([x, 0, 0, 0, 0]))
+        os.utime(path, ns=(10**18, 10**18))
+        train, _ = snnq.load("nmnist", in_tmp / place, steps=1)
+        pixels.append(train.frames[0, 0, 0, 0].nonzero()[0].tolist())
+    assert pixels == [[3], [4]]
+
+
+def test_each_content_is_read_once(in_tmp, monkeypatch):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    read = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *of: read.append(of) or digest(*of))
+    snnq.load("nmnist", root)
+    snnq.load("nmnist", root)
+    assert len(read) == 20
+    (root / "NMNIST/Train/0/00000.bin").touch()
+    snnq.load("nmnist", root)
+    assert len(read) == 21
+
+
+def test_what_a_killed_build_left_is_swept(recordings, in_tmp):
+    train, _ = snnq.load("nmnist", recordings)
+    path = in_tmp / "data/frames" / f"{train.name}.npy"
+    path.unlink()
+    left, another = (in_tmp / "data/frames" / f".{name}.npy.partial.x.npy" for name in (train.name, "x"))
+    left.touch(), another.touch()
+    snnq.load("nmnist", recordings)
+    assert path.exists() and not left.exists() and another.exists()
 
 
 def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
@@ -111,7 +165,7 @@ def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
     monkeypatch.setattr(frames, "frames_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         snnq.load("nmnist", recordings)
-    assert list((in_tmp / "data/frames").iterdir()) == []
+    assert frames_in(in_tmp / "data/frames") == []
 
 
 def test_a_full_disk_is_told_before_the_work_and_leaves_nothing(recordings, in_tmp, monkeypatch):
@@ -124,7 +178,7 @@ def test_a_full_disk_is_told_before_the_work_and_leaves_nothing(recordings, in_t
         OSError, match="No space left on device, for 1 MB of frames: '.*data/frames'"
     ):
         snnq.load("nmnist", recordings)
-    assert list((in_tmp / "data/frames").iterdir()) == []
+    assert frames_in(in_tmp / "data/frames") == []
 
 
 def test_frames_of_several_processes_are_those_of_one(recordings, in_tmp, monkeypatch):
@@ -141,7 +195,7 @@ def test_a_bad_recording_is_named_by_another_process_too(in_tmp, monkeypatch):
     monkeypatch.setattr(frames, "WORTH_PROCESSES", 0)
     with pytest.raises(ValueError, match="30000.bin: event 0 has x=34"):
         snnq.load("nmnist", root)
-    assert not list((in_tmp / "data").glob("frames/*"))
+    assert frames_in(in_tmp / "data/frames") == []
 
 
 def test_counts_beyond_a_byte_saturate_with_a_warning(in_tmp):
@@ -167,7 +221,7 @@ def test_bad_recordings_are_named(in_tmp, content, message):
     (root / "NMNIST/Train/3/30000.bin").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         snnq.load("nmnist", root)
-    assert not list((in_tmp / "data").glob("frames/*"))
+    assert frames_in(in_tmp / "data/frames") == []
 
 
 @pytest.mark.parametrize(

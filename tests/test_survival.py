@@ -1,7 +1,6 @@
 """What stops a run, and that it goes on to the same end."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -76,15 +75,44 @@ def test_a_signal_saves_and_says_how_to_go_on(undisturbed, in_tmp, monkeypatch, 
 @pytest.mark.parametrize(
     "damaged", [("checkpoint.pt",), ("checkpoint.pt", "checkpoint.previous.pt")]
 )
-def test_a_truncated_checkpoint_costs_an_epoch_and_no_more(undisturbed, in_tmp, damaged):
+def test_a_truncated_checkpoint_costs_an_epoch_and_no_more(
+    undisturbed, in_tmp, monkeypatch, damaged
+):
     settings, expected = undisturbed
-    shutil.copytree(in_tmp / "undisturbed", in_tmp / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_record", at_call(1, kill, training.write_record))
+        with pytest.raises(Killed):
+            fit(settings, in_tmp / "run")
+    halves = []
     for name in damaged:
         content = (in_tmp / "run" / name).read_bytes()
-        (in_tmp / "run" / name).write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match="unreadable"):
+        halves.append(content[: len(content) // 2])
+        (in_tmp / "run" / name).write_bytes(halves[-1])
+    with pytest.warns(UserWarning, match="unreadable .*renamed to checkpoint"):
         fit(settings, in_tmp / "run")
     assert results(in_tmp / "run") == expected
+    kept = [path.read_bytes() for path in (in_tmp / "run").glob("*.unreadable*.pt")]
+    assert sorted(kept) == sorted(halves)
+
+
+def test_going_on_with_another_version_of_torch_is_said(undisturbed, in_tmp, monkeypatch):
+    settings, _ = undisturbed
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_record", at_call(1, kill, training.write_record))
+        with pytest.raises(Killed):
+            fit(settings, in_tmp / "run")
+    monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "9.0"})
+    with pytest.warns(UserWarning, match="with other versions: torch 2.13.* there and 9.0 here"):
+        fit(settings, in_tmp / "run")
+
+
+def test_what_a_killed_process_left_is_swept(undisturbed, in_tmp):
+    settings, expected = undisturbed
+    (in_tmp / "run").mkdir()
+    left = in_tmp / "run/.history.csv.partial.x1.csv"
+    left.touch()
+    fit(settings, in_tmp / "run")
+    assert not left.exists() and results(in_tmp / "run") == expected
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(undisturbed, in_tmp, monkeypatch):

@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ from safetensors.torch import load_file
 from spikingjelly.activation_based import functional
 
 import snnq
+from snnq.training import identity, splits
 from snnq.training import loop as training
-from snnq.training import splits
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
 
@@ -20,7 +21,8 @@ from snnq.training.run import FULL
 @pytest.fixture
 def finished(tiny, in_tmp):
     """A finished binary run: (settings, folder, history)."""
-    settings = tiny | {"levels": "binary"}
+    shutil.copytree(tiny["data"], in_tmp / "data")
+    settings = tiny | {"levels": "binary", "data": "data"}
     return settings, in_tmp / "run", fit(settings, in_tmp / "run")
 
 
@@ -148,29 +150,80 @@ def test_training_leaves_the_random_state_alone(finished, in_tmp):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_finished_run_is_not_trained_again(finished, monkeypatch):
+def files_of(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_finished_run_returns_at_once(finished, in_tmp, monkeypatch):
     settings, folder, history = finished
-    monkeypatch.setattr(training._Training, "epoch", None)
+    before = files_of(in_tmp)
+    monkeypatch.setattr(training, "splits_of", None)  # no frames are loaded
+    monkeypatch.setattr(training, "initial_network", None)
+    pd.testing.assert_frame_equal(fit(settings, folder), history)
+    assert files_of(in_tmp) == before
+    assert not list(folder.glob("checkpoint*"))
+
+
+def test_a_finished_run_does_not_need_its_recordings(finished):
+    settings, folder, history = finished
+    moved = Path(settings["data"]).rename("moved")
+    pd.testing.assert_frame_equal(fit(settings, folder), history)
+    # In another place the same recordings are the same.
+    pd.testing.assert_frame_equal(fit(settings | {"data": str(moved)}, folder), history)
+
+
+def test_a_record_of_the_version_before_identities_is_still_finished(finished):
+    settings, folder, history = finished
+    record = snnq.read_record(folder)
+    for name in ("training_version", "frames", "start_weights"):
+        del record[name]
+    (folder / "run.json").write_text(json.dumps(record))
     pd.testing.assert_frame_equal(fit(settings, folder), history)
 
 
-def test_another_runs_folder_is_refused(finished):
-    settings, folder, _ = finished
-    before = (folder / "checkpoint.pt").read_bytes()
-    with pytest.raises(ValueError, match="epochs is 2 there and 3 here"):
-        fit(settings | {"epochs": 3}, folder)
-    assert (folder / "checkpoint.pt").read_bytes() == before
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("settings", "epochs is 2 there and 3 here"),
+        ("recordings", "frames is .* there and .* here"),
+        ("start", "start_weights is '.*' there and '.*' here"),
+        ("version", "training_version is 1 there and 2 here"),
+    ],
+)
+def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch, change, message, done):
+    shutil.copytree(tiny["data"], in_tmp / "data")
+    settings = tiny | {"data": "data", "levels": "binary", "start": "full"}
+    fit(settings | {"levels": FULL, "start": None}, in_tmp / "full")
+    if done:
+        fit(settings, in_tmp / "run")
+    else:
+        with monkeypatch.context() as stopped:
+            stopped.setattr(training, "evaluate", at_call(4, stop, training.evaluate))
+            with pytest.raises(KeyboardInterrupt):
+                fit(settings, in_tmp / "run")
+    before = files_of(in_tmp / "run")
+    if change == "settings":
+        settings |= {"epochs": 3}
+    elif change == "recordings":
+        next((in_tmp / "data/NMNIST/Train").rglob("*.bin")).unlink()
+    elif change == "start":
+        fit(settings | {"levels": FULL, "start": None, "seed": 1}, in_tmp / "full", restart=True)
+    else:
+        monkeypatch.setattr(identity, "TRAINING_VERSION", 2)
+    with pytest.raises(ValueError, match=message):
+        fit(settings, in_tmp / "run")
+    after = files_of(in_tmp / "run")
+    assert {path: after[path] for path in before if path.name[0] != "."} == {
+        path: time for path, time in before.items() if path.name[0] != "."
+    }
+    fit(settings, in_tmp / "run", restart=True)
+    fit(settings, in_tmp / "alone")
+    assert results(in_tmp / "run") == results(in_tmp / "alone")
 
 
-def test_changed_recordings_start_training_again(finished, in_tmp):
-    settings, _, _ = finished
-    data = in_tmp / "copy"
-    shutil.copytree(settings["data"], data)
-    fit(settings | {"data": str(data)}, in_tmp / "other")
-    (data / "NMNIST/Train/3/30000.bin").unlink()
-    with pytest.warns(UserWarning, match="the frames changed"):
-        fit(settings | {"data": str(data)}, in_tmp / "other")
-    assert snnq.read_record(in_tmp / "other")["recordings"]["train"] == 29
+def stop():
+    raise KeyboardInterrupt
 
 
 def test_a_quantized_run_starts_from_the_full_precision_weights(tiny, in_tmp):

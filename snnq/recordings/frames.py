@@ -16,12 +16,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from filelock import FileLock
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from snnq.recordings.benchmarks import Benchmark, get_benchmark
+from snnq.recordings.fingerprints import fingerprints
 from snnq.recordings.recordings import Recordings, read_recording
-from snnq.system.files import write_atomically
+from snnq.system.files import sweep, write_atomically
 
 VERSION = 2  # of what `frames_of` computes: raise it when the frames change
 CUTS = ("number", "time")
@@ -83,7 +85,7 @@ def load(
         into one are added up. The sensor's own where not given.
     cache : path
         Where the frames are kept. A file there is named by all that determines it: the
-        recordings (path, size and time of change), T, the cut, the size and the version of this code.
+        recordings (path and content), T, the cut, the size and the version of this code.
 
     Raises
     ------
@@ -95,16 +97,28 @@ def load(
     OSError
         No room for the frames.
     """
-    if cut not in CUTS:
-        raise ValueError(f"cut={cut!r}: expected one of {', '.join(CUTS)}")
-    splits = [Recordings(benchmark, root, train) for train in (True, False)]
-    found = splits[0].benchmark
-    steps = found.steps if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"steps={steps}: expected at least 1")
-    if size is not None and not 1 <= size <= min(found.height, found.width):
-        raise ValueError(f"size={size}: expected 1 to {min(found.height, found.width)}")
-    return tuple(_cached(split, (steps, cut, size), Path(cache)) for split in splits)
+    splits, cutting = _checked(benchmark, root, (steps, cut, size), fetch=True)
+    cache = Path(cache)
+    names = [_name(split, cutting, cache) for split in splits]
+    return tuple(_cached(split, cutting, cache, name) for split, name in zip(splits, names))
+
+
+def names_of_frames(
+    benchmark: str,
+    root: str | Path = "data",
+    steps: int | None = None,
+    cut: str = "number",
+    size: int | None = None,
+    cache: str | Path = "data/frames",
+) -> tuple[str, str] | None:
+    """The names of the frames that `load` would return; None where there are no recordings.
+
+    Nothing is downloaded, built or written. Raises ValueError as `load` does.
+    """
+    splits, cutting = _checked(benchmark, root, (steps, cut, size), fetch=False)
+    if not any(map(len, splits)):
+        return None
+    return tuple(_name(split, cutting, Path(cache), keep=False) for split in splits)
 
 
 def frames_of(
@@ -134,21 +148,44 @@ def frames_of(
 Cutting = tuple[int, str, int | None]  # steps, cut, size
 
 
-def _cached(recordings: Recordings, cutting: Cutting, cache: Path) -> Frames:
-    name = "-".join(str(value) for value in cutting if value is not None)
-    path = cache / f"{recordings.name}-T{name}-{_fingerprint(recordings, cutting)}.npy"
-    if not path.exists():
-        write_atomically(path, lambda partial: _build(recordings, cutting, partial))
-    frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Frames(path.stem, frames, recordings.labels)
+def _checked(
+    benchmark: str, root: str | Path, cutting: tuple[int | None, str, int | None], fetch: bool
+) -> tuple[list[Recordings], Cutting]:
+    """Both splits, and how they are to be cut."""
+    steps, cut, size = cutting
+    found = get_benchmark(benchmark)
+    if cut not in CUTS:
+        raise ValueError(f"cut={cut!r}: expected one of {', '.join(CUTS)}")
+    steps = found.steps if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"steps={steps}: expected at least 1")
+    if size is not None and not 1 <= size <= min(found.height, found.width):
+        raise ValueError(f"size={size}: expected 1 to {min(found.height, found.width)}")
+    splits = [Recordings(benchmark, root, train, fetch) for train in (True, False)]
+    return splits, (steps, cut, size)
 
 
-def _fingerprint(recordings: Recordings, cutting: Cutting) -> str:
-    """What determines the frames, in 16 characters."""
-    stats = [(str(path.relative_to(recordings.root)), path.stat()) for path in recordings.paths]
-    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = True) -> str:
+    """Benchmark, split, cutting, and a digest of all that determines the frames."""
+    folder, paths = recordings.benchmark.folder(recordings.root), recordings.paths
+    contents = fingerprints(folder, paths, cache, keep)
+    files = [(str(path.relative_to(folder)), found) for path, found in zip(paths, contents)]
     what = json.dumps([VERSION, recordings.benchmark.name, cutting, files])
-    return hashlib.sha256(what.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    cut = "-".join(str(value) for value in cutting if value is not None)
+    return f"{recordings.name}-T{cut}-{digest}"
+
+
+def _cached(recordings: Recordings, cutting: Cutting, cache: Path, name: str) -> Frames:
+    path = cache / f"{name}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f".{name}.lock"):  # others that need the same frames wait for them
+            sweep(cache, name)
+            if not path.exists():
+                write_atomically(path, lambda partial: _build(recordings, cutting, partial))
+    frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Frames(name, frames, recordings.labels)
 
 
 def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:

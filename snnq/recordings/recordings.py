@@ -27,6 +27,8 @@ class Recordings:
     train : bool
         The training split, or the test split. Without an official one, a fifth of each class is
         the test: those whose path below the benchmark's folder comes first by its SHA-256.
+    fetch : bool
+        Whether to download where there are none; otherwise the split is empty.
 
     Attributes
     ----------
@@ -47,12 +49,12 @@ class Recordings:
         No recordings under the folder, and none could be downloaded.
     """
 
-    def __init__(self, benchmark: str, root: str | Path, train: bool):
+    def __init__(self, benchmark: str, root: str | Path, train: bool, fetch: bool = True):
         self.benchmark = get_benchmark(benchmark)
         self.root = Path(root)
         self.name = f"{benchmark}-{'train' if train else 'test'}"
         self.complete = self.benchmark.recordings[0 if train else 1]
-        found = _listed(self.benchmark, self.root, train)
+        found = _listed(self.benchmark, self.root, train, fetch)
         if not self.benchmark.has_official_split:
             found = _split(found, self.benchmark.folder(root), train)
         self.paths = [path for paths in found for path in paths]
@@ -80,11 +82,11 @@ def read_recording(benchmark: Benchmark, path: Path) -> np.ndarray:
     return events
 
 
-def _listed(benchmark: Benchmark, root: Path, train: bool) -> list[list[Path]]:
+def _listed(benchmark: Benchmark, root: Path, train: bool, fetch: bool) -> list[list[Path]]:
     """The paths of a folder's recordings by class, each in order."""
     folder = benchmark.folder(root) / benchmark.folders[0 if train else 1]
     paths = _below(folder, benchmark.pattern)
-    if not paths and not _is_a_part(benchmark, root):
+    if fetch and not paths and not _is_a_part(benchmark, root):
         download(benchmark, root, train)
         paths = _below(folder, benchmark.pattern)
     found: list[list[Path]] = [[] for _ in benchmark.classes]

@@ -5,11 +5,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+PARTIAL = "partial"  # in the names of files that are being written
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call `write` with a temporary path in the same folder, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    prefix = f".{path.name}.{PARTIAL}."
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     os.close(handle)
     partial = Path(name)
     try:
@@ -21,6 +24,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left half-written in a folder, of files whose names start so.
+
+    For whoever holds the folder's lock, or the file's: a partial file may be somebody's work.
+    """
+    for path in folder.glob(f".{name}*.{PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def first_line(error: BaseException) -> str:

@@ -1,59 +1,87 @@
 """A run's state as it goes on, from which it is resumed."""
 
-import hashlib
 import pickle
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from snnq.system.files import first_line, write_atomically
-from snnq.training.run import Run
+from snnq.training.identity import refuse_another
+from snnq.training.record import versions
 
-SOURCES = sorted(Path(__file__).parents[1].rglob("*.py"))  # until the next commit
-UNREADABLE = (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
+UNREADABLE = (RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError)
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    history, histograms : list of dict
+        Rows of the epochs that are finished.
+    step : int
+        Batches of the present epoch that are done.
+    loss_sum, correct : float, int
+        Over the recordings of those batches.
+    seconds : float
+        What the present epoch took until it was saved.
+    random : list of Tensor, optional
+        The generators' states, within an epoch.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    histograms: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+    random: list[Tensor] | None = None
+
+    def start_epoch(self) -> None:
+        self.step, self.loss_sum, self.correct, self.seconds, self.random = 0, 0.0, 0, 0.0, None
 
 
 class Checkpoint:
     """The last two checkpoints of one run folder: `checkpoint.pt` and `checkpoint.previous.pt`.
 
     Written whole or not at all, and read without executing anything. Where the last one is
-    unreadable, as a machine's crash may leave it, the one before is taken, with a warning.
-
-    They belong to the run's settings, to the frames it is trained on and to the code. Other
-    settings are refused, since the folder holds somebody's other result. Other frames or code
-    make the result out of date, so training starts again, with a warning.
+    unreadable, as a machine's crash may leave it, it is renamed, with a warning, and the one
+    before is taken.
 
     Parameters
     ----------
     folder : Path
-    run : Run
-    frames : names of the frame files, which stand for their content
+    identity : dict
+        Of the run, see `identity_of`.
+    restart : bool
+        Whether to leave aside a checkpoint of another run instead of refusing it.
 
     Raises
     ------
     ValueError
-        The folder's checkpoint is of other settings.
+        The folder's checkpoint is of another run, unless `restart`.
     """
 
-    def __init__(self, folder: Path, run: Run, frames: tuple[str, ...]):
+    def __init__(self, folder: Path, identity: dict[str, Any], restart: bool = False):
         self.path = folder / "checkpoint.pt"
         self.previous = folder / "checkpoint.previous.pt"
-        self.settings = asdict(run)
-        self.basis = {"frames": list(frames), "code": _digest_of_sources()}
-        self.state = self._read()
+        self.identity = identity
+        self.state = self._read(restart)
 
-    def restore(self, **parts) -> dict[str, Any] | None:
+    def restore(self, **parts) -> Progress:
         """Load the saved state, if any, into each part; the progress that was saved with it."""
         if self.state is None:
-            return None
+            return Progress()
         for name, part in parts.items():
             part.load_state_dict(self.state[name])
-        return self.state["progress"]
+        return Progress(**self.state["progress"])
 
-    def save(self, progress: dict[str, Any], **parts) -> None:
+    def save(self, progress: Progress, **parts) -> None:
         """Save the state of each part, and how far the run is.
 
         Raises
@@ -62,7 +90,7 @@ class Checkpoint:
             It could not be written; the one before is still there.
         """
         state = {name: part.state_dict() for name, part in parts.items()}
-        state |= {"settings": self.settings, "basis": self.basis, "progress": progress}
+        state |= {"identity": self.identity, "versions": versions(), "progress": asdict(progress)}
         if self.path.exists():
             self.path.replace(self.previous)
         try:
@@ -70,39 +98,48 @@ class Checkpoint:
         except RuntimeError as error:  # torch's way of saying that the disk is full
             raise OSError(f"{self.path}: not written ({first_line(error)})") from error
 
-    def _read(self) -> dict | None:
+    def remove(self) -> None:
+        """For a run that is finished."""
+        for path in (self.path, self.previous):
+            path.unlink(missing_ok=True)
+
+    def _read(self, restart: bool) -> dict | None:
         for path in (self.path, self.previous):
             if path.exists():
                 try:
                     state = torch.load(path, map_location="cpu", weights_only=True)
-                    state["settings"], state["basis"], state["progress"]
+                    there, _ = state["identity"], Progress(**state["progress"])
                 except UNREADABLE as error:
-                    warnings.warn(f"{path}: unreadable ({first_line(error)})", stacklevel=4)
-                    path.unlink()
-                else:
-                    return self._checked(path, state)
+                    kept = _set_aside(path)
+                    warnings.warn(
+                        f"{path}: unreadable ({first_line(error)}), renamed to {kept.name}",
+                        stacklevel=4,
+                    )
+                    continue
+                try:
+                    refuse_another(path.parent, there, self.identity)
+                except ValueError:
+                    if not restart:
+                        raise
+                    return None
+                _compare_versions(path, state["versions"])
+                return state
         return None
 
-    def _checked(self, path: Path, state: dict) -> dict | None:
-        saved = state["settings"]
-        different = [
-            f"{name} is {saved.get(name)!r} there and {self.settings.get(name)!r} here"
-            for name in sorted(saved.keys() | self.settings.keys())
-            if saved.get(name) != self.settings.get(name)
-        ]
-        if different:
-            raise ValueError(f"{path}: of another run ({'; '.join(different)}); use another folder")
-        changed = [name for name, value in self.basis.items() if state["basis"][name] != value]
-        if changed:
-            warnings.warn(
-                f"{path}: the {' and '.join(changed)} changed since, training again", stacklevel=5
-            )
-            return None
-        return state
+
+def _set_aside(path: Path) -> Path:
+    """Rename a file that cannot be read; the new name is one that none has yet."""
+    number = 1
+    while (kept := path.with_suffix(f".unreadable{number}.pt")).exists():
+        number += 1
+    return path.rename(kept)
 
 
-def _digest_of_sources() -> str:
-    digest = hashlib.sha256()
-    for path in SOURCES:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _compare_versions(path: Path, there: dict[str, str]) -> None:
+    changed = [
+        f"{package} {there.get(package)} there and {version} here"
+        for package, version in versions().items()
+        if there.get(package) != version
+    ]
+    if changed:
+        warnings.warn(f"{path}: going on with other versions: {'; '.join(changed)}", stacklevel=5)

@@ -19,13 +19,23 @@ from snnq.quantization.network import quantizers, set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.storage.pack import pack
-from snnq.system.files import write_atomically
+from snnq.system.files import sweep, write_atomically
 from snnq.system.interruption import Interruption, memory_advice
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.evaluation import batches, evaluate, loss_of
-from snnq.training.record import HISTOGRAMS, HISTORY, PACKED, WEIGHTS, initial_network, write_record
+from snnq.training.identity import identity_of, is_finished
+from snnq.training.record import (
+    HISTOGRAMS,
+    HISTORY,
+    PACKED,
+    RECORD,
+    WEIGHTS,
+    initial_network,
+    read_history,
+    write_record,
+)
 from snnq.training.run import FULL, Run
 from snnq.training.splits import splits_of
 
@@ -34,23 +44,29 @@ CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
-def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
+def fit(
+    run: Run, folder: str | Path, progress: bool = True, restart: bool = False
+) -> pd.DataFrame:
     """Train a run in a folder, or go on with it from where it was stopped.
 
     Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
     class. Checkpoints are saved after each epoch and each minute, so an interrupted run, called
-    again, ends as if it had not been interrupted; a finished one returns at once.
+    again, ends as if it had not been interrupted. A finished one returns at once: it needs no
+    recordings, and nothing is written.
 
     Parameters
     ----------
     run : Run
     folder : path
-        Gets `checkpoint.pt` and the one before it, after each epoch `history.csv` and
-        `histograms.csv` (see `weight_histograms`; epoch 0 is before training), and at the end
-        `weights.safetensors`, the same network packed (`snnq.pack`) in `packed.safetensors`, and
-        `run.json`.
+        Gets after each epoch `history.csv` and `histograms.csv` (see `weight_histograms`; epoch 0
+        is before training), and at the end `weights.safetensors`, the same network packed
+        (`snnq.pack`) in `packed.safetensors`, and `run.json`. Until then it holds the last two
+        checkpoints.
     progress : bool
         Show a progress bar.
+    restart : bool
+        Where the folder holds another run, finished or not, train this one in its place. The same
+        run goes on, or returns, as ever.
 
     Returns
     -------
@@ -64,7 +80,8 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
     ------
     ValueError, FileNotFoundError
         Bad recordings, a `start` that is no matching full-precision run, or a folder that holds
-        a run with other settings; all before training.
+        another run, with what differs: settings, recordings, the weights to start from, or the
+        version of the training's code. All before training.
     BlockingIOError
         Another process works in the folder.
     FloatingPointError
@@ -75,15 +92,20 @@ def fit(run: Run, folder: str | Path, progress: bool = True) -> pd.DataFrame:
         Ctrl-C or SIGTERM, after saving.
     """
     folder = Path(folder)
+    if is_finished(run, folder, restart):
+        return read_history(folder)
     keep_freed_memory()
     splits, model = splits_of(run), initial_network(run)
     with (
         only_process_in(folder),
         memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"),
     ):
-        training = _Training(run, folder, splits, model, progress)
+        if is_finished(run, folder, restart):  # by another process meanwhile
+            return read_history(folder)
+        sweep(folder)
+        training = _Training(run, folder, splits, model, progress, restart)
         with training.bar, training.interruption.watched():
-            for epoch in range(len(training.history), run.epochs):
+            for epoch in range(len(training.progress.history), run.epochs):
                 training.epoch(epoch)
         return training.finish()
 
@@ -125,16 +147,15 @@ def gradients(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor,
 
 
 class _Training:
-    """A run in progress: its recordings, network, optimizer, checkpoint and history.
+    """A run under way: its recordings, network, optimizer, checkpoint and progress."""
 
-    `step`, `loss_sum` and `correct` are of the present epoch, `seconds` too: those that it took
-    before the process began, and the moment when it went on.
-    """
-
-    def __init__(self, run: Run, folder: Path, splits: tuple, model: nn.Module, progress: bool):
+    def __init__(
+        self, run: Run, folder: Path, splits: tuple, model: nn.Module, bar: bool, restart: bool
+    ):
         self.run, self.folder = run, folder
         self.train, self.validation, self.test, frames = splits
-        self.checkpoint = Checkpoint(folder, run, frames)
+        self.identity = identity_of(run, frames)
+        self.checkpoint = Checkpoint(folder, self.identity, restart)
         self.device = device_of(run)
         self.model = model.to(self.device)
         groups = parameter_groups(self.model, run.learning_rate)
@@ -142,36 +163,26 @@ class _Training:
         self.steps = math.ceil(len(self.train) / run.batch_size)
         self.schedule = CosineAnnealingLR(self.optimizer, run.epochs * self.steps)
         self.interruption = Interruption()
-        self.history: list[dict] = []
-        self.histograms = self._histograms()
-        self._start_epoch()
-        self._resume(self.checkpoint.restore(**self._state()))
+        before = self._histograms(0)
+        self.progress = self.checkpoint.restore(**self._state())
+        self.progress.histograms = self.progress.histograms or before
+        self.since = time.perf_counter() - self.progress.seconds
+        (folder / RECORD).unlink(missing_ok=True)  # of another run: this one begins in its place
         self.bar = tqdm(
             total=run.epochs * self.steps,
-            initial=len(self.history) * self.steps + self.step,
+            initial=len(self.progress.history) * self.steps + self.progress.step,
             desc=f"{run.benchmark} {run.levels} seed {run.seed}",
             unit="batch",
             mininterval=PROGRESS_SECONDS,
-            disable=not progress,
+            disable=not bar,
         )
 
     def _state(self) -> dict:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
-    def _start_epoch(self) -> None:
-        self.step, self.loss_sum, self.correct, self.seconds = 0, 0.0, 0, 0.0
-        self.random: list[Tensor] | None = None
-
-    def _resume(self, progress: dict[str, Any] | None) -> None:
-        if progress is not None:
-            for name, value in progress.items():
-                setattr(self, name, value)
-        self.since = time.perf_counter() - self.seconds
-
     def save(self) -> None:
-        self.seconds = time.perf_counter() - self.since
-        names = ("history", "histograms", "step", "loss_sum", "correct", "seconds", "random")
-        self.checkpoint.save({name: getattr(self, name) for name in names}, **self._state())
+        self.progress.seconds = time.perf_counter() - self.since
+        self.checkpoint.save(self.progress, **self._state())
         self.saved = time.perf_counter()
 
     def epoch(self, epoch: int) -> None:
@@ -180,17 +191,18 @@ class _Training:
         set_temperature(self.model, temperature)
         with torch.random.fork_rng():
             self._pass(epoch)
+        progress = self.progress
         row = {
             "epoch": epoch + 1,
             "temperature": temperature,
-            "loss": self.loss_sum / len(self.train),
-            "train_accuracy": self.correct / len(self.train),
+            "loss": progress.loss_sum / len(self.train),
+            "train_accuracy": progress.correct / len(self.train),
             **self._accuracies(),
             "seconds": time.perf_counter() - self.since,
         }
-        self.history.append(row)
-        self.histograms += self._histograms()
-        self._start_epoch()
+        progress.history.append(row)
+        progress.histograms += self._histograms(epoch + 1)
+        progress.start_epoch()
         self.since = time.perf_counter()
         self.save()
         self._write_tables()
@@ -198,11 +210,11 @@ class _Training:
 
     def _pass(self, epoch: int) -> None:
         """Every training recording once, in an order and with draws that the epoch determines."""
-        run, model = self.run, self.model.train()
+        run, model, progress = self.run, self.model.train(), self.progress
         torch.manual_seed(_mixed_seed(run.seed, epoch + 1))
-        order = torch.randperm(len(self.train)).tolist()[self.step * run.batch_size :]
-        if self.random is not None:
-            _set_random_state(self.random)
+        order = torch.randperm(len(self.train)).tolist()[progress.step * run.batch_size :]
+        if progress.random is not None:
+            _set_random_state(progress.random)
         self.saved = time.perf_counter()
         augment = AUGMENTATIONS[run.augmentation]
         for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
@@ -211,18 +223,18 @@ class _Training:
                 self._fail(epoch, loss, frames, labels)
             self.optimizer.step()
             self.schedule.step()
-            self.step += 1
-            self.loss_sum += loss.item() * len(labels)
-            self.correct += (rates.argmax(1) == labels).sum().item()
+            progress.step += 1
+            progress.loss_sum += loss.item() * len(labels)
+            progress.correct += (rates.argmax(1) == labels).sum().item()
             self.bar.update()
             asked = self.interruption.asked
             if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
-                self.random = _random_state()
+                progress.random = _random_state()
                 self.save()
             if asked:
                 raise KeyboardInterrupt(
-                    f"{asked}: saved after step {self.step} of epoch {epoch + 1} in {self.folder};"
-                    " the same command goes on from there"
+                    f"{asked}: saved after step {progress.step} of epoch {epoch + 1} in"
+                    f" {self.folder}; the same command goes on from there"
                 )
 
     def _fail(self, epoch: int, loss: Tensor, frames: Tensor, labels: Tensor) -> NoReturn:
@@ -239,7 +251,7 @@ class _Training:
         }
         write_atomically(path, lambda partial: torch.save(kept, partial))
         raise FloatingPointError(
-            f"epoch {epoch + 1}, step {self.step + 1}: loss={loss.item()}, gradients that are not finite:"
+            f"epoch {epoch + 1}, step {self.progress.step + 1}: loss={loss.item()}, gradients that are not finite:"
             f" {', '.join(bad) or 'none'}; batch and network are in {path}; try a lower learning_rate"
         )
 
@@ -254,13 +266,14 @@ class _Training:
             "test_accuracy_soft": soft,
         }
 
-    def _histograms(self) -> list[dict]:
-        return [{"epoch": len(self.history), **row} for row in weight_histograms(self.model)]
+    def _histograms(self, epoch: int) -> list[dict]:
+        return [{"epoch": epoch, **row} for row in weight_histograms(self.model)]
 
     def _write_tables(self) -> None:
         # Without the seconds, so that the same run leaves the same file.
-        history = pd.DataFrame(self.history).drop(columns="seconds")
-        for name, table in ((HISTORY, history), (HISTOGRAMS, pd.DataFrame(self.histograms))):
+        history = pd.DataFrame(self.progress.history).drop(columns="seconds")
+        histograms = pd.DataFrame(self.progress.histograms)
+        for name, table in ((HISTORY, history), (HISTOGRAMS, histograms)):
             if len(table):
                 write_atomically(
                     self.folder / name, lambda path, table=table: table.to_csv(path, index=False)
@@ -269,13 +282,14 @@ class _Training:
     def finish(self) -> pd.DataFrame:
         """Write the tables, the weights, the packed network and, last, the record."""
         self._write_tables()
-        history = pd.DataFrame(self.history)
+        history = pd.DataFrame(self.progress.history)
         weights = self.model.state_dict()
         write_atomically(self.folder / WEIGHTS, lambda path: save_file(weights, path))
         pack(self.model, self.folder / PACKED, asdict(self.run))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
-        write_record(self.run, self.folder, history, self.model, recordings)
+        write_record(self.run, self.folder, history, self.model, recordings, self.identity)
+        self.checkpoint.remove()
         return history
 
 

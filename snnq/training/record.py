@@ -65,12 +65,18 @@ def read_history(folder: str | Path) -> pd.DataFrame:
 
 
 def write_record(
-    run: Run, folder: Path, history: pd.DataFrame, model: SpikingNetwork, recordings: dict[str, int]
+    run: Run,
+    folder: Path,
+    history: pd.DataFrame,
+    model: SpikingNetwork,
+    recordings: dict[str, int],
+    identity: dict[str, Any],
 ) -> None:
     """Write `run.json`, last of a run's files: where it is, the run is finished."""
     cost = footprint(model)
     record = {
         "run": asdict(run),
+        **{name: identity[name] for name in ("training_version", "frames", "start_weights")},
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
@@ -81,11 +87,16 @@ def write_record(
         "device": str(next(model.parameters()).device),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": {package: metadata.version(package) for package in PACKAGES},
+        "versions": versions(),
         "commit": _commit(),
     }
     text = json.dumps(record, indent=2) + "\n"
     write_atomically(folder / RECORD, lambda path: path.write_text(text))
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a result depends on."""
+    return {package: metadata.version(package) for package in PACKAGES}
 
 
 def accuracies(history: pd.DataFrame) -> dict[str, float | None]:

@@ -1,0 +1,84 @@
+"""What a run's result depends on, and whether a folder's run is the same or another."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from snnq.recordings.frames import names_of_frames
+from snnq.training.record import RECORD, WEIGHTS, read_record
+from snnq.training.run import Run
+
+TRAINING_VERSION = 1  # raise it when the same run comes to give other results
+# What stands for the content of a folder, and the setting that is compared where either is unknown:
+# the same recordings in another place are the same.
+CONTENTS = {"frames": "data", "start_weights": "start"}
+
+
+def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
+    """All that a run's result depends on but the machine and the libraries.
+
+    Returns
+    -------
+    dict
+        As JSON gives it back: every setting; "training_version"; "frames", the names of both
+        splits' frames, which hold a digest of the recordings; and "start_weights", the SHA-256
+        of the weights that the run starts from. The last two are None where they are unknown.
+    """
+    found = asdict(run) | {
+        "training_version": TRAINING_VERSION,
+        "frames": frames,
+        "start_weights": _digest_of_start(run),
+    }
+    return json.loads(json.dumps(found))
+
+
+def refuse_another(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise ValueError with what differs between the identity of a folder's run and of this one."""
+    compared = set(there) | set(here)
+    for content, place in CONTENTS.items():
+        compared.discard(place if there.get(content) and here.get(content) else content)
+    different = [
+        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+        for name in sorted(compared)
+        if there.get(name) != here.get(name)
+    ]
+    if different:
+        raise ValueError(
+            f"{folder}: holds another run ({'; '.join(different)}); use another folder, or"
+            " restart=True to train in this one anew"
+        )
+
+
+def is_finished(run: Run, folder: Path, restart: bool = False) -> bool:
+    """Whether a folder holds this run, finished. No frames are loaded, nothing is written.
+
+    Raises
+    ------
+    ValueError
+        It holds another finished run, unless `restart`.
+    """
+    if not (folder / RECORD).exists():
+        return False
+    record = read_record(folder)
+    known = {name: record.get(name) for name in CONTENTS}
+    # Records from before there was a version are of the first.
+    there = record["run"] | known | {"training_version": record.get("training_version", 1)}
+    frames = names_of_frames(run.benchmark, run.data, run.steps, run.cut, run.size)
+    try:
+        refuse_another(folder, there, identity_of(run, frames))
+    except ValueError:
+        if not restart:
+            raise
+        return False
+    return True
+
+
+def _digest_of_start(run: Run) -> str | None:
+    weights = Path(run.start or "", WEIGHTS)
+    if run.start is None or not weights.exists():
+        return None
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
