@@ -1,73 +1,85 @@
-# The study as a graph: recordings → frames → runs → notebooks → tables and figures.
+# The study as a graph: recordings → frames → runs → tables → notebooks and figures.
 #
-#     snakemake --cores all --configfile config/quick.yaml        (this is `make study`)
-#     snakemake --cores all --configfile config/quick.yaml --config train_ablations=yes
+#     snnq study config/quick.yaml                  (this is `make study`: it starts Snakemake)
 #     snakemake --configfile config/paper.yaml --workflow-profile config/slurm      (a cluster)
 #
-# The runs' folders are not in git, the tables that are gathered from them are. Those of the
-# ablations are only made anew with train_ablations, and otherwise drawn as they are.
+# What takes long is no output of a rule here, since Snakemake deletes a rule's outputs before it
+# starts: recordings, frames and runs stand behind empty files that are named here `marks`. Each
+# command looks for itself whether its work is done, by content, and then returns at once; a mark
+# whose work is gone, or is of other recordings, is removed below before anything is planned.
 #
-# A run's notebook is written to a log, which stays when the run fails, and copied when it succeeds.
-# Its checkpoint is no output here: Snakemake deletes the outputs of jobs that fail.
+# Steps depend on the sources of a notebook's cells, not on its file: JupyterLab saves that as soon as
+# it is opened.
 import json
 import math
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from snnq.checkpoint import SOURCES
-from snnq.forecast import report_while_running
-from snnq.gather import gather, gather_ablations
-from snnq.study import plan
-
-
-def frames_name(run):
-    """Runs of one name are trained on the same frames."""
-    cut = "-".join(str(value) for value in (run.steps, run.cut, run.size) if value is not None)
-    return f"{run.benchmark}-{run.data.replace('/', '_')}-{cut}"
-
+from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
+from snnq.study.gather import gather, gather_ablations
+from snnq.study.notebook import digest_of_sources
+from snnq.study.profile import plan
+from snnq.training.identity import TRAINING_VERSION
 
 JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | config.pop("job", {})
 TRAIN_ABLATIONS = config.pop("train_ablations", False)
 try:
     STUDY = plan(config)
 except ValueError as error:
-    raise WorkflowError(f"{workflow.configfiles[0]}: {error}")
+    profiles = " ".join(map(str, workflow.configfiles)) or "no --configfile was given"
+    raise WorkflowError(f"{profiles}: {error}")
 
 FOLDER = STUDY.folder
-ALL_RUNS = STUDY.runs | (STUDY.ablation_runs if TRAIN_ABLATIONS else {})
-RECORDS = [STUDY.record(name) for name in STUDY.runs]
-ABLATION_RECORDS = [STUDY.record(name) for name in {v.run for v in STUDY.ablations}]
-ABLATIONS = FOLDER / "ablations.csv"
-FRAMES = {frames_name(run): run for run in ALL_RUNS.values()}
+MARKS = FOLDER / "marks"
+RUNS = STUDY.all_runs if TRAIN_ABLATIONS else STUDY.runs
 BUILD_THREADS = 8  # at most, to simulate recordings and to build frames
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
-PAPERMILL = "papermill --no-progress-bar --log-output"
-KINDS = ["png", "pdf"]
-QUANTIZER_FIGURES = ["staircase", "slope", "soft_to_hard", "trained_weights"]
-RESULT_FIGURES = [
-    "accuracy_against_bits",
-    "accuracy_against_bytes",
-    "hard_and_soft",
-    "weights_in_training",
-]
-DEPLOYMENT_FIGURES = ["bytes_by_layer", "operations_by_layer", "accuracy_against_faults"]
-# The figures that the README shows are the quick study's.
-FIGURES = Path("figures") if STUDY.folder.name == "quick" else FOLDER / "figures"
+PAPERMILL = "papermill --no-progress-bar"
+NOTEBOOKS = ["1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment"]
+CODE = {path.stem: digest_of_sources(path) for path in Path("notebooks").glob("*.ipynb")}
 
 
-def start_of(run):
-    """Record of the run whose weights this one starts from, as a list of inputs."""
-    return [f"{run.start}/run.json"] if run.start else []
+def frames_name(run):
+    """Runs of one name are trained on the same frames."""
+    cut = "-".join(str(value) for value in (run.steps, run.cut, run.size) if value is not None)
+    return f"{run.benchmark}-{name_of(run.data)}-{cut}"
+
+
+def name_of(data):
+    return data.strip("/").replace("/", "_")
+
+
+FRAMES = {frames_name(run): run for run in RUNS.values()}
+SIMULATED = {name_of(data): (data, arguments) for data, arguments in STUDY.simulate.items()}
+
+
+def marks(kind, names):
+    return [MARKS / kind / f"{name}.done" for name in names]
+
+
+def remove_untrue_marks():
+    simulated = {run.data: get_benchmark(run.benchmark).folder(run.data) for run in RUNS.values()}
+    there = {name for name, (data, _) in SIMULATED.items() if (simulated[data] / SOURCE_FILE).exists()}
+    for kind, true in (("recordings", there), ("runs", STUDY.finished())):
+        for mark in MARKS.glob(f"{kind}/*.done"):
+            if mark.stem not in true:
+                mark.unlink()
+
+
+if workflow.is_main_process:
+    remove_untrue_marks()
 
 
 def build_frames(run):
     """The command that builds the frames of a run, if they are not there, and says what is wrong."""
-    command = f"python -m snnq.frames {run.benchmark} {run.data} --cut {run.cut}"
-    command += f" --steps {run.steps}" if run.steps else ""
-    return command + (f" --size {run.size}" if run.size else "")
+    command = ["python", "-m", "snnq", "frames", run.benchmark, run.data, "--cut", run.cut]
+    command += ["--steps", str(run.steps)] if run.steps else []
+    return shlex.join(command + (["--size", str(run.size)] if run.size else []))
 
 
 def as_yaml(run):
@@ -76,60 +88,61 @@ def as_yaml(run):
     return yaml.safe_dump(settings, default_flow_style=True, width=math.inf).strip()
 
 
-def drawn_ablations(wildcards):
-    """The table of ablations where there is one, or where it is to be made."""
-    return [ABLATIONS] if TRAIN_ABLATIONS or ABLATIONS.exists() else []
+def room(*names):
+    """The code of some rooms."""
+    return [path for name in names for path in sorted(Path("snnq", name).rglob("*.py"))]
+
+
+def tables(*names):
+    return [FOLDER / f"{name}.csv" for name in names]
+
+
+def ablations_there_are(wildcards):
+    return tables("ablations") if TRAIN_ABLATIONS or tables("ablations")[0].exists() else []
 
 
 localrules:
     all,
+    recordings,
     gather,
     gather_ablations,
 
 
-onstart:
-    report_while_running(STUDY)
-
-
 rule all:
     input:
-        RECORDS,
-        ABLATION_RECORDS if TRAIN_ABLATIONS else [],
-        FOLDER / "table.csv",
-        FOLDER / "notebooks/1_quantizer.ipynb",
-        FOLDER / "notebooks/5_ablations.ipynb",
-        FOLDER / "notebooks/6_deployment.ipynb",
+        marks("runs", RUNS),
+        expand(FOLDER / "notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
+        MARKS / "figures.done",
 
 
-for data, arguments in STUDY.simulate.items():
+rule recordings:
+    input:
+        marks("frames", FRAMES),
+
+
+for name, (data, arguments) in SIMULATED.items():
 
     rule:
         name:
-            f"simulate_{Path(data).name}"
-        input:
-            "snnq/benchmarks.py",
-            "snnq/camera.py",
-            "snnq/cameras.py",
-            "snnq/gestures.py",
-            "snnq/pictures.py",
-            "snnq/simulate.py",
-            "snnq/writers.py",
+            f"simulate_{name}"
         output:
-            directory(data),
+            touch(MARKS / "recordings" / f"{name}.done"),
         params:
-            arguments=arguments,
+            command=shlex.join(["simulate", data, *shlex.split(arguments)]),
+            version=SIMULATION_VERSION,
         threads: BUILD_THREADS
         shell:
-            "python -m snnq.simulate {output} {params.arguments}"
+            "python -m snnq {params.command}"
 
 
 rule frames:
-    # Every recording is read once before training on them starts, so a bad one stops it here. Only
-    # simulated recordings are an input: a folder of real ones gets a later time with each file.
+    # Every recording is read once before training on them starts, so a bad one stops it here.
     input:
-        lambda wildcards: [d for d in STUDY.simulate if d == FRAMES[wildcards.frames].data],
+        lambda wildcards: marks(
+            "recordings", {name_of(FRAMES[wildcards.frames].data)} & SIMULATED.keys()
+        ),
     output:
-        touch(FOLDER / "frames/{frames}.done"),
+        touch(MARKS / "frames/{frames}.done"),
     params:
         build=lambda wildcards: build_frames(FRAMES[wildcards.frames]),
     threads: BUILD_THREADS
@@ -138,22 +151,20 @@ rule frames:
 
 
 rule train:
+    # The notebook is written to a log, which stays when the run fails, and copied when it succeeds.
     input:
-        lambda wildcards: FOLDER / f"frames/{frames_name(ALL_RUNS[wildcards.name])}.done",
-        SOURCES,
-        lambda wildcards: start_of(ALL_RUNS[wildcards.name]),
-        notebook="notebooks/3_train.ipynb",
+        lambda wildcards: marks("frames", [frames_name(RUNS[wildcards.name])]),
+        lambda wildcards: marks("runs", filter(None, [Path(RUNS[wildcards.name].start or "").name])),
     output:
-        record=FOLDER / "runs/{name}/run.json",
-        history=FOLDER / "runs/{name}/history.csv",
-        weights=FOLDER / "runs/{name}/weights.safetensors",
-        packed=FOLDER / "runs/{name}/packed.safetensors",
-        notebook=FOLDER / "runs/{name}/3_train.ipynb",
+        touch(MARKS / "runs/{name}.done"),
     params:
-        settings=lambda wildcards: as_yaml(ALL_RUNS[wildcards.name]),
-        folder=lambda wildcards: str(FOLDER / "runs" / wildcards.name),
+        settings=lambda wildcards: as_yaml(RUNS[wildcards.name]),
+        folder=lambda wildcards: str(STUDY.run_folder(wildcards.name)),
+        code=CODE["3_train"],
+        version=TRAINING_VERSION,
     log:
-        FOLDER / "logs/{name}.ipynb",
+        notebook=FOLDER / "logs/{name}.ipynb",
+        text=FOLDER / "logs/{name}.txt",
     threads: JOB["threads"]
     resources:
         gpu=JOB["gpu"],
@@ -161,17 +172,18 @@ rule train:
         runtime=JOB["runtime"],
     retries: RETRIES
     shell:
-        PAPERMILL + " {input.notebook} {log} -y {params.settings:q} -p folder {params.folder}"
-        " && cp {log} {output.notebook}"
+        PAPERMILL + " notebooks/3_train.ipynb {log.notebook:q} -y {params.settings:q}"
+        " -p folder {params.folder:q} -p restart True > {log.text:q} 2>&1"
+        " && cp {log.notebook:q} {params.folder:q}/3_train.ipynb"
 
 
 rule gather:
     input:
-        RECORDS,
-        "snnq/gather.py",
-        "snnq/table.py",
+        marks("runs", STUDY.runs),
+        "snnq/study/gather.py",
+        "snnq/study/tables.py",
     output:
-        expand(FOLDER / "{table}.csv", table=["runs", "histories", "histograms"]),
+        tables("runs", "histories", "histograms", "staircases", "table"),
     run:
         gather(STUDY)
 
@@ -180,95 +192,63 @@ if TRAIN_ABLATIONS:
 
     rule gather_ablations:
         input:
-            ABLATION_RECORDS,
-            "snnq/gather.py",
-            "snnq/table.py",
+            marks("runs", {variant.run for variant in STUDY.ablations}),
+            "snnq/study/gather.py",
+            "snnq/study/tables.py",
         output:
-            ABLATIONS,
+            tables("ablations"),
         run:
             gather_ablations(STUDY)
 
 
-rule quantizer:
+NEEDS = {
+    "1_quantizer": [tables("histograms", "staircases"), room("quantization")],
+    "2_events": [marks("frames", FRAMES), room("recordings")],
+    "4_results": [tables("runs", "histories", "histograms", "table"), room("study")],
+    "5_ablations": [ablations_there_are, tables("runs"), room("study")],
+    "6_deployment": [tables("runs"), room("deployment", "storage")],
+}
+ALSO_WRITES = {"6_deployment": tables("costs", "faults")}
+PARAMETERS = {
+    "1_quantizer": f"-p study {FOLDER} -p interactive False",
+    "2_events": "",
+    "4_results": f"-p study {FOLDER}",
+    "5_ablations": f"-p study {FOLDER}",
+    "6_deployment": f"-p study {FOLDER}",
+}
+
+for notebook in NOTEBOOKS:
+
+    rule:
+        name:
+            notebook
+        input:
+            *NEEDS[notebook],
+            room("figures"),
+        output:
+            ALSO_WRITES.get(notebook, []),
+            notebook=FOLDER / f"notebooks/{notebook}.ipynb",
+        params:
+            source=f"notebooks/{notebook}.ipynb",
+            given=PARAMETERS[notebook],
+            code=CODE[notebook],
+        log:
+            notebook=FOLDER / f"logs/{notebook}.ipynb",
+            text=FOLDER / f"logs/{notebook}.txt",
+        retries: RETRIES
+        shell:
+            PAPERMILL + " {params.source} {log.notebook:q} {params.given} > {log.text:q} 2>&1"
+            " && cp {log.notebook:q} {output.notebook:q}"
+
+
+rule figures:
     input:
-        RECORDS,
-        "snnq/level_quantizer.py",
-        "snnq/quantizer.py",
-        "snnq/staircase.py",
-        "snnq/lookup.py",
-        "snnq/figures.py",
-        notebook="notebooks/1_quantizer.ipynb",
+        tables("histories", "histograms", "staircases", "table", "costs", "faults"),
+        ablations_there_are,
+        room("figures"),
     output:
-        expand(FIGURES / "quantizer_{figure}.{kind}", figure=QUANTIZER_FIGURES, kind=KINDS),
-        notebook=FOLDER / "notebooks/1_quantizer.ipynb",
-    retries: RETRIES
-    log:
-        FOLDER / "logs/1_quantizer.ipynb",
+        touch(MARKS / "figures.done"),
     params:
-        only=json.dumps({"only": list(STUDY.runs)}),
+        folders=shlex.join([str(FOLDER), str(FOLDER / "figures")]),
     shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p interactive False"
-        " -p figure_folder {FIGURES} -y {params.only:q} && cp {log} {output.notebook}"
-
-
-rule results:
-    input:
-        rules.gather.output,
-        "results/published.csv",
-        "results/bench/recipe.csv",
-        "snnq/table.py",
-        "snnq/figures.py",
-        "snnq/result_figures.py",
-        notebook="notebooks/4_results.ipynb",
-    output:
-        expand(FIGURES / "{figure}.{kind}", figure=RESULT_FIGURES, kind=KINDS),
-        table=FOLDER / "table.csv",
-        notebook=FOLDER / "notebooks/4_results.ipynb",
-    retries: RETRIES
-    log:
-        FOLDER / "logs/4_results.ipynb",
-    shell:
-        PAPERMILL + " {input.notebook} {log} -p study {FOLDER} -p figure_folder {FIGURES}"
-        " && cp {log} {output.notebook}"
-
-
-rule ablations:
-    input:
-        drawn_ablations,
-        "snnq/ablation.py",
-        "snnq/ablation_figures.py",
-        "snnq/figures.py",
-        notebook="notebooks/5_ablations.ipynb",
-    output:
-        notebook=FOLDER / "notebooks/5_ablations.ipynb",
-    retries: RETRIES
-    log:
-        FOLDER / "logs/5_ablations.ipynb",
-    shell:
-        PAPERMILL + " {input.notebook} {log} -p study {FOLDER} -p figure_folder {FIGURES}"
-        " && cp {log} {output.notebook}"
-
-
-rule deployment:
-    input:
-        RECORDS,
-        expand(
-            "snnq/{module}.py",
-            module="bits cost deployment_figures export_c faults figures packed packed_format"
-            " packing speed stages".split(),
-        ),
-        "snnq/c/net.c",
-        "snnq/c/net.h",
-        notebook="notebooks/6_deployment.ipynb",
-    output:
-        expand(FIGURES / "{figure}.{kind}", figure=DEPLOYMENT_FIGURES, kind=KINDS),
-        expand(FOLDER / "{table}.csv", table=["costs", "faults"]),
-        notebook=FOLDER / "notebooks/6_deployment.ipynb",
-    retries: RETRIES
-    log:
-        FOLDER / "logs/6_deployment.ipynb",
-    params:
-        only=json.dumps({"only": list(STUDY.runs)}),
-    shell:
-        PAPERMILL + " {input.notebook} {log} -p runs {FOLDER}/runs -p table_folder {FOLDER}"
-        " -p figure_folder {FIGURES} -y {params.only:q} && cp {log} {output.notebook}"
+        "python -m snnq figures {params.folders}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+# Of this machine, ignored by git. What the README states is in results/reference/bench.
 RESULTS = Path(__file__).parent.parent / "results" / "bench"
 
 

@@ -11,6 +11,7 @@ DVS128 Gesture's sees a drawn person (`snnq.simulation.gestures`).
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -29,6 +30,7 @@ from snnq.simulation.camera import Camera, record_looks, record_pictures
 from snnq.simulation.pictures import TEST_SHARE, Picture, digits, read_pictures, resized
 from snnq.simulation.presets import DIGITS, SETTINGS, Setting
 
+VERSION = 1  # of what is simulated: raise it when the same pictures come to give other events
 JOB = 2048  # pictures of one size that a process simulates at a time
 LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")  # DVS128 Gesture's folders
 
@@ -42,6 +44,8 @@ def simulate_pictures(
     setting: Setting | None = None,
 ) -> Path:
     """Write recordings of pictures under `root`, in the benchmark's files; returns their folder.
+
+    Where the folder already holds just these, nothing is written.
 
     Parameters
     ----------
@@ -70,15 +74,24 @@ def simulate_pictures(
     for picture in pictures:
         if picture.label not in found.classes:
             raise ValueError(f"{images}: {picture.label!r} is no class of {benchmark}")
-    made = {"images": images, "pictures": len(pictures), "seed": seed, **asdict(setting)}
-    with _Folder(benchmark, root, made) as folder:
+    made = {
+        "images": images,
+        "recordings": len(pictures),
+        "content": _digest(pictures),
+        "seed": seed,
+        **asdict(setting),
+    }
+    place = _Folder(benchmark, root, made)
+    if place.is_made:
+        return place.final
+    with place as folder:
         pictures = _split_as(benchmark, pictures)
         jobs = [
             joblib.delayed(_write_pictures)(benchmark, folder, some, first, seed, setting)
             for first, some in _jobs(pictures, setting.size)
         ]
         _run(jobs, len(pictures))
-    return folder.parent / found.dataset.__name__
+    return place.final
 
 
 def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
@@ -99,29 +112,43 @@ def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = N
     made = {
         "images": "drawn gestures (snnq.simulation.gestures)",
         "seed": seed,
+        "recordings": sum(counts),
         "camera": asdict(setting.camera),
     }
-    with _Folder("dvsgesture", root, made) as folder:
+    place = _Folder("dvsgesture", root, made)
+    if place.is_made:
+        return place.final
+    with place as folder:
         jobs = [
             joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
             for side, count, user in zip(found.folders, counts, (1, 24))  # users 24 to 29 test
             for place in range(count)
         ]
         _run(jobs, len(jobs))
-    return folder.parent / found.dataset.__name__
+    return place.final
 
 
 class _Folder:
     """A benchmark's folder under a temporary name, which it loses once it is complete."""
 
     def __init__(self, benchmark: str, root: str | Path, made: dict):
-        self.final = get_benchmark(benchmark).folder(root)
-        self.made = {"simulated": True, "benchmark": benchmark, **made}
+        found = get_benchmark(benchmark)
+        self.final, self.pattern = found.folder(root), found.pattern
+        made = {"simulated": True, "version": VERSION, "benchmark": benchmark, **made}
+        self.made = json.loads(json.dumps(made))  # as the file gives it back
         if self.final.exists() and not (self.final / SOURCE_FILE).exists():
             raise FileExistsError(
                 f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced"
             )
         self.partial = self.final.with_name(self.final.name + ".partial")
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it holds just these recordings already."""
+        source, suffix = self.final / SOURCE_FILE, Path(self.pattern).suffix
+        if not source.exists() or json.loads(source.read_text()) != self.made:
+            return False
+        return sum(1 for _ in self.final.rglob(f"*{suffix}")) == self.made["recordings"]
 
     def __enter__(self) -> Path:
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -135,6 +162,15 @@ class _Folder:
             self.partial.rename(self.final)
         else:
             shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _digest(pictures: list[Picture]) -> str:
+    """SHA-256 of pictures with their labels and places."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(repr((picture.label, picture.number, picture.train)).encode())
+        digest.update(repr(picture.image.shape).encode() + picture.image.tobytes())
+    return digest.hexdigest()
 
 
 def _run(jobs: list, total: int) -> None:

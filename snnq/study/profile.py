@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from snnq.training.identity import differences, frames_of_run, identity_of, recorded_identity
 from snnq.training.record import RECORD
 from snnq.training.run import FULL, Run, refuse_unknown
 
@@ -50,9 +51,31 @@ class Study:
     ablations: list[Variant]
     ablation_runs: dict[str, Run]
 
-    def record(self, name: str) -> str:
-        """Path of a run's record."""
-        return str(self.folder / "runs" / name / RECORD)
+    @property
+    def all_runs(self) -> dict[str, Run]:
+        """Those of the table and of the ablations."""
+        return self.runs | self.ablation_runs
+
+    def run_folder(self, name: str) -> Path:
+        return self.folder / "runs" / name
+
+    def is_finished(self, name: str) -> bool:
+        """Whether a run has its record. Whether that is of these recordings, `finished` tells."""
+        return (self.run_folder(name) / RECORD).exists()
+
+    def finished(self) -> set[str]:
+        """Names of the runs that are finished, on the recordings as they are now."""
+        frames: dict[tuple, tuple[str, str] | None] = {}
+        found = set()
+        for name, run in self.all_runs.items():
+            if self.is_finished(name):
+                kind = run.benchmark, run.data, run.steps, run.cut, run.size
+                if kind not in frames:  # all recordings are looked at: once, not for each run
+                    frames[kind] = frames_of_run(run)
+                there = recorded_identity(self.run_folder(name))
+                if not differences(there, identity_of(run, frames[kind])):
+                    found.add(name)
+        return found
 
 
 def plan(profile: Mapping[str, Any]) -> Study:

@@ -35,21 +35,41 @@ def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
     return json.loads(json.dumps(found))
 
 
-def refuse_another(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Raise ValueError with what differs between the identity of a folder's run and of this one."""
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs between the identities of a folder's run and of another one, in words."""
     compared = set(there) | set(here)
     for content, place in CONTENTS.items():
         compared.discard(place if there.get(content) and here.get(content) else content)
-    different = [
+    return [
         f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
         for name in sorted(compared)
         if there.get(name) != here.get(name)
     ]
-    if different:
+
+
+def refuse_another(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise ValueError with what differs, where a folder's run is another one."""
+    if different := differences(there, here):
         raise ValueError(
             f"{folder}: holds another run ({'; '.join(different)}); use another folder, or"
             " restart=True to train in this one anew"
         )
+
+
+def recorded_identity(folder: Path) -> dict[str, Any]:
+    """The identity of a finished run, as far as its record states it.
+
+    Raises FileNotFoundError where no run is finished.
+    """
+    record = read_record(folder)
+    known = {name: record.get(name) for name in CONTENTS}
+    # Records from before there was a version are of the first.
+    return record["run"] | known | {"training_version": record.get("training_version", 1)}
+
+
+def frames_of_run(run: Run) -> tuple[str, str] | None:
+    """The names of the frames that a run is trained on; None where it has no recordings yet."""
+    return names_of_frames(run.benchmark, run.data, run.steps, run.cut, run.size)
 
 
 def is_finished(run: Run, folder: Path, restart: bool = False) -> bool:
@@ -62,18 +82,10 @@ def is_finished(run: Run, folder: Path, restart: bool = False) -> bool:
     """
     if not (folder / RECORD).exists():
         return False
-    record = read_record(folder)
-    known = {name: record.get(name) for name in CONTENTS}
-    # Records from before there was a version are of the first.
-    there = record["run"] | known | {"training_version": record.get("training_version", 1)}
-    frames = names_of_frames(run.benchmark, run.data, run.steps, run.cut, run.size)
-    try:
-        refuse_another(folder, there, identity_of(run, frames))
-    except ValueError:
-        if not restart:
-            raise
-        return False
-    return True
+    there, here = recorded_identity(folder), identity_of(run, frames_of_run(run))
+    if not restart:
+        refuse_another(folder, there, here)
+    return not differences(there, here)
 
 
 def _digest_of_start(run: Run) -> str | None:
