@@ -201,6 +201,7 @@ if TRAIN_ABLATIONS:
             gather_ablations(STUDY)
 
 
+FIRST = next(iter(STUDY.runs.values()))
 NEEDS = {
     "1_quantizer": [tables("histograms", "staircases"), room("quantization")],
     "2_events": [marks("frames", FRAMES), room("recordings")],
@@ -211,7 +212,7 @@ NEEDS = {
 ALSO_WRITES = {"6_deployment": tables("costs", "faults")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
-    "2_events": "",
+    "2_events": shlex.join(["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]),
     "4_results": f"-p study {FOLDER}",
     "5_ablations": f"-p study {FOLDER}",
     "6_deployment": f"-p study {FOLDER}",

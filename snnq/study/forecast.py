@@ -8,7 +8,6 @@ of the study takes, one run at a time.
 
 import argparse
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,12 +23,12 @@ from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study, plan
 from snnq.training.evaluation import EVALUATION_BATCH
 from snnq.training.loop import device_of, gradients
-from snnq.training.record import HISTORY, RECORD, initial_network, read_record
+from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run
 
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
 REPORT_SECONDS = 60
-CPU_BATCH = 1  # recordings of a measured step without a GPU: a full batch may not fit
+CPU_NUMBERS = 2**26  # of a layer's outputs in a measured step without a GPU: a full batch may not fit
 TIMED_STEPS = 3
 
 
@@ -49,7 +48,7 @@ def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame
         of finished runs; else as measured, else the benchmark's mean, else NaN), hours_left.
     """
     rows = []
-    for (benchmark, levels), runs in _kinds(study).items():
+    for (benchmark, levels), runs in kinds_of(study).items():
         seconds = [_seconds(study, name) for name in runs]
         finished = [value for value in seconds if value is not None]
         rows.append(
@@ -59,7 +58,7 @@ def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame
                 "runs": len(runs),
                 "finished": len(finished),
                 "epochs": sum(run.epochs for run in runs.values()),
-                "done": sum(_epochs_done(study, name, run) for name, run in runs.items()),
+                "done": sum(study.epochs_done(name) for name in runs),
                 "seconds_per_epoch": pd.Series(finished, dtype=float).median(),
             }
         )
@@ -81,7 +80,7 @@ def measure(study: Study) -> pd.DataFrame:
     """
     waiting = {
         kind: next(iter(runs.values()))
-        for kind, runs in _kinds(study).items()
+        for kind, runs in kinds_of(study).items()
         if all(_seconds(study, name) is None for name in runs)
     }
     rows, measured = [], {}
@@ -97,22 +96,11 @@ def summary(table: pd.DataFrame) -> str:
     """A forecast in one line."""
     total = table[["runs", "finished", "epochs", "done"]].sum()
     hours = table["hours_left"].sum(skipna=False)
-    left = "time left unknown" if pd.isna(hours) else f"about {_duration(hours)} left, one by one"
+    left = "time left unknown" if pd.isna(hours) else f"about {duration(hours)} left, one by one"
     return (
         f"{total['finished']} of {total['runs']} runs finished,"
         f" {total['done']:,} of {total['epochs']:,} epochs; {left}"
     )
-
-
-def report_while_running(study: Study) -> None:
-    """Print the summary now and every minute from a thread that ends with the process."""
-
-    def report() -> None:
-        while True:
-            print(f"{study.folder.name}: {summary(forecast(study, _read(study)))}", flush=True)
-            time.sleep(REPORT_SECONDS)
-
-    threading.Thread(target=report, daemon=True).start()
 
 
 def read_profiles(paths: Iterable[Path]) -> dict:
@@ -127,28 +115,24 @@ def read_profiles(paths: Iterable[Path]) -> dict:
     return merged
 
 
-def _kinds(study: Study) -> dict[tuple[str, str], dict[str, Run]]:
+def kind_of(run: Run) -> tuple[str, str]:
+    """Runs of one kind take about as long: their benchmark and level set."""
+    return run.benchmark, str(run.levels)
+
+
+def kinds_of(study: Study) -> dict[tuple[str, str], dict[str, Run]]:
     kinds: dict[tuple[str, str], dict[str, Run]] = {}
     for name, run in study.runs.items():
-        kinds.setdefault((run.benchmark, str(run.levels)), {})[name] = run
+        kinds.setdefault(kind_of(run), {})[name] = run
     return kinds
 
 
 def _seconds(study: Study, name: str) -> float | None:
     """Mean seconds per epoch of a finished run."""
-    folder = study.folder / "runs" / name
-    if not (folder / RECORD).exists():
+    if not study.is_finished(name):
         return None
-    seconds = read_record(folder)["seconds"]
+    seconds = read_record(study.run_folder(name))["seconds"]
     return sum(seconds) / len(seconds)
-
-
-def _epochs_done(study: Study, name: str, run: Run) -> int:
-    folder = study.folder / "runs" / name
-    if (folder / RECORD).exists():
-        return run.epochs
-    history = folder / HISTORY
-    return len(history.read_text().splitlines()) - 1 if history.exists() else 0
 
 
 def _epoch_seconds(run: Run) -> float:
@@ -156,12 +140,19 @@ def _epoch_seconds(run: Run) -> float:
     on_gpu = device.type == "cuda"
     train, test = _recordings(run)
     held_out = round(run.validation * train)
-    batch = run.batch_size if on_gpu else CPU_BATCH
+    batch = run.batch_size if on_gpu else _cpu_batch(run)
     step = _timed(run, device, batch, training=True) / batch
-    batch = EVALUATION_BATCH if on_gpu else CPU_BATCH
+    batch = EVALUATION_BATCH if on_gpu else batch
     look = _timed(run, device, batch, training=False) / batch
     evaluated = held_out + (1 if run.levels == FULL else 2) * test  # soft too
     return (train - held_out) * step + evaluated * look
+
+
+def _cpu_batch(run: Run) -> int:
+    benchmark = get_benchmark(run.benchmark)
+    pixels = run.size**2 if run.size else benchmark.height * benchmark.width
+    outputs = pixels * (run.steps or benchmark.steps) * run.channels
+    return max(1, min(run.batch_size, CPU_NUMBERS // outputs))
 
 
 def _recordings(run: Run) -> tuple[int, int]:
@@ -198,12 +189,10 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _read(study: Study) -> pd.DataFrame | None:
-    path = study.folder / MEASURED
-    return pd.read_csv(path) if path.exists() else None
-
-
-def _duration(hours: float) -> str:
+def duration(hours: float) -> str:
+    """For people: "40 s", "12 min", "3 h 20 min"."""
+    if hours < 1 / 60:
+        return f"{round(3600 * hours)} s"
     minutes = round(60 * hours)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
 

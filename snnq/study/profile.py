@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnq.training.identity import differences, frames_of_run, identity_of, recorded_identity
-from snnq.training.record import RECORD
+from snnq.training.record import HISTORY, RECORD
 from snnq.training.run import FULL, Run, refuse_unknown
 
 KEYS = ("study", "benchmarks", "levels", "seeds", "settings", "full", "quantized")
@@ -36,7 +36,7 @@ class Study:
         `results/<study>`; the runs' folders are below it in `runs/`.
     simulate : dict of str to str
         Data folders that the study makes by simulation, with the arguments of
-        `python -m snnq.simulate`.
+        `snnq simulate`.
     runs : dict of str to Run
         Those of the table.
     ablations : list of Variant
@@ -62,6 +62,12 @@ class Study:
     def is_finished(self, name: str) -> bool:
         """Whether a run has its record. Whether that is of these recordings, `finished` tells."""
         return (self.run_folder(name) / RECORD).exists()
+
+    def epochs_done(self, name: str) -> int:
+        if self.is_finished(name):
+            return self.all_runs[name].epochs
+        history = self.run_folder(name) / HISTORY
+        return len(history.read_text().splitlines()) - 1 if history.exists() else 0
 
     def finished(self) -> set[str]:
         """Names of the runs that are finished, on the recordings as they are now."""

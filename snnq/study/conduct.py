@@ -1,0 +1,176 @@
+"""A study from its profile to its tables: Snakemake does the work, and a person can follow it."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from snnq.study.forecast import measure, read_profiles
+from snnq.study.profile import Study, plan
+from snnq.study.progress import Progress
+
+LOCK = Path(".study.lock")
+POLL_SECONDS = 1.0
+JOB = {"gpu": 0, "threads": 1}  # what a run takes where its profile's `job` does not say
+
+
+class StudyFailed(RuntimeError):
+    """Some steps of a study failed; the message names them, and where to read why."""
+
+
+def conduct(
+    profiles: Sequence[Path],
+    cores: int | None = None,
+    ablations: bool = False,
+    options: Iterable[str] = (),
+) -> Study:
+    """Make a study's recordings, train its runs, draw its tables, notebooks and figures.
+
+    What is done already is not done again, and a run that was stopped goes on.
+
+    Parameters
+    ----------
+    profiles : sequence of Path
+        `config/*.yaml`; later ones come before earlier ones.
+    cores : int, optional
+        How many to use; all that this process may use where not given.
+    ablations : bool
+        Whether to train the runs of the ablations too.
+    options : iterable of str
+        Handed on to Snakemake.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ValueError, OSError
+        A profile that cannot be read, or asks for what there is not.
+    BlockingIOError
+        Another study is being carried out in this folder.
+    StudyFailed
+    """
+    profile = read_profiles(profiles)
+    job = JOB | profile.pop("job", {})
+    study = plan(profile)
+    if ablations:
+        study = replace(study, runs=study.all_runs)
+    cores = cores or len(os.sched_getaffinity(0))
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nolock", "--keep-going"]
+    command += ["--rerun-incomplete", "--resources", "gpu=1", *options]
+    command += ["--configfile", *map(str, profiles)]
+    command += ["--config", "train_ablations=yes"] if ablations else []
+    side_by_side = 1 if job["gpu"] else max(1, cores // job["threads"])
+    with _alone() as lock, _log(study) as log:
+        print(f"{study.folder.name}: recordings and frames", flush=True)
+        _wait(_started([*command, "recordings"], log, lock), study, log)
+        torch.set_num_threads(job["threads"])
+        progress = Progress(study, side_by_side, measure(study))
+        try:
+            _wait(_started(command, log, lock), study, log, progress)
+        finally:
+            progress.close()
+    return study
+
+
+def _started(command: list[str], log: TextIO, lock: TextIO) -> subprocess.Popen:
+    # In a session of its own, so that Ctrl-C comes to it once, from here. It holds the lock as well,
+    # which stays with it if this process is killed.
+    return subprocess.Popen(
+        command, stdout=log, stderr=log, start_new_session=True, pass_fds=[lock.fileno()]
+    )
+
+
+def _wait(
+    process: subprocess.Popen, study: Study, log: TextIO, progress: Progress | None = None
+) -> None:
+    """Until a process has ended, which is told to stop where this one is.
+
+    Raises StudyFailed with what failed.
+    """
+    start = log.tell()
+    try:
+        with _terminating():
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+                if progress:
+                    progress.update()
+    except KeyboardInterrupt:
+        _stop(process)
+        raise KeyboardInterrupt(
+            f"{study.folder.name}: stopped; the same command goes on from here"
+        ) from None
+    if progress:
+        progress.update()
+    if process.returncode:
+        raise StudyFailed("\n".join(_failures(study, Path(log.name), start)))
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """Ask all that Snakemake started to save and end, and wait for it."""
+    os.killpg(process.pid, signal.SIGINT)
+    while process.poll() is None:
+        try:
+            process.wait()
+        except KeyboardInterrupt:  # a second one: at once
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """A cluster's or a system's SIGTERM as Ctrl-C."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _alone() -> Iterator[TextIO]:
+    """One study at a time in a folder; the lock goes with the processes, however they end."""
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"{Path.cwd()}: another study is being carried out here") from None
+        yield lock
+
+
+@contextmanager
+def _log(study: Study) -> Iterator[TextIO]:
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with (study.folder / "study.log").open("a") as log:
+        yield log
+
+
+def _failures(study: Study, log: Path, start: int) -> list[str]:
+    """What failed, a line each."""
+    with log.open() as file:
+        file.seek(start)
+        text = file.read()
+    lines = dict.fromkeys(re.findall(r"^snnq \S+: .*", text, re.MULTILINE))
+    for path in re.findall(r"Error in rule \S+:\n(?:    .*\n)*?    log: \S+, (\S+)", text):
+        lines[_reason(Path(path))] = None
+    return [*lines, f"{study.folder.name}: not all of it could be done; {log} says more"]
+
+
+def _reason(log: Path) -> str:
+    """The last line of what a notebook's execution printed, which says why it failed."""
+    found = log.read_text().strip().splitlines() if log.exists() else []
+    return f"{log.with_suffix('.ipynb')}: {found[-1] if found else 'failed'}"

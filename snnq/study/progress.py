@@ -1,0 +1,117 @@
+"""How far a study is while it runs, in lines that a person can follow."""
+
+import statistics
+import time
+
+import pandas as pd
+from tqdm import tqdm
+
+from snnq.study.forecast import duration, forecast, kind_of
+from snnq.study.profile import Study
+from snnq.training.record import read_record
+from snnq.training.run import Run
+
+STARTING_SECONDS = 8  # of a job before its first epoch and after its last: a kernel, imports, figures
+LINE_SECONDS = 60  # between lines where there is no terminal to draw a bar in
+
+
+class Progress:
+    """One bar for all of a study's runs, in hours of work, and a line for each that is finished.
+
+    The time left is that of the epochs and jobs that are left, divided by how many run side by
+    side. An epoch takes what those of finished runs of its kind took; before there are any, what
+    is seen of those under way; before that, what was measured.
+
+    Parameters
+    ----------
+    study : Study
+    side_by_side : int
+        Runs at a time.
+    measured : DataFrame, optional
+        See `snnq.study.forecast.measure`.
+    """
+
+    def __init__(self, study: Study, side_by_side: int, measured: pd.DataFrame | None = None):
+        self.study, self.side_by_side, self.measured = study, side_by_side, measured
+        self.said = study.finished()
+        self.out_of_date = {name for name in study.runs if study.is_finished(name)} - self.said
+        self.started = time.monotonic()
+        self.seen: dict[str, list[tuple[float, int]]] = {}
+        self.line = self.started
+        self.bar = tqdm(
+            total=1.0,
+            desc=study.folder.name,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}",
+            mininterval=0,
+        )
+        self.bar.disable = not self.bar.fp.isatty()
+
+    def update(self) -> None:
+        """Look at what the runs have written since."""
+        for name, run in self.study.runs.items():
+            if self.study.is_finished(name):
+                if name not in self.said | self.out_of_date:
+                    self.said.add(name)
+                    self.say(finished_line(self.study, name, run))
+            else:
+                self.out_of_date.discard(name)
+                self._see(name)
+        table = forecast(self.study, self._pace())
+        done, state = self.summary(table)
+        self.bar.n = done
+        self.bar.set_postfix_str(state)
+        if self.bar.disable and time.monotonic() - self.line > LINE_SECONDS:
+            self.say(f"{self.study.folder.name}: {100 * done:.0f} %, {state}")
+
+    def summary(self, table: pd.DataFrame) -> tuple[float, str]:
+        """The share of the work that is done, and how far that is, in words."""
+        finished, runs = table["finished"].sum(), table["runs"].sum()
+        seconds = (table["epochs"] * table["seconds_per_epoch"]).sum(skipna=False)
+        left = 3600 * table["hours_left"].sum(skipna=False) + STARTING_SECONDS * (runs - finished)
+        side_by_side = max(1, min(self.side_by_side, runs - finished))
+        passed = duration((time.monotonic() - self.started) / 3600)
+        words = f"{finished} of {runs} runs, {passed} passed, "
+        if pd.isna(left):
+            return table["done"].sum() / table["epochs"].sum(), words + "time left unknown"
+        share = 1 - left / (seconds + STARTING_SECONDS * runs)
+        return share, words + f"about {duration(left / side_by_side / 3600)} left"
+
+    def say(self, line: str) -> None:
+        self.line = time.monotonic()
+        tqdm.write(line)
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def _see(self, name: str) -> None:
+        """Remember when a run that is under way was first and last seen to have more epochs."""
+        epochs = self.study.epochs_done(name)
+        seen = self.seen.setdefault(name, [])
+        if epochs and (not seen or epochs > seen[-1][1]):
+            seen[1:] = [(time.monotonic(), epochs)]
+
+    def _pace(self) -> pd.DataFrame | None:
+        """Seconds per epoch of each kind of run, as seen of those under way, else as measured."""
+        seen: dict[tuple[str, str], list[float]] = {}
+        for name, times in self.seen.items():
+            if len(times) == 2:
+                (first, before), (last, after) = times
+                kind = kind_of(self.study.runs[name])
+                seen.setdefault(kind, []).append((last - first) / (after - before))
+        rows = [(*kind, statistics.median(paces)) for kind, paces in seen.items()]
+        table = pd.DataFrame(rows, columns=["benchmark", "levels", "seconds_per_epoch"])
+        if self.measured is not None:
+            table = pd.concat([table, self.measured])
+        return table.drop_duplicates(["benchmark", "levels"])
+
+
+def finished_line(study: Study, name: str, run: Run) -> str:
+    """What a finished run is, and its accuracy."""
+    record = read_record(study.run_folder(name))
+    seconds = duration(sum(record["seconds"]) / 3600)
+    simulated = ", simulated" if record["data"]["simulated"] else ""
+    method = "" if run.quantizer == "sigmoid" else f" by {run.quantizer}"
+    return (
+        f"{run.benchmark}{simulated}: {run.levels}{method}, seed {run.seed}:"
+        f" {100 * record['accuracy']['last']:.2f} % after {run.epochs} epochs ({seconds})"
+    )

@@ -1,0 +1,135 @@
+"""For maintainers: a finished study taken into `results/reference`, where everybody can see it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from snnq.study.gather import read_gathered
+from snnq.study.intervals import wilson
+from snnq.study.reproduction import REFERENCE
+from snnq.training.record import PACKED, read_record
+
+TABLES = ("runs", "histories", "histograms", "staircases", "table", "costs", "faults")
+OPTIONAL_TABLES = ("ablations",)
+NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
+MOST_BYTES = 3_000_000  # of the notebooks together
+CARD = """\
+# {title}
+
+A spiking network for {benchmark}, {levels} weights, packed: {size:,} bytes.
+
+- Trained on {recordings} recordings{images}; {epochs} epochs, seed {seed}, commit `{commit}`.
+- Accuracy on {test} test samples after the last epoch: {accuracy:.2f} % (95 % Wilson interval
+  {low:.2f} to {high:.2f}), on this seed's network alone.
+- Load it with `snnq.unpack("{path}")`; input is frames [{steps} time steps, N, 2, H, W], output
+  firing rates [N, classes].
+- MIT licence, as the project.
+"""
+
+
+def take_reference(study: str | Path) -> Path:
+    """Copy a study's tables, executed notebooks and packed networks to `results/reference/<name>`.
+
+    The networks are those of the lowest seed, each with a card beside it. What was there before is
+    replaced as a whole.
+
+    Raises
+    ------
+    ValueError
+        The working tree has changes that are not committed, or a run was trained in such a tree;
+        notebooks that are too large or name a path of this machine.
+    FileNotFoundError
+        The study is not finished; names what is missing.
+    """
+    study = Path(study)
+    _refuse_changes()
+    runs = read_gathered(study, "runs")
+    unknown = runs[~runs["commit"].map(str).str.fullmatch("[0-9a-f]{40}")]
+    if len(unknown):
+        found = ", ".join(f"{run.name} ({run.commit})" for run in unknown.itertuples(index=False))
+        raise ValueError(f"{study}: runs of no commit: {found}; train them in a clean tree")
+    final = REFERENCE / study.name
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _copy_tables(study, partial)
+        _copy_notebooks(study, runs, partial / "notebooks")
+        _copy_networks(study, runs, partial / "networks", final / "networks")
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return final
+
+
+def _refuse_changes() -> None:
+    command = ["git", "status", "--porcelain"]
+    changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    if any(changed):
+        raise ValueError(
+            f"{len(changed) - 1} changes that are not committed ({changed[0].strip()}, ...):"
+            " a reference is made in a clean tree"
+        )
+
+
+def _copy_tables(study: Path, place: Path) -> None:
+    place.mkdir(parents=True)
+    for name in TABLES + OPTIONAL_TABLES:
+        path = study / f"{name}.csv"
+        if path.exists() or name in TABLES:
+            shutil.copyfile(path, place / path.name)
+
+
+def _copy_notebooks(study: Path, runs: pd.DataFrame, place: Path) -> None:
+    """The executed notebooks, without what papermill notes of the machine, and one of a run."""
+    place.mkdir()
+    first = runs[runs["levels"] != "full"].iloc[0]
+    paths = [study / f"notebooks/{name}.ipynb" for name in NOTEBOOKS]
+    for path in [*paths, study / "runs" / first["name"] / "3_train.ipynb"]:
+        notebook = nbformat.read(path, as_version=4)
+        for part in (notebook, *notebook.cells):
+            part.metadata.pop("papermill", None)
+        text = nbformat.writes(notebook)
+        for private in (str(Path.cwd()), str(Path.home())):
+            if f"{private}/" in text:
+                raise ValueError(f"{path}: names {private}, a path of this machine")
+        (place / path.name).write_text(text + "\n")
+    size = sum(path.stat().st_size for path in place.iterdir())
+    if size > MOST_BYTES:
+        raise ValueError(f"{study}: {size:,} bytes of notebooks, expected {MOST_BYTES:,} at most")
+
+
+def _copy_networks(study: Path, runs: pd.DataFrame, place: Path, final: Path) -> None:
+    place.mkdir()
+    for run in runs[runs["seed"] == runs["seed"].min()].itertuples(index=False):
+        levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
+        name = f"{run.benchmark}-{levels}-seed{run.seed}"
+        packed = study / "runs" / run.name / PACKED
+        shutil.copyfile(packed, place / f"{name}.safetensors")
+        (place / f"{name}.md").write_text(_card(run, name, packed, final / f"{name}.safetensors"))
+
+
+def _card(run, name: str, packed: Path, final: Path) -> str:
+    record = read_record(packed.parent)
+    low, high = wilson(run.last, run.test_recordings)
+    images = record["data"].get("images")
+    return CARD.format(
+        title=name,
+        benchmark=run.benchmark,
+        levels=run.levels,
+        size=packed.stat().st_size,
+        recordings="simulated" if run.simulated else "real",
+        images=f" of {images}" if images else "",
+        epochs=run.epochs,
+        seed=run.seed,
+        commit=run.commit,
+        test=run.test_recordings,
+        accuracy=100 * run.last,
+        low=100 * low,
+        high=100 * high,
+        path=final,
+        steps=run.steps,
+    )
