@@ -1,34 +1,47 @@
-# Each target sets up .venv by itself on first use.
+# Each target sets up .venv by itself on first use, and again where this folder was moved: a virtual
+# environment knows its place by its full path.
 PYTHON ?= python3
-CORES ?= all
+CORES ?=
 INSTALLED := .venv/.installed
-# One study at a time in a checkout; the lock goes with the process, however that ends.
-LOCK := $(if $(shell command -v flock),flock .study.lock)
+ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(INSTALLED))
+endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+STUDY := snnq study $(if $(CORES),--cores $(CORES))
 
-SNAKEMAKE := $(LOCK) snakemake --cores $(CORES) --nolock --rerun-incomplete --keep-going
-
-.PHONY: study ablations paper simulated test lab bench
+.PHONY: study ablations paper simulated figures reference test peers lab bench
 
 study: $(INSTALLED)
-	$(SNAKEMAKE) --configfile config/quick.yaml
+	$(STUDY) config/quick.yaml
 
 ablations: $(INSTALLED)
-	$(SNAKEMAKE) --configfile config/quick.yaml --config train_ablations=yes
+	$(STUDY) config/quick.yaml --ablations
 
-paper: PROFILE := config/paper.yaml
-simulated: PROFILE := config/paper.yaml config/simulated.yaml
-paper simulated: $(INSTALLED)
-	python -m snnq.forecast $(PROFILE)
-	$(SNAKEMAKE) --resources gpu=1 --configfile $(PROFILE)
+paper: $(INSTALLED)
+	$(STUDY) config/paper.yaml
+
+simulated: $(INSTALLED)
+	$(STUDY) config/paper.yaml config/simulated.yaml
+
+figures: $(INSTALLED)
+	snnq figures
+
+# For maintainers: takes this machine's finished study to results/reference/quick.
+reference: $(INSTALLED)
+	snnq reference results/quick
 
 test: $(INSTALLED)
-	python -m pytest
+	python -m pytest $(PYTEST)
+
+# The tests with every library and compiler that results are compared with; a missing one fails.
+peers: $(INSTALLED)
+	python -m pip install --quiet --no-deps -r requirements.peers.lock
+	python -m pytest --peers required $(PYTEST)
 
 # What needs real recordings (camera.py, simulated_to_real.py, real_nmnist.py, recipe.py) is started by
-# hand.
+# hand. Tables go to results/bench; those that the README states are in results/reference/bench.
 bench: $(INSTALLED)
-	test -d data/digits/NMNIST || python -m snnq.simulate data/digits
+	snnq simulate data/digits
 	python bench/frames.py
 	python bench/quantizer.py
 	python bench/step.py
@@ -44,8 +57,7 @@ lab: $(INSTALLED)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "snnq needs Python 3.11 or newer, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	python -m pip install --progress-bar on -r requirements.lock
 	python -m pip install --no-deps --no-build-isolation --editable .
-	touch $@
-
+	printf %s '$(CURDIR)' > $@

@@ -6,6 +6,7 @@ from urllib.error import URLError
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import settings
 
 import snnq
@@ -19,10 +20,31 @@ settings.load_profile("snnq")
 
 def pytest_addoption(parser):
     parser.addoption("--mutations", type=int, default=1000, help="mutated files for each format")
+    parser.addoption(
+        "--peers",
+        choices=("optional", "required"),
+        default="optional",
+        help="whether a missing library or compiler to compare with skips a test or fails it",
+    )
+
+
+torch.set_num_threads(1)  # of each of the processes that share the cores
 
 
 PROJECT = Path(__file__).parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def peer(pytestconfig):
+    """A function that asks for what results are compared with, a module or a program."""
+
+    def ask(name: str, there: object) -> None:
+        if not there:
+            missing = pytest.fail if pytestconfig.getoption("peers") == "required" else pytest.skip
+            missing(f"{name} is not installed: `make peers` installs what there is to compare with")
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -1,2 +1,2 @@
-"""One function per figure; each takes tables and returns a matplotlib figure. Uses all rooms. Start
-with `style.py`."""
+"""One function per figure; each takes tables and returns a matplotlib figure. Uses all rooms.
+Start with `style.py`."""
