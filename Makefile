@@ -19,7 +19,7 @@ ablations: $(INSTALLED)
 paper: PROFILE := config/paper.yaml
 simulated: PROFILE := config/paper.yaml config/simulated.yaml
 paper simulated: $(INSTALLED)
-	python -m snnq.forecast $(PROFILE)
+	snnq forecast $(PROFILE)
 	$(SNAKEMAKE) --resources gpu=1 --configfile $(PROFILE)
 
 test: $(INSTALLED)
@@ -28,7 +28,7 @@ test: $(INSTALLED)
 # What needs real recordings (camera.py, simulated_to_real.py, real_nmnist.py, recipe.py) is started by
 # hand.
 bench: $(INSTALLED)
-	test -d data/digits/NMNIST || python -m snnq.simulate data/digits
+	test -d data/digits/NMNIST || snnq simulate data/digits
 	python bench/frames.py
 	python bench/quantizer.py
 	python bench/step.py
