@@ -22,8 +22,8 @@ import snnq
 
 TRAIN = """
 import sys, snnq
-from snnq import training
-training.CHECKPOINT_SECONDS = 1
+from snnq.training import loop
+loop.CHECKPOINT_SECONDS = 1
 run = snnq.Run(levels="binary", data=sys.argv[1], epochs=int(sys.argv[3]), channels=8)
 snnq.fit(run, sys.argv[2], progress=False)
 """

@@ -60,8 +60,9 @@ def main() -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
-    command = [sys.executable, "-m", "snnq.simulate", arguments.data, "--without", arguments.real]
-    command += ["--images", arguments.real / "images/mnist.npz", "--limit", str(PER_CLASS)]
+    command = [sys.executable, "-m", "snnq", "simulate", arguments.data]
+    command += ["--without", arguments.real, "--images", arguments.real / "images/mnist.npz"]
+    command += ["--limit", str(PER_CLASS)]
     subprocess.run(command, check=True)
 
 

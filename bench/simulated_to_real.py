@@ -38,7 +38,8 @@ def main() -> None:
         simulate = [
             sys.executable,
             "-m",
-            "snnq.simulate",
+            "snnq",
+            "simulate",
             arguments.data,
             "--without",
             arguments.real,

@@ -1,7 +1,6 @@
 import shutil
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -398,17 +397,3 @@ def test_real_recordings_are_classified_as_by_pytorch(tmp_path, real_data, in_tm
     assert (expected["margin"][different] < 1e-5).all() and different.mean() < 0.01
     np.testing.assert_array_equal(classes, predicted(model, frames))
     assert len(np.unique(classes)) > 3
-
-
-def test_the_command_exports_a_packed_file(tmp_path):
-    frames = random_frames(9)
-    model = random_network(frames, "binary", benchmark="nmnist", channels=3, size=9)
-    snnq.pack(model, tmp_path / "net.safetensors")
-    command = [sys.executable, "-m", "snnq.export_c", tmp_path / "net.safetensors", tmp_path / "out"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    subprocess.run(done.stdout.split(), check=True)  # it prints how to compile
-    classes, *_ = run_c(tmp_path / "out/net", frames)
-    np.testing.assert_array_equal(classes, predicted(model, frames))
-    done = subprocess.run([*command[:3], tmp_path / "none", tmp_path], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == f"snnq.export_c: {tmp_path}/none: no such file\n"

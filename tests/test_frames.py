@@ -237,12 +237,3 @@ def test_bad_recordings_are_named(in_tmp, content, message):
 def test_bad_arguments(recordings, in_tmp, benchmark, options, error, message):
     with pytest.raises(error, match=message):
         snnq.load(benchmark, **{"root": recordings} | options)
-
-
-def test_command_line(recordings, in_tmp, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["frames", "nmnist", str(recordings), "--steps", "2"])
-    frames.main()
-    assert "40 of 60,000 training recordings" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["frames", "nmnist", "nowhere"])
-    with pytest.raises(SystemExit, match="nowhere/NMNIST/Train"):
-        frames.main()

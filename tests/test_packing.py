@@ -1,10 +1,7 @@
 """Networks packed into files and unpacked again."""
 
 import itertools
-import json
 import math
-import subprocess
-import sys
 from dataclasses import asdict
 
 import pytest
@@ -17,7 +14,7 @@ from torch import nn
 import snnq
 from snnq.storage.bits import pack_levels, unpack_levels, weight_bytes
 from snnq.storage.format import float32_file_bytes
-from snnq.storage.inspect import contents, main
+from snnq.storage.inspect import contents
 
 DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 LEVEL_SETS = (*snnq.LEVELS, (-1.5, 0.25, 2), (-8, -1, 0, 0.5, 2, 40), tuple(range(-20, 21)))
@@ -212,32 +209,3 @@ def test_what_could_not_be_read_again_is_not_written(make, message, path):
 def test_a_source_that_json_cannot_hold_is_refused(path):
     with pytest.raises(ValueError, match=r"source=\{'a': \{1\}\}: expected what JSON can hold"):
         snnq.pack(random_network(), path, source={"a": {1}})
-
-
-@pytest.mark.parametrize("levels", ["full", "3bit"])
-def test_command_line(levels, path, monkeypatch, capsys):
-    model = random_network()
-    if levels != "full":
-        snnq.quantize(model, levels)
-    snnq.pack(model, path, source={"seed": 7})
-    monkeypatch.setattr(sys, "argv", ["snnq.packing", str(path)])
-    main()
-    printed = capsys.readouterr().out.splitlines()
-    assert json.loads(printed[0].split(":", 1)[1]) == model.architecture
-    assert json.loads(printed[1].split(":", 1)[1]) == {"seed": 7}
-    (linear,) = [line.split() for line in printed if "layers.10 " in line]
-    weights, size = 128 * 128, path.stat().st_size
-    full = float32_file_bytes(model.architecture)
-    packed = 4 * weights if levels == "full" else weights * 3 // 8 + 4 * 8
-    assert linear[1:3] == ["Linear", "128×128"] and linear[-3] == str(packed)
-    assert float(linear[-1]) == pytest.approx(4 * weights / packed, abs=0.05)
-    assert f"{size:,} bytes" in printed[-1] and f"{full / size:.2f} times" in printed[-1]
-
-
-def test_command_line_says_what_is_wrong_in_one_line(tmp_path):
-    path = tmp_path / "net.safetensors"
-    path.write_bytes(b"no such file")
-    command = [sys.executable, "-m", "snnq.packing", path]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.startswith(f"snnq.packing: {path}: ") and done.stderr.count("\n") == 1

@@ -24,7 +24,7 @@ from snnq.simulation.pictures import digits as digit_pictures
 from snnq.simulation.pictures import read_pictures, resized
 from snnq.simulation.presets import DIGITS, SETTINGS
 
-# Of all recordings of `python -m snnq.simulate`: the same on every machine, or the camera changed.
+# Of all recordings of `snnq simulate`: the same on every machine, or the camera changed.
 DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
 
 
@@ -286,32 +286,6 @@ def test_gestures_are_drawn_within_white_and_move(tmp_path):
         scenes = np.concatenate(list(gestures.looks(gesture, person, camera)))
         assert scenes.shape == (6, 128, 128) and 0 <= scenes.min() and scenes.max() <= WHITE
         assert (np.ptp(scenes, axis=0) > 0).sum() > 50
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--benchmark", "mnist"], "benchmark='mnist'"),
-        (["--benchmark", "cifar10dvs"], "--images: expected pictures for cifar10dvs"),
-        (["--images", "none.zip"], "none.zip: no such file"),
-        (["--limit", "0"], "--limit 0: expected at least 1"),
-    ],
-)
-def test_bad_command_lines(in_tmp, monkeypatch, arguments, message):
-    monkeypatch.setattr("sys.argv", ["simulate", "data", *arguments])
-    with pytest.raises(SystemExit, match=message):
-        simulate.main()
-    assert list(in_tmp.iterdir()) == []
-
-
-def test_command_line_leaves_out_what_was_recorded(in_tmp, monkeypatch):
-    (in_tmp / "real/NMNIST/Train/0").mkdir(parents=True)
-    (in_tmp / "real/NMNIST/Train/0/00001.bin").write_bytes(bytes(5))
-    arguments = ["data", "--limit", "1", "--without", "real"]
-    monkeypatch.setattr("sys.argv", ["simulate", *arguments])
-    simulate.main()
-    names = sorted(path.name for path in (in_tmp / "data").rglob("Train/0/*.bin"))
-    assert names == ["00011.bin"]  # the next digit 0
 
 
 def test_gestures_of_the_test_are_as_many_and_by_other_people(tmp_path):

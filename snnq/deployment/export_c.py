@@ -1,16 +1,11 @@
 """A trained network as plain C, and recordings as the file that the C program reads.
 
-    python -m snnq.export_c net.safetensors out/
-    gcc -std=c99 -O3 out/net.c -o out/net
-
-`out/net.h` holds the layers with their weights at their real width, `out/net.c` runs them event
-by event, without dependencies.
+`net.h` holds the layers with their weights at their real width, `net.c` runs them event by event,
+without dependencies: `gcc -std=c99 -O3 net.c -o net`.
 """
 
-import argparse
 import math
 import struct
-import sys
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -21,7 +16,6 @@ from torch import Tensor
 
 from snnq.deployment.stages import Stage, stages_of
 from snnq.networks.models import SpikingNetwork
-from snnq.storage.pack import unpack
 from snnq.system.files import write_atomically
 
 MAGIC, VERSION = b"SNNF", 1  # of a file of frames
@@ -182,21 +176,3 @@ def _entry(stage: Stage) -> str:
     names = ("units", "packed") if len(stage.units) else ("weights",)
     fields |= {name: _identifier(stage, name) for name in names}
     return "    {" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m snnq.export_c", description="Write a packed network as plain C."
-    )
-    parser.add_argument("network", help="a file of snnq.pack")
-    parser.add_argument("folder", help="where net.h and net.c go")
-    arguments = parser.parse_args()
-    try:
-        export_c(unpack(arguments.network), arguments.folder)
-    except (ValueError, OSError) as error:
-        sys.exit(f"snnq.export_c: {error}")
-    print(f"gcc -std=c99 -O3 {arguments.folder}/net.c -o {arguments.folder}/net")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,8 @@
-"""Recordings as frames: events added up in T time steps, one memory-mapped array per split.
+"""Recordings as frames: events added up in T time steps, one memory-mapped array per split."""
 
-    python -m snnq.frames nmnist data/digits --steps 10
-
-builds them ahead of training, and says what is wrong with the recordings if anything is.
-"""
-
-import argparse
 import hashlib
 import json
 import os
-import sys
 import warnings
 from pathlib import Path
 
@@ -242,26 +235,3 @@ def _fill(
         empty += len(events) == 0
         array[i] = np.minimum(frames, 255)
     return len(paths), saturated, empty
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m snnq.frames", description=load.__doc__.split("\n")[0]
-    )
-    parser.add_argument("benchmark")
-    parser.add_argument("root", help="data folder that holds the recordings")
-    parser.add_argument("--steps", type=int, help="time steps T (the benchmark's own)")
-    parser.add_argument("--cut", default="number", help="equal numbers of events, or equal time")
-    parser.add_argument("--size", type=int, help="height and width of the frames (the sensor's)")
-    arguments = parser.parse_args()
-    try:
-        splits = load(**vars(arguments))
-    except (ValueError, OSError) as error:
-        sys.exit(f"snnq.frames: {error}")
-    complete = get_benchmark(arguments.benchmark).recordings
-    for name, split, most in zip(("training", "test"), splits, complete):
-        print(f"{arguments.benchmark}: {len(split):,} of {most:,} {name} recordings")
-
-
-if __name__ == "__main__":
-    main()

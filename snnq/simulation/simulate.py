@@ -1,20 +1,14 @@
 """Recordings of a simulated camera in each benchmark's own files.
 
-    python -m snnq.simulate data/digits
-    python -m snnq.simulate data/mine --benchmark cifar10dvs --images pictures.zip
-    python -m snnq.simulate data/mine --benchmark dvsgesture
-
 N-MNIST's camera makes three saccades over a still picture, as the real one did over MNIST on a
 screen, N-Caltech101's likewise (Orchard et al., Frontiers in Neuroscience 2015); before
 CIFAR10-DVS's the picture moves around a closed loop (Li et al., Frontiers in Neuroscience 2017);
 DVS128 Gesture's sees a drawn person (`snnq.simulation.gestures`).
 """
 
-import argparse
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,8 +21,8 @@ from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 from snnq.simulation import gestures
 from snnq.simulation.camera import Camera, record_looks, record_pictures
-from snnq.simulation.pictures import TEST_SHARE, Picture, digits, read_pictures, resized
-from snnq.simulation.presets import DIGITS, SETTINGS, Setting
+from snnq.simulation.pictures import TEST_SHARE, Picture, resized
+from snnq.simulation.presets import SETTINGS, Setting
 
 VERSION = 1  # of what is simulated: raise it when the same pictures come to give other events
 JOB = 2048  # pictures of one size that a process simulates at a time
@@ -92,6 +86,24 @@ def simulate_pictures(
         ]
         _run(jobs, len(pictures))
     return place.final
+
+
+def chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
+    """The first `limit` of each class and split, without those that were recorded for real."""
+    recorded = set()
+    if without is not None:
+        recorded = {
+            int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")
+        }
+    counts: dict[tuple[str, bool], int] = {}
+    chosen = []
+    for picture in pictures:
+        kind = picture.label, picture.train
+        if (picture.train and picture.number in recorded) or counts.get(kind, 0) == limit:
+            continue
+        counts[kind] = counts.get(kind, 0) + 1
+        chosen.append(picture)
+    return chosen
 
 
 def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
@@ -271,68 +283,3 @@ LAYOUTS: dict[str, tuple[Callable[[Picture], Path], Callable[[np.ndarray, Path],
         write_bin,
     ),
 }
-
-
-def _chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
-    """The first `limit` of each class and split, without those that were recorded for real."""
-    recorded = set()
-    if without is not None:
-        recorded = {
-            int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")
-        }
-    counts: dict[tuple[str, bool], int] = {}
-    chosen = []
-    for picture in pictures:
-        kind = picture.label, picture.train
-        if (picture.train and picture.number in recorded) or counts.get(kind, 0) == limit:
-            continue
-        counts[kind] = counts.get(kind, 0) + 1
-        chosen.append(picture)
-    return chosen
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m snnq.simulate", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "root", type=Path, nargs="?", default=Path("data/digits"), help="data folder"
-    )
-    parser.add_argument(
-        "--benchmark", default="nmnist", help="nmnist, dvsgesture, cifar10dvs or ncaltech101"
-    )
-    parser.add_argument(
-        "--images", type=Path, help="pictures: .npz, .zip or folder (nmnist: scikit-learn's digits)"
-    )
-    parser.add_argument("--limit", type=int, help="at most so many of each class and split")
-    parser.add_argument(
-        "--without",
-        type=Path,
-        help="data folder of real N-MNIST recordings, whose pictures to leave out",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    try:
-        folder = _simulate(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"snnq.simulate: {error}")
-    print(f"simulated recordings in {folder}")
-
-
-def _simulate(arguments: argparse.Namespace) -> Path:
-    benchmark, images = get_benchmark(arguments.benchmark).name, arguments.images
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ValueError(f"--limit {arguments.limit}: expected at least 1")
-    if benchmark == "dvsgesture":
-        return simulate_gestures(arguments.root, arguments.seed, arguments.limit)
-    if images is None and benchmark != "nmnist":
-        raise ValueError(f"--images: expected pictures for {benchmark}")
-    pictures = digits() if images is None else read_pictures(images)
-    name = "handwritten digits of scikit-learn (load_digits)" if images is None else images.name
-    chosen = _chosen(pictures, arguments.limit, arguments.without)
-    setting = DIGITS if images is None else SETTINGS[benchmark]
-    return simulate_pictures(benchmark, arguments.root, chosen, name, arguments.seed, setting)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,5 @@
-"""How far a study is, and how long it will still take on this machine.
+"""How far a study is, and how long it will still take on this machine, one run at a time."""
 
-    python -m snnq.forecast config/paper.yaml
-
-measures a training step of each kind of run that none has been finished of, and says what the rest
-of the study takes, one run at a time.
-"""
-
-import argparse
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +12,7 @@ from tqdm import tqdm
 
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.recordings import Recordings
-from snnq.study.profile import Study, plan
+from snnq.study.profile import Study
 from snnq.training.evaluation import EVALUATION_BATCH
 from snnq.training.loop import device_of, gradients
 from snnq.training.record import initial_network, read_record
@@ -104,10 +96,13 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def read_profiles(paths: Iterable[Path]) -> dict:
-    """Profiles merged as Snakemake merges them. Raises OSError, YAMLError, or ValueError."""
+    """Profiles merged as Snakemake merges them. Raises OSError, or ValueError for what is none."""
     merged: dict = {}
     for path in paths:
-        profile = yaml.safe_load(path.read_text())
+        try:
+            profile = yaml.safe_load(path.read_text())
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ValueError(f"{path}: {error}") from None
         if not isinstance(profile, dict):
             raise ValueError(f"{path}: expected keys and values")
         update_config(merged, profile)
@@ -195,29 +190,3 @@ def duration(hours: float) -> str:
         return f"{round(3600 * hours)} s"
     minutes = round(60 * hours)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m snnq.forecast", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "profiles", nargs="+", type=Path, help="config/*.yaml; later ones come before earlier ones"
-    )
-    arguments = parser.parse_args()
-    try:
-        study = plan(read_profiles(arguments.profiles))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        sys.exit(f"snnq.forecast: {' '.join(map(str, arguments.profiles))}: {error}")
-    measured = measure(study)
-    study.folder.mkdir(parents=True, exist_ok=True)
-    measured.to_csv(study.folder / MEASURED, index=False)
-    table = forecast(study, measured)
-    device = device_of(next(iter(study.runs.values())))
-    print(table.to_string(index=False, float_format="%.3g"))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{summary(table)} (on this {name})")
-
-
-if __name__ == "__main__":
-    main()

@@ -79,9 +79,9 @@ def fit(
     Raises
     ------
     ValueError, FileNotFoundError
-        Bad recordings, a `start` that is no matching full-precision run, or a folder that holds
-        another run, with what differs: settings, recordings, the weights to start from, or the
-        version of the training's code. All before training.
+        A device that is not there, bad recordings, a `start` that is no matching full-precision
+        run, or a folder that holds another run, with what differs: settings, recordings, the
+        weights to start from, or the version of the training's code. All before training.
     BlockingIOError
         Another process works in the folder.
     FloatingPointError
@@ -95,6 +95,7 @@ def fit(
     if is_finished(run, folder, restart):
         return read_history(folder)
     keep_freed_memory()
+    device_of(run)  # which may not be there
     splits, model = splits_of(run), initial_network(run)
     with (
         only_process_in(folder),
@@ -111,9 +112,14 @@ def fit(
 
 
 def device_of(run: Run) -> torch.device:
-    """Where a run trains: "auto" is a GPU where there is one."""
+    """Where a run trains: "auto" is a GPU where there is one. Raises ValueError for one that is not
+    there."""
     best = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(best if run.device == "auto" else run.device)
+    device = torch.device(best if run.device == "auto" else run.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"device={run.device!r}: this machine has {count} GPUs that torch can use")
+    return device
 
 
 def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:

@@ -3,21 +3,9 @@
 import difflib
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
-
-import torch
-
-from snnq.networks.models import NETWORKS, NEURONS
-from snnq.quantization.levels import BIASES, resolve_levels
-from snnq.quantization.methods import QUANTIZERS
-from snnq.quantization.sigmoid import SCALES, check_learned
-from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
-from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
-from snnq.recordings.benchmarks import get_benchmark
-from snnq.recordings.frames import CUTS
 
 FULL = "full"  # in place of a level set: no quantizer
 
@@ -95,7 +83,7 @@ class Run:
     temperature_final: float = 1000.0
     backward_temperature: float | None = 4.0
     biases: str = "kmeans"
-    learned: tuple[str, ...] = SCALES
+    learned: tuple[str, ...] = ("alpha", "beta")
     validation: float = 0.1
     device: str = "auto"
 
@@ -103,47 +91,13 @@ class Run:
         for name in ("levels", "keep", "learned"):  # lists, as JSON and YAML give them
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        benchmark = get_benchmark(self.benchmark)
         if self.data is None:
             data = "data/digits" if self.benchmark == "nmnist" else "data"
             object.__setattr__(self, "data", data)
-        if self.levels != FULL:
-            resolve_levels(self.levels)
-        if not isinstance(self.keep, tuple) or not all(isinstance(n, str) for n in self.keep):
-            raise ValueError(f"keep={self.keep!r}: expected a list of layer names")
-        _whole(self, "seed", least=0)
-        for name in ("epochs", "batch_size", "channels"):
-            _whole(self, name, least=1)
-        for name in ("steps", "size"):
-            if getattr(self, name) is not None:
-                _whole(self, name, least=1)
-        if self.size is not None and self.size > min(benchmark.height, benchmark.width):
-            most = min(benchmark.height, benchmark.width)
-            raise ValueError(f"size={self.size}: expected {most} at most, the sensor's")
-        _one_of(self, "network", NETWORKS)
-        _one_of(self, "neuron", NEURONS)
-        _one_of(self, "cut", CUTS)
-        _one_of(self, "augmentation", AUGMENTATIONS)
-        if self.augmentation in MIRRORING and not benchmark.mirrors:
-            raise ValueError(
-                f"augmentation={self.augmentation!r}: a mirrored recording of {self.benchmark}"
-                " may be of another class"
-            )
-        _one_of(self, "quantizer", QUANTIZERS)
-        _one_of(self, "temperature_schedule", TEMPERATURE_SCHEDULES)
-        _one_of(self, "biases", BIASES)
-        check_learned(self.learned)
-        _number(self, "learning_rate", above=0, most=math.inf)
-        for name in ("temperature_initial", "temperature_final"):
-            _number(self, name, above=0, most=TEMPERATURE_CAP)
-        if self.backward_temperature is not None:
-            _number(self, "backward_temperature", above=0, most=TEMPERATURE_CAP)
-        _number(self, "validation", above=-1e-9, most=0.9)
-        if self.device != "auto":
-            try:
-                torch.device(self.device)
-            except RuntimeError:
-                raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda") from None
+        # Not above: the checks need torch, for which the help of `snnq train` would have to wait.
+        from snnq.training.checks import check
+
+        check(self)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
@@ -167,21 +121,3 @@ def refuse_unknown(kind: str, names: Iterable[str], known: Sequence[str]) -> Non
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
             raise ValueError(f"unknown {kind} {name!r}: {hint}")
-
-
-def _whole(run: Run, name: str, least: int) -> None:
-    value = getattr(run, name)
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
-
-
-def _number(run: Run, name: str, above: float, most: float) -> None:
-    value = getattr(run, name)
-    if type(value) not in (int, float) or not above < value <= most:
-        raise ValueError(f"{name}={value!r}: expected a number above {above}, {most} at most")
-
-
-def _one_of(run: Run, name: str, choices) -> None:
-    value = getattr(run, name)
-    if value not in choices:
-        raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")

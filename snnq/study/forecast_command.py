@@ -1,0 +1,45 @@
+"""How far a study is, and how long it will still take on this machine.
+
+Measures a training step of each kind of run that none has been finished of, and says what the rest
+of the study takes, one run at a time.
+"""
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = (
+    "snnq forecast config/paper.yaml",
+    "snnq forecast config/paper.yaml config/simulated.yaml",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "profiles",
+        metavar="PROFILE",
+        nargs="+",
+        type=Path,
+        help="config/*.yaml; a later one's settings come before an earlier one's",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from snnq.study.forecast import MEASURED, forecast, measure, read_profiles, summary
+    from snnq.study.profile import plan
+    from snnq.training.loop import device_of
+
+    profile = read_profiles(arguments.profiles)
+    try:
+        study = plan(profile)
+    except ValueError as error:
+        raise ValueError(f"{' '.join(map(str, arguments.profiles))}: {error}") from None
+    measured = measure(study)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    measured.to_csv(study.folder / MEASURED, index=False)
+    table = forecast(study, measured)
+    device = device_of(next(iter(study.runs.values())))
+    print(table.to_string(index=False, float_format="%.3g"))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{summary(table)} (on this {name})")

@@ -1,0 +1,128 @@
+"""Train a network, or go on with a run that was stopped.
+
+The run's folder gets its record (run.json), a history with a row per epoch, its weights, and the
+network packed. The options are the settings of `snnq.Run`, which `help(snnq.Run)` explains, with
+their defaults in parentheses.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+from snnq.training.run import FULL, Run
+
+EXAMPLES = (
+    "snnq train --levels ternary --epochs 10 --data data/digits --folder results/runs/mine",
+    "snnq train --levels=-2,-1,0,1,2 --keep first last --learning-rate 1e-3",
+    "snnq train --levels full --seed 1 --data path/to/recordings",
+    "snnq train --benchmark cifar10dvs --network vgg11 --channels 128 --size 48 --steps 10",
+)
+HELP = {
+    "benchmark": "nmnist, dvsgesture, cifar10dvs or ncaltech101",
+    "levels": "binary, ternary, 2bit, 3bit, 4bit, pm2, pm4, the levels themselves as in"
+    " --levels=-2,-1,0,1,2, or full for full precision",
+    "data": "data folder that holds the recordings, or gets them by download; none: data/digits for"
+    " nmnist, data for the others",
+    "seed": "of the first weights, the batches' order, augmentation and dropout",
+    "epochs": "how often every training recording is seen",
+    "batch_size": "recordings in a batch",
+    "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
+    "network": "plif or vgg11",
+    "channels": "of each convolution; 128 in the paper",
+    "neuron": "plif, lif or if",
+    "steps": "time steps T; none: the benchmark's own",
+    "cut": "time steps with equal numbers of events or of equal time: number or time",
+    "size": "height and width of the frames; none: the sensor's",
+    "augmentation": "none, roll, affine, flip, nda or flip_nda, of the training recordings",
+    "start": "folder of a full-precision run whose weights to start from; none: from scratch",
+    "keep": "layers that stay in full precision: first, last, or names of the network's",
+    "quantizer": "sigmoid, or to compare it with sign, lsq, dorefa, twn, ttq or rounding",
+    "temperature_schedule": "how T rises over the epochs: linear, cosine, exponential or constant",
+    "temperature_initial": "T of the first epoch",
+    "temperature_final": "T of the last epoch",
+    "backward_temperature": "T that the slope is taken at in the backward pass; none: the same T",
+    "biases": "how the thresholds between levels are set: kmeans or uniform",
+    "learned": "scales of the quantizer that are learned: alpha, beta, both or none at all",
+    "validation": "share of the training recordings held out to choose an epoch on",
+    "device": "auto (a GPU where there is one), cpu or cuda",
+}
+EXPECTED = {int: "a whole number", float: "a number"}
+METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [options]"  # or each error comes with nine lines of them
+    for field in fields(Run):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=field.default,
+            help=f"{HELP[field.name]} ({_shown(field.default)})",
+            **_reading(field.type),
+        )
+    parser.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        type=Path,
+        help="where the run's files go (results/runs/ and the run's name)",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="where the folder holds another run, train this one in its place"
+    )
+    parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from snnq.training.loop import fit
+    from snnq.training.record import PACKED, RECORD, read_record
+
+    run = Run(**{field.name: getattr(arguments, field.name) for field in fields(Run)})
+    folder = arguments.folder or Path("results/runs", run.name)
+    fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
+    record = read_record(folder)
+    accuracy = record["accuracy"]
+    soft = "" if run.levels == FULL else f" (soft {accuracy['last_soft']:.2%})"
+    kind = "simulated" if record["data"]["simulated"] else "real"
+    print(
+        f"test accuracy after the last epoch: {accuracy['last']:.2%}{soft},"
+        f" {record['recordings']['test']:,} {kind} recordings;"
+        f" record {folder / RECORD}, packed network {folder / PACKED}"
+    )
+
+
+def _reading(kind: Any) -> dict[str, Any]:
+    """How an option of a setting's type is read."""
+    if kind == tuple[str, ...]:
+        return {"nargs": "*", "metavar": "NAME"}
+    if kind == str | tuple[float, ...]:
+        return {"type": _levels, "metavar": "LEVELS"}
+    kinds = get_args(kind) or (kind,)
+    return {"type": _reader(kinds[0], NoneType in kinds), "metavar": METAVARS[kinds[0]]}
+
+
+def _reader(kind: type, may_be_none: bool) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if may_be_none and text == "none":
+            return None
+        try:
+            return kind(text)
+        except ValueError:
+            expected = EXPECTED[kind] + (" or none" if may_be_none else "")
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}") from None
+
+    return read
+
+
+def _levels(text: str) -> str | tuple[float, ...]:
+    """Numbers where all are numbers, whole ones as such: -1,0,2.5 is (-1, 0, 2.5)."""
+    try:
+        values = [float(level) for level in text.split(",")]
+    except ValueError:
+        return text  # a name
+    return tuple(int(value) if value.is_integer() else value for value in values)
+
+
+def _shown(default: Any) -> str:
+    return " ".join(default) if isinstance(default, tuple) else str(default).lower()
