@@ -22,7 +22,10 @@ COMMANDS = {  # name: room, one line for the help
     "train": ("training", "train a network, or go on where a run was stopped"),
     "inspect": ("storage", "show what is inside a packed network's file"),
     "export-c": ("deployment", "write a packed network as plain C"),
+    "study": ("study", "carry out a study: recordings, training, tables, notebooks, figures"),
     "forecast": ("study", "say how far a study is, and how long it will still take here"),
+    "figures": ("figures", "draw a study's figures from its tables"),
+    "reference": ("study", "for maintainers: take a study into results/reference"),
 }
 ERRORS = (ValueError, OSError, MemoryError, FloatingPointError)  # not those of a bug
 FAILED, INTERRUPTED, NO_READER = 1, 128 + 2, 128 + 13  # the last two as a shell counts signals

@@ -182,7 +182,7 @@ def test_recordings_that_may_be_real_are_not_replaced(tmp_path):
 
 def test_source_states_camera_and_seed(digits):
     made = json.loads((digits / "NMNIST" / "SOURCE.json").read_text())
-    assert (made["seed"], made["images"], made["pictures"]) == (0, "digits", 1797)
+    assert (made["seed"], made["images"], made["recordings"]) == (0, "digits", 1797)
     assert made["camera"]["threshold"] == Camera().threshold
 
 

@@ -24,7 +24,7 @@ POLL_SECONDS = 1.0
 JOB = {"gpu": 0, "threads": 1}  # what a run takes where its profile's `job` does not say
 
 
-class StudyFailed(RuntimeError):
+class StudyFailed(ValueError):
     """Some steps of a study failed; the message names them, and where to read why."""
 
 
@@ -114,7 +114,7 @@ def _wait(
     if progress:
         progress.update()
     if process.returncode:
-        raise StudyFailed("\n".join(_failures(study, Path(log.name), start)))
+        raise StudyFailed("; ".join(_failures(study, Path(log.name), start)))
 
 
 def _stop(process: subprocess.Popen) -> None:

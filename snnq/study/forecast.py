@@ -19,7 +19,6 @@ from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run
 
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
-REPORT_SECONDS = 60
 CPU_NUMBERS = 2**26  # of a layer's outputs in a measured step without a GPU: a full batch may not fit
 TIMED_STEPS = 3
 

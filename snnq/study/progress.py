@@ -6,6 +6,7 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
+from snnq.recordings.benchmarks import recordings_name
 from snnq.study.forecast import duration, forecast, kind_of
 from snnq.study.profile import Study
 from snnq.training.record import read_record
@@ -109,9 +110,9 @@ def finished_line(study: Study, name: str, run: Run) -> str:
     """What a finished run is, and its accuracy."""
     record = read_record(study.run_folder(name))
     seconds = duration(sum(record["seconds"]) / 3600)
-    simulated = ", simulated" if record["data"]["simulated"] else ""
+    recordings = recordings_name(run.benchmark, record["data"])
     method = "" if run.quantizer == "sigmoid" else f" by {run.quantizer}"
     return (
-        f"{run.benchmark}{simulated}: {run.levels}{method}, seed {run.seed}:"
+        f"{recordings}: {run.levels}{method}, seed {run.seed}:"
         f" {100 * record['accuracy']['last']:.2f} % after {run.epochs} epochs ({seconds})"
     )

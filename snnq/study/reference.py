@@ -9,8 +9,8 @@ import pandas as pd
 
 from snnq.study.gather import read_gathered
 from snnq.study.intervals import wilson
-from snnq.study.reproduction import REFERENCE
-from snnq.training.record import PACKED, read_record
+from snnq.study.folders import REFERENCE, packed_networks
+from snnq.training.record import read_record
 
 TABLES = ("runs", "histories", "histograms", "staircases", "table", "costs", "faults")
 OPTIONAL_TABLES = ("ablations",)
@@ -21,8 +21,8 @@ CARD = """\
 
 A spiking network for {benchmark}, {levels} weights, packed: {size:,} bytes.
 
-- Trained on {recordings} recordings{images}; {epochs} epochs, seed {seed}, commit `{commit}`.
-- Accuracy on {test} test samples after the last epoch: {accuracy:.2f} % (95 % Wilson interval
+- Trained on {origin} recordings{images}; {epochs} epochs, seed {seed}, commit `{commit}`.
+- Accuracy on {test_recordings} test samples after the last epoch: {accuracy:.2f} % (95 % Wilson interval
   {low:.2f} to {high:.2f}), on this seed's network alone.
 - Load it with `snnq.unpack("{path}")`; input is frames [{steps} time steps, N, 2, H, W], output
   firing rates [N, classes].
@@ -104,32 +104,26 @@ def _copy_notebooks(study: Path, runs: pd.DataFrame, place: Path) -> None:
 
 def _copy_networks(study: Path, runs: pd.DataFrame, place: Path, final: Path) -> None:
     place.mkdir()
-    for run in runs[runs["seed"] == runs["seed"].min()].itertuples(index=False):
-        levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
-        name = f"{run.benchmark}-{levels}-seed{run.seed}"
-        packed = study / "runs" / run.name / PACKED
-        shutil.copyfile(packed, place / f"{name}.safetensors")
-        (place / f"{name}.md").write_text(_card(run, name, packed, final / f"{name}.safetensors"))
+    for packed in packed_networks(study).itertuples(index=False):
+        run = runs[runs["name"] == Path(packed.path).parent.name].iloc[0]
+        levels = run["levels"] if isinstance(run["levels"], str) else f"{len(run['levels'])}levels"
+        name = f"{run['benchmark']}-{levels}-seed{run['seed']}"
+        shutil.copyfile(packed.path, place / f"{name}.safetensors")
+        (place / f"{name}.md").write_text(_card(run, Path(packed.path), final / f"{name}.safetensors"))
 
 
-def _card(run, name: str, packed: Path, final: Path) -> str:
+def _card(run: pd.Series, packed: Path, final: Path) -> str:
     record = read_record(packed.parent)
-    low, high = wilson(run.last, run.test_recordings)
+    low, high = wilson(run["last"], run["test_recordings"])
     images = record["data"].get("images")
     return CARD.format(
-        title=name,
-        benchmark=run.benchmark,
-        levels=run.levels,
+        **run,
+        title=final.stem,
         size=packed.stat().st_size,
-        recordings="simulated" if run.simulated else "real",
+        origin="simulated" if run["simulated"] else "real",
         images=f" of {images}" if images else "",
-        epochs=run.epochs,
-        seed=run.seed,
-        commit=run.commit,
-        test=run.test_recordings,
-        accuracy=100 * run.last,
+        accuracy=100 * run["last"],
         low=100 * low,
         high=100 * high,
         path=final,
-        steps=run.steps,
     )

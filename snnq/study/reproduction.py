@@ -12,12 +12,12 @@ import pandas as pd
 from scipy.stats import t as student
 
 from snnq.recordings.benchmarks import BENCHMARKS
+from snnq.study.folders import REFERENCE, is_reference
 from snnq.study.gather import read_gathered
 from snnq.study.tables import number_of_levels
 
-REFERENCE = Path("results/reference")
 CONFIDENCE = 0.95  # of all rows of a table together
-ROW = ["benchmark", "simulated", "levels"]
+ROW = ["recordings", "benchmark", "levels"]
 
 
 def reproduction_table(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def reproduction_table(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        A row per benchmark and level set that both have: benchmark, simulated, levels; in percent
+        A row per level set of the recordings that both have: recordings, benchmark, levels; in percent
         yours and reference, means over seeds; difference, low and high in points; and verdict:
         "agrees" where the interval includes zero, or all runs are equal, "differs" where it does
         not, "undetermined" where there are too few seeds, or none differ, to tell.
@@ -67,7 +67,7 @@ def yours_beside_reference(study: str | Path) -> pd.DataFrame | None:
     the reference itself."""
     study = Path(study)
     reference = REFERENCE / study.name
-    if not (reference / "runs.csv").exists() or reference.resolve() == study.resolve():
+    if is_reference(study) or not (reference / "runs.csv").exists():
         return None
     return reproduction_table(read_gathered(study, "runs"), read_gathered(reference, "runs"))
 

@@ -1,0 +1,20 @@
+"""For maintainers: take a finished study of this machine into results/reference.
+
+Everybody who opens the repository then sees its tables, executed notebooks and networks. Refused
+where the working tree has changes that are not committed.
+"""
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = ("snnq reference results/quick",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", type=Path, help="folder of a finished study")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from snnq.study.reference import take_reference
+
+    print(f"{arguments.study}: taken to {take_reference(arguments.study)}")

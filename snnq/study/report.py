@@ -1,0 +1,70 @@
+"""What a finished study found, as text for a terminal."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from snnq.study.folders import REFERENCE
+from snnq.study.gather import read_gathered
+from snnq.study.reproduction import yours_beside_reference
+
+
+def report(study: Path) -> str:
+    """A study's table, yours beside the reference where there is one, and where its figures are."""
+    parts = [
+        "Accuracy on the test samples after the last epoch, mean ± s.d. over seeds; difference to"
+        " full\nprecision in points, with its 95 % confidence interval:",
+        _plain(_results(read_gathered(study, "table"))),
+    ]
+    beside = yours_beside_reference(study)
+    if beside is not None:
+        parts += [
+            f"Yours beside the reference ({REFERENCE / study.name}), difference in points; the 95 %"
+            " confidence\nintervals are corrected for the number of rows. Results are not"
+            " bit-identical across CPU types:",
+            _plain(_reproduction(beside)),
+        ]
+    figures, notebooks = study / "figures", study / "notebooks"
+    drawn = len(list(figures.glob("*.png")))
+    parts.append(f"{drawn} figures are in {figures}, executed notebooks in {notebooks}.")
+    return "\n\n".join(parts)
+
+
+def interval(low: float, high: float, digits: int = 1) -> str:
+    """"-1.3 to +2.4", or nothing where there is no interval."""
+    return "" if pd.isna(low) else f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
+def _results(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table.itertuples()
+    return pd.DataFrame(
+        {
+            "recordings": row.recordings,
+            "weights": str(row.levels),
+            "accuracy (%)": f"{row.last_mean:.2f} ± {row.last_sd:.2f}",
+            "difference": "" if row.levels == "full" else f"{row.difference:+.2f}",
+            "interval": interval(row.difference_low, row.difference_high),
+            "network (kB)": f"{row.bytes / 1000:.1f}",
+            "times smaller": f"{row.times_smaller:.1f}",
+        }
+        for row in rows
+    )
+
+
+def _reproduction(beside: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "recordings": row.recordings,
+            "weights": row.levels,
+            "yours (%)": f"{row.yours:.2f}",
+            "reference (%)": f"{row.reference:.2f}",
+            "difference": f"{row.difference:+.2f}",
+            "interval": interval(row.low, row.high),
+            "verdict": row.verdict,
+        }
+        for row in beside.itertuples()
+    )
+
+
+def _plain(table: pd.DataFrame) -> str:
+    return table.to_string(index=False)
