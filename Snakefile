@@ -22,8 +22,8 @@ from snakemake.exceptions import WorkflowError
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
 from snnq.study.gather import gather, gather_ablations
-from snnq.study.notebook import digest_of_sources
 from snnq.study.profile import plan
+from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
 
 JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | config.pop("job", {})

@@ -25,6 +25,7 @@ from .study.gather import read_gathered as read_gathered
 from .study.intervals import paired_difference as paired_difference
 from .study.intervals import wilson as wilson
 from .study.notebook import notebook_settings as notebook_settings
+from .study.reproduction import reproduction_table as reproduction_table
 from .study.tables import ablation_table as ablation_table
 from .study.tables import read_runs as read_runs
 from .study.tables import results_table as results_table

@@ -67,26 +67,27 @@ def conduct(
     if ablations:
         study = replace(study, runs=study.all_runs)
     cores = cores or len(os.sched_getaffinity(0))
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nolock", "--keep-going"]
-    command += ["--rerun-incomplete", "--resources", "gpu=1", *options]
-    command += ["--configfile", *map(str, profiles)]
-    command += ["--config", "train_ablations=yes"] if ablations else []
+    settings = ["--cores", str(cores), "--nolock", "--keep-going", "--rerun-incomplete"]
+    settings += ["--resources", "gpu=1", "--configfile", *map(str, profiles), *options]
+    settings += ["--config", "train_ablations=yes"] if ablations else []
     side_by_side = 1 if job["gpu"] else max(1, cores // job["threads"])
     with _alone() as lock, _log(study) as log:
         print(f"{study.folder.name}: recordings and frames", flush=True)
-        _wait(_started([*command, "recordings"], log, lock), study, log)
+        _wait(_started(["recordings", *settings], log, lock), study, log)
         torch.set_num_threads(job["threads"])
         progress = Progress(study, side_by_side, measure(study))
         try:
-            _wait(_started(command, log, lock), study, log, progress)
+            _wait(_started(["all", *settings], log, lock), study, log, progress)
         finally:
             progress.close()
     return study
 
 
-def _started(command: list[str], log: TextIO, lock: TextIO) -> subprocess.Popen:
+def _started(arguments: list[str], log: TextIO, lock: TextIO) -> subprocess.Popen:
+    """Snakemake with a target and settings."""
     # In a session of its own, so that Ctrl-C comes to it once, from here. It holds the lock as well,
     # which stays with it if this process is killed.
+    command = [sys.executable, "-m", "snakemake", *arguments]
     return subprocess.Popen(
         command, stdout=log, stderr=log, start_new_session=True, pass_fds=[lock.fileno()]
     )
@@ -167,7 +168,8 @@ def _failures(study: Study, log: Path, start: int) -> list[str]:
     lines = dict.fromkeys(re.findall(r"^snnq \S+: .*", text, re.MULTILINE))
     for path in re.findall(r"Error in rule \S+:\n(?:    .*\n)*?    log: \S+, (\S+)", text):
         lines[_reason(Path(path))] = None
-    return [*lines, f"{study.folder.name}: not all of it could be done; {log} says more"]
+    found = list(lines) or text.split("\n")[-4:]  # Snakemake itself, where no step has failed
+    return [*found, f"{study.folder.name}: not all of it could be done; {log} says more"]
 
 
 def _reason(log: Path) -> str:

@@ -75,7 +75,7 @@ def measure(study: Study) -> pd.DataFrame:
         if all(_seconds(study, name) is None for name in runs)
     }
     rows, measured = [], {}
-    for (benchmark, levels), run in tqdm(waiting.items(), "measuring steps", unit="kind of run"):
+    for (benchmark, levels), run in tqdm(waiting.items(), "measuring steps", unit="kind of run", disable=None):
         alike = benchmark, run.levels == FULL  # one level set costs about as much as another
         if alike not in measured:
             measured[alike] = _epoch_seconds(run)

@@ -12,6 +12,7 @@ from snnq.study.profile import Study
 from snnq.training.record import read_record
 from snnq.training.run import Run
 
+DRAWING_SECONDS = 60  # of tables, notebooks and figures after the last run
 STARTING_SECONDS = 8  # of a job before its first epoch and after its last: a kernel, imports, figures
 LINE_SECONDS = 60  # between lines where there is no terminal to draw a bar in
 
@@ -28,11 +29,11 @@ class Progress:
     study : Study
     side_by_side : int
         Runs at a time.
-    measured : DataFrame, optional
+    measured : DataFrame
         See `snnq.study.forecast.measure`.
     """
 
-    def __init__(self, study: Study, side_by_side: int, measured: pd.DataFrame | None = None):
+    def __init__(self, study: Study, side_by_side: int, measured: pd.DataFrame):
         self.study, self.side_by_side, self.measured = study, side_by_side, measured
         self.said = study.finished()
         self.out_of_date = {name for name in study.runs if study.is_finished(name)} - self.said
@@ -44,8 +45,8 @@ class Progress:
             desc=study.folder.name,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}",
             mininterval=0,
+            disable=None,  # where there is no terminal
         )
-        self.bar.disable = not self.bar.fp.isatty()
 
     def update(self) -> None:
         """Look at what the runs have written since."""
@@ -59,23 +60,25 @@ class Progress:
                 self._see(name)
         table = forecast(self.study, self._pace())
         done, state = self.summary(table)
-        self.bar.n = done
-        self.bar.set_postfix_str(state)
-        if self.bar.disable and time.monotonic() - self.line > LINE_SECONDS:
+        if not self.bar.disable:
+            self.bar.n = done
+            self.bar.set_postfix_str(state)
+        elif time.monotonic() - self.line > LINE_SECONDS:
             self.say(f"{self.study.folder.name}: {100 * done:.0f} %, {state}")
 
     def summary(self, table: pd.DataFrame) -> tuple[float, str]:
         """The share of the work that is done, and how far that is, in words."""
         finished, runs = table["finished"].sum(), table["runs"].sum()
-        seconds = (table["epochs"] * table["seconds_per_epoch"]).sum(skipna=False)
-        left = 3600 * table["hours_left"].sum(skipna=False) + STARTING_SECONDS * (runs - finished)
+        all_of_it = (table["epochs"] * table["seconds_per_epoch"]).sum() + STARTING_SECONDS * runs
+        left = 3600 * table["hours_left"].sum() + STARTING_SECONDS * (runs - finished)
         side_by_side = max(1, min(self.side_by_side, runs - finished))
         passed = duration((time.monotonic() - self.started) / 3600)
         words = f"{finished} of {runs} runs, {passed} passed, "
-        if pd.isna(left):
-            return table["done"].sum() / table["epochs"].sum(), words + "time left unknown"
-        share = 1 - left / (seconds + STARTING_SECONDS * runs)
-        return share, words + f"about {duration(left / side_by_side / 3600)} left"
+        if finished == runs:
+            words += "now tables, notebooks and figures, "
+        seconds = left / side_by_side + DRAWING_SECONDS
+        share = 1 - (left + DRAWING_SECONDS) / (all_of_it + DRAWING_SECONDS)
+        return share, words + f"about {duration(seconds / 3600)} left"
 
     def say(self, line: str) -> None:
         self.line = time.monotonic()
@@ -91,7 +94,7 @@ class Progress:
         if epochs and (not seen or epochs > seen[-1][1]):
             seen[1:] = [(time.monotonic(), epochs)]
 
-    def _pace(self) -> pd.DataFrame | None:
+    def _pace(self) -> pd.DataFrame:
         """Seconds per epoch of each kind of run, as seen of those under way, else as measured."""
         seen: dict[tuple[str, str], list[float]] = {}
         for name, times in self.seen.items():
@@ -101,8 +104,7 @@ class Progress:
                 seen.setdefault(kind, []).append((last - first) / (after - before))
         rows = [(*kind, statistics.median(paces)) for kind, paces in seen.items()]
         table = pd.DataFrame(rows, columns=["benchmark", "levels", "seconds_per_epoch"])
-        if self.measured is not None:
-            table = pd.concat([table, self.measured])
+        table = pd.concat([table, self.measured]) if len(table) else self.measured
         return table.drop_duplicates(["benchmark", "levels"])
 
 

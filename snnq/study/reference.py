@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
+from snnq.study.folders import REFERENCE, packed_networks
 from snnq.study.gather import read_gathered
 from snnq.study.intervals import wilson
-from snnq.study.folders import REFERENCE, packed_networks
 from snnq.training.record import read_record
 
 TABLES = ("runs", "histories", "histograms", "staircases", "table", "costs", "faults")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from snnq.study.folders import REFERENCE
 from snnq.study.gather import read_gathered
-from snnq.study.reproduction import yours_beside_reference
+from snnq.study.reproduction import reproduction_table
 
 
 def report(study: Path) -> str:
@@ -16,7 +16,7 @@ def report(study: Path) -> str:
         " full\nprecision in points, with its 95 % confidence interval:",
         _plain(_results(read_gathered(study, "table"))),
     ]
-    beside = yours_beside_reference(study)
+    beside = reproduction_table(study)
     if beside is not None:
         parts += [
             f"Yours beside the reference ({REFERENCE / study.name}), difference in points; the 95 %"

@@ -20,7 +20,7 @@ CONFIDENCE = 0.95  # of all rows of a table together
 ROW = ["recordings", "benchmark", "levels"]
 
 
-def reproduction_table(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Accuracy after the last epoch of each row of your table, beside the reference's.
 
     The interval is Student's t for the difference of two means, with the standard deviation
@@ -62,14 +62,14 @@ def reproduction_table(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataF
     return pd.DataFrame(rows).sort_values("benchmark", kind="stable", key=_in_order, ignore_index=True)
 
 
-def yours_beside_reference(study: str | Path) -> pd.DataFrame | None:
-    """`reproduction_table` of a study's folder; None where there is no reference for it, or it is
+def reproduction_table(study: str | Path) -> pd.DataFrame | None:
+    """`compared` of a study's folder; None where there is no reference for it, or it is
     the reference itself."""
     study = Path(study)
     reference = REFERENCE / study.name
     if is_reference(study) or not (reference / "runs.csv").exists():
         return None
-    return reproduction_table(read_gathered(study, "runs"), read_gathered(reference, "runs"))
+    return compared(read_gathered(study, "runs"), read_gathered(reference, "runs"))
 
 
 def _half_width(runs: pd.DataFrame, counts: pd.Series, rows: int) -> float:

@@ -1,0 +1,143 @@
+"""A study carried out, with another program in Snakemake's place."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pandas as pd
+import pytest
+import yaml
+
+from snnq.study import conduct as conducting
+from snnq.study.conduct import StudyFailed, conduct
+
+PROFILE = {
+    "study": "test",
+    "levels": ["full"],
+    "seeds": [0],
+    "settings": {"channels": 2, "steps": 2, "epochs": 1},
+    "full": {},
+    "quantized": {},
+}
+MEASURED = pd.DataFrame([["nmnist", "full", 1.0]], columns=["benchmark", "levels", "seconds_per_epoch"])
+FAILED = """
+rule train:
+    log: results/test/logs/other.ipynb, results/test/logs/other.txt
+Error in rule train:
+    jobid: 3
+    input: a.ipynb
+    log: results/test/logs/run.ipynb, results/test/logs/run.txt (check log file(s) for details)
+    shell:
+        papermill
+snnq frames: data/x.bin: 3 bytes, expected a recording
+"""
+
+
+@pytest.fixture
+def profile(recordings, in_tmp):
+    settings = PROFILE["settings"] | {"data": str(recordings)}
+    content = PROFILE | {"benchmarks": {"nmnist": {}}, "settings": settings}
+    path = in_tmp / "test.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def snakemake(monkeypatch):
+    """Puts Python code in Snakemake's place; the commands that it was started with."""
+    started = []
+
+    def put(code: str) -> list[list[str]]:
+        def start(command, log, lock):
+            started.append(command)
+            return subprocess.Popen(
+                [sys.executable, "-c", code], stdout=log, stderr=log, start_new_session=True
+            )
+
+        monkeypatch.setattr(conducting, "_started", start)
+        monkeypatch.setattr(conducting, "POLL_SECONDS", 0.05)
+        monkeypatch.setattr(conducting, "measure", lambda study: MEASURED)
+        return started
+
+    return put
+
+
+def test_recordings_come_first_and_then_all(profile, snakemake, capfd):
+    commands = snakemake("print('a line of Snakemake')")
+    study = conduct([profile], cores=3)
+    assert [command[0] for command in commands] == ["recordings", "all"]
+    assert all(command[command.index("--cores") + 1] == "3" for command in commands)
+    assert "a line of Snakemake" not in capfd.readouterr().out
+    assert (study.folder / "study.log").read_text() == "a line of Snakemake\n" * 2
+
+
+def test_what_failed_is_named_with_its_reason(profile, snakemake, in_tmp):
+    logs = in_tmp / "results/test/logs"
+    logs.mkdir(parents=True)
+    (logs / "run.txt").write_text("Traceback\n\nFloatingPointError: epoch 1: loss=nan\n")
+    (logs / "other.txt").write_text("all is well\n")
+    snakemake(f"print({FAILED!r}); raise SystemExit(1)")
+    with pytest.raises(StudyFailed) as failed:
+        conduct([profile])
+    message = str(failed.value)
+    assert "results/test/logs/run.ipynb: FloatingPointError: epoch 1: loss=nan" in message
+    assert "snnq frames: data/x.bin: 3 bytes, expected a recording" in message
+    assert "results/test/study.log says more" in message and "other" not in message
+
+
+def test_one_study_at_a_time(profile, snakemake):
+    commands = snakemake("pass")
+    with open(".study.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match="another study is being carried out here"):
+            conduct([profile])
+    assert commands == []
+    conduct([profile])
+
+
+def test_the_lock_stays_with_snakemake(in_tmp, monkeypatch):
+    waiting = in_tmp / "waiting"
+    waiting.write_text("#!/bin/sh\nsleep 60\n")
+    waiting.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(waiting))
+    with conducting._alone() as lock, open("log", "w") as log:
+        process = conducting._started(["all"], log, lock)
+    try:
+        with pytest.raises(BlockingIOError), conducting._alone():
+            pass
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    with conducting._alone():
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_study_stops_its_jobs(profile, snakemake, in_tmp, number):
+    code = (
+        "import signal, time, pathlib\n"
+        "def stop(*_):\n    pathlib.Path('saved').touch(); raise SystemExit(1)\n"
+        "signal.signal(signal.SIGINT, stop)\npathlib.Path('ready').touch()\ntime.sleep(60)"
+    )
+    snakemake(code)
+
+    def when_ready():
+        while not (in_tmp / "ready").exists():
+            pass
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=when_ready, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt, match="test: stopped; the same command goes on from here"):
+        conduct([profile])
+    assert (in_tmp / "saved").exists()
+
+
+def test_a_profile_that_asks_for_what_there_is_not(in_tmp):
+    path = in_tmp / "test.yaml"
+    path.write_text("study: test\n")
+    with pytest.raises(ValueError, match="missing benchmarks"):
+        conduct([path])
+    assert not (in_tmp / "results").exists()
