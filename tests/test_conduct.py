@@ -100,7 +100,7 @@ def test_one_study_at_a_time(profile, snakemake):
 
 def test_the_lock_stays_with_snakemake(in_tmp, monkeypatch):
     waiting = in_tmp / "waiting"
-    waiting.write_text("#!/bin/sh\nsleep 60\n")
+    waiting.write_text("#!/bin/sh\nexec sleep 60\n")
     waiting.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(waiting))
     with conducting._alone() as lock, open("log", "w") as log:

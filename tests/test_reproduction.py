@@ -75,7 +75,7 @@ def test_equal_networks_hardly_ever_differ():
 
 
 def test_every_verdict_is_one_of_three():
-    values = ([0.9, 0.9], [0.9, 0.8], [0.1, 0.2])
+    values = ([0.9, 0.9], [0.8, 0.8], [0.9, 0.8], [0.1, 0.2])
     found = {
         compared(runs({"full": a}), runs({"full": b}))["verdict"].iloc[0]
         for a, b in itertools.product(values, values)

@@ -50,12 +50,12 @@ def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row, found in means.iterrows():
         own, theirs = found["yours"], found["reference"]
-        of_benchmark = runs[(runs[ROW[:2]] == row[:2]).all(axis=1)]
-        half = _half_width(of_benchmark, counts.loc[row], len(means))
+        recordings, benchmark, levels = row
+        alike = runs[(runs["recordings"] == recordings) & (runs["benchmark"] == benchmark)]
+        half = _half_width(alike, counts.loc[row], len(means))
         interval = {"low": own - theirs - half, "high": own - theirs + half}
         found = {"yours": own, "reference": theirs, "difference": own - theirs, **interval}
-        one = of_benchmark[of_benchmark["levels"] == row[-1]]
-        by_seed = one.pivot_table("accuracy", "seed", "study")
+        by_seed = alike[alike["levels"] == levels].pivot_table("accuracy", "seed", "study")
         equal = by_seed.notna().all(axis=None) and (by_seed["yours"] == by_seed["reference"]).all()
         verdict = "agrees" if equal else _verdict(**interval)
         rows.append(dict(zip(ROW, row)) | found | {"verdict": verdict})
