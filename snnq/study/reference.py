@@ -19,7 +19,7 @@ MOST_BYTES = 3_000_000  # of the notebooks together
 CARD = """\
 # {title}
 
-A spiking network for {benchmark}, {levels} weights, packed: {size:,} bytes.
+A spiking network for {benchmark}, {levels} weights, packed: {file_bytes:,} bytes.
 
 - Trained on {origin} recordings{images}; {epochs} epochs, seed {seed}, commit `{commit}`.
 - Accuracy on {test_recordings} test samples after the last epoch: {accuracy:.2f} % (95 % Wilson interval
@@ -119,7 +119,7 @@ def _card(run: pd.Series, packed: Path, final: Path) -> str:
     return CARD.format(
         **run,
         title=final.stem,
-        size=packed.stat().st_size,
+        file_bytes=packed.stat().st_size,
         origin="simulated" if run["simulated"] else "real",
         images=f" of {images}" if images else "",
         accuracy=100 * run["last"],
