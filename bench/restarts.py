@@ -26,7 +26,7 @@ from snnq.study.profile import plan
 from snnq.training.record import RECORD
 
 PROJECT = Path(__file__).parent.parent
-COPIED = ("Snakefile", "config", "notebooks", "results", "snnq")
+COPIED = ("Snakefile", "config", "notebooks", "results/reference", "snnq")
 PROFILE = {
     "study": "restarts",
     "levels": ["full", "binary"],
@@ -69,7 +69,7 @@ def _events() -> Iterator[dict[str, object]]:
     failing = PROFILE | {"seeds": [0], "quantized": {"start": "full", "learning_rate": 1e38}}
     (bad,) = [name for name in _runs(failing) if name not in full]
     yield _row("a run that fails", [bad] * 3, _trained(failing, fails=True))  # retried twice
-    log = Path("results/restarts/logs", f"{bad}.ipynb")
+    log = Path("results/restarts/logs", f"{bad}.txt")
     if "FloatingPointError" not in log.read_text() or (_folder(bad) / RECORD).exists():
         sys.exit(f"{log}: does not say why the run failed")
     mended = failing | {"seeds": [0, 1]}
