@@ -1,5 +1,6 @@
 """What several tests share: tiny recordings in N-MNIST's own format, the real ones, and runs."""
 
+from contextlib import chdir
 from pathlib import Path
 from urllib.error import URLError
 
@@ -12,6 +13,8 @@ from hypothesis import settings
 import snnq
 from snnq.recordings.formats import EVENTS
 from snnq.recordings.writers import write_bin
+from snnq.study.gather import gather, gather_ablations
+from snnq.study.profile import Study, Variant
 
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
@@ -116,6 +119,21 @@ def in_tmp(tmp_path, monkeypatch) -> Path:
     """A working directory of the test's own, since frames go to ./data/frames."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def small_study(folder: Path, recordings: Path) -> Study:
+    """A study in `folder/results/quick`: full precision and 2 bits of one seed, trained for an
+    epoch, and an ablation of them, gathered."""
+    settings = {"data": str(recordings), "epochs": 1, "channels": 2, "steps": 2, "device": "cpu"}
+    runs = [snnq.Run(levels=levels, **settings) for levels in ("full", "2bit")]
+    rows = [Variant("neuron", change, runs[1].name) for change in ("PLIF", "LIF")]
+    study = Study(folder / "results/quick", {}, {run.name: run for run in runs}, rows, {})
+    with chdir(folder):  # since frames go to ./data/frames
+        for run in runs:
+            snnq.fit(run, study.folder / "runs" / run.name, progress=False)
+    gather(study)
+    gather_ablations(study)
+    return study
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A study's records gathered into tables, and how far the study is."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -68,6 +69,58 @@ def test_tables_say_what_the_records_say(gathered):
     histograms = read_gathered(gathered.folder, "histograms")
     assert set(histograms["epoch"]) == {0, 1, 2, 4}
     assert set(histograms["levels"]) == {"binary", (-2, 0, 1)}
+    table = read_gathered(gathered.folder, "table")
+    expected = snnq.results_table(snnq.read_runs(gathered.folder / "runs", gathered.runs))
+    pd.testing.assert_frame_equal(table, expected, atol=1e-4, check_dtype=False)
+    assert list(table.columns[:2]) == ["recordings", "benchmark"]
+    for name in ("runs", "table", "histories", "histograms", "staircases", "ablations"):
+        rows = read_gathered(gathered.folder, name)
+        assert rows.columns[0] == "recordings" and set(rows["recordings"]) == {"N-MNIST, real"}
+
+
+def test_staircases_are_those_of_the_trained_networks(gathered):
+    rows = read_gathered(gathered.folder, "staircases")
+    assert set(rows["levels"]) == {"binary", (-2, 0, 1)}
+    for name, run in gathered.runs.items():
+        if run.levels != "full":
+            model = snnq.trained_network(gathered.folder / "runs" / name)
+            of_run = rows[rows["levels"] == run.levels].set_index("layer")
+            assert list(of_run.index) == list(snnq.quantizers(model))
+            for layer, quantizer in snnq.quantizers(model).items():
+                assert of_run.loc[layer, "temperature"] == quantizer.temperature
+                thresholds = quantizer.biases.tolist()
+                assert of_run.loc[layer, "thresholds"] == pytest.approx(thresholds, rel=1e-5)
+
+
+def test_without_quantized_runs_tables_are_empty(study):
+    runs = {name: run for name, run in study.runs.items() if run.levels == "full"}
+    train(study, runs)
+    gather(replace(study, runs=runs))
+    for name in ("histograms", "staircases"):
+        assert read_gathered(study.folder, name).empty
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "made", "name"),
+    [
+        ("nmnist", {"simulated": False}, "N-MNIST, real"),
+        ("nmnist", {"simulated": True, "images": "mnist.npz"}, "N-MNIST, simulated"),
+        ("cifar10dvs", {"simulated": True}, "CIFAR10-DVS, simulated"),
+        ("dvsgesture", {"simulated": False}, "DVS128 Gesture, real"),
+        (
+            "nmnist",
+            {"simulated": True, "images": "handwritten digits of scikit-learn (load_digits)"},
+            "digits, simulated",
+        ),
+        (
+            "dvsgesture",
+            {"simulated": True, "images": "drawn gestures (snnq.simulation.gestures)"},
+            "gestures, simulated",
+        ),
+    ],
+)
+def test_recordings_are_called_after_what_they_are(benchmark, made, name):
+    assert snnq.recordings_name(benchmark, made) == name
 
 
 def test_ablations_share_the_runs_of_the_table(gathered):
@@ -91,11 +144,19 @@ def test_binary_runs_of_an_ablation_start_from_its_own_full_precision(study):
     assert binary.start == str(study.folder / "runs" / full.name)
 
 
-@pytest.mark.parametrize(("table", "option"), [("runs", ""), ("ablations", " --config train")])
-def test_a_study_that_was_not_run_says_which_command_runs_it(in_tmp, table, option):
-    command = f"snakemake --cores all --configfile config/paper.yaml{option}"
-    with pytest.raises(FileNotFoundError, match=f"results/paper/{table}.csv: .*`{command}"):
-        read_gathered("results/paper", table)
+@pytest.mark.parametrize(
+    ("study", "table", "command"),
+    [
+        ("quick", "runs", "make study"),
+        ("paper", "runs", "make paper"),
+        ("quick", "ablations", "make ablations"),
+        ("paper", "ablations", "snnq study config/paper.yaml --ablations"),
+        ("mine", "costs", "snnq study config/mine.yaml"),
+    ],
+)
+def test_a_study_that_was_not_run_says_which_command_runs_it(in_tmp, study, table, command):
+    with pytest.raises(FileNotFoundError, match=f"results/{study}/{table}.csv: .*`{command}`"):
+        read_gathered(f"results/{study}", table)
 
 
 def test_forecast_counts_epochs_and_takes_finished_runs_times(study):

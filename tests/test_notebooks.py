@@ -1,93 +1,164 @@
-"""The notebooks, run as papermill runs them, with tiny parameters."""
+"""The notebooks, cell by cell in this process as a kernel executes them, with tiny parameters.
 
+One goes the whole way, through papermill and a kernel of its own.
+"""
+
+import asyncio
+import inspect
 import json
 import shutil
 import subprocess
 import sys
+import types
 
+import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
-from conftest import PROJECT, write_recordings
+from conftest import PROJECT, small_study
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from jupyter_server.services.contents import largefilemanager
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from traitlets.config import Config
 
 import snnq
-from snnq.study.gather import gather, gather_ablations
-from snnq.study.profile import Study, Variant
+from snnq.study.notebook import strip_when_saved
 
+pytestmark = pytest.mark.xdist_group("notebooks")  # which share a study that was trained once
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
-
-
-def papermill(notebook, where, **parameters):
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(PROJECT / "notebooks" / notebook),
-        "out.ipynb",
-    ]
-    for name, value in parameters.items():
-        command += ["-p", name, str(value)]
-    return subprocess.run(command, cwd=where, capture_output=True, text=True)
-
-
-def parameters_of(notebook) -> dict:
-    for cell in nbformat.read(PROJECT / "notebooks" / notebook, as_version=4).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            found = {}
-            exec(cell.source, found)
-            del found["__builtins__"]
-            return found
-    raise AssertionError(f"{notebook} has no cell tagged parameters")
+SERVER = PROJECT / "config/jupyter/jupyter_server_config.json"
+STUDY = "results/quick"
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A folder in which notebook 3 trained a full-precision and a 2-bit run."""
-    folder = tmp_path_factory.mktemp("study")
-    write_recordings(folder / "data")
-    for levels in ("full", "2bit"):
-        done = papermill(
-            "3_train.ipynb",
-            folder,
-            levels=levels,
-            data="data",
-            epochs=1,
-            channels=2,
-            steps=2,
-            folder=f"runs/{levels}",
-        )
-        assert done.returncode == 0, done.stderr
+def shell():
+    """What a kernel executes cells with."""
+    found = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    yield found
+    found.restore_sys_module_state()  # it put a module of its own in the place of __main__
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def execute(shell, monkeypatch):
+    """A function (name, folder to be in, parameters) that executes a notebook in a new namespace
+    and returns what it showed, and the number of its figures."""
+
+    def executed(name: str, where, **parameters) -> tuple[str, int]:
+        monkeypatch.chdir(where)
+        notebook = load_notebook_node(str(PROJECT / "notebooks" / name))
+        if parameters:
+            notebook = parameterize_notebook(notebook, parameters)
+        shell.reset(new_session=True)
+        texts = []
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                with capture_output() as shown:
+                    result = shell.run_cell(cell.source, store_history=True)
+                result.raise_error()
+                outputs = [result.result, *shown.outputs]
+                texts += [shown.stdout, *map(_html, outputs)]
+        return "\n".join(texts), len(plt.get_fignums())
+
+    yield executed
+    plt.close("all")
+
+
+def _html(output) -> str:
+    if hasattr(output, "_repr_html_"):
+        return output._repr_html_() or ""
+    return str(output or "")
+
+
+def cells_of(name) -> list:
+    return nbformat.read(PROJECT / "notebooks" / name, as_version=4).cells
+
+
+def parameters_of(name) -> dict:
+    (cell,) = [cell for cell in cells_of(name) if "parameters" in cell.metadata.get("tags", [])]
+    found = {}
+    exec(cell.source, found)
+    del found["__builtins__"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, recordings):
+    """A folder with a finished study of full precision and 2 bits, tables, an ablation, and what
+    else the notebooks read."""
+    folder = tmp_path_factory.mktemp("project")
+    small_study(folder, recordings)
+    for name in ("published.csv", "bench/recipe.csv"):
+        to = folder / "results/reference" / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / "results/reference" / name, to)
     return folder
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebooks_are_stored_without_outputs(path):
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == [] and cell.execution_count is None
+@pytest.fixture
+def reference(project, tmp_path):
+    """A folder that has such a study as the reference alone, with its packed networks."""
+    to = tmp_path / "results/reference/quick"
+    shutil.copytree(project / STUDY, to, ignore=shutil.ignore_patterns("runs"))
+    (to / "networks").mkdir()
+    for row in snnq.packed_networks(project / STUDY).itertuples():
+        name = f"{row.benchmark}-{row.levels}-seed{row.seed}.safetensors"
+        shutil.copy(row.path, to / "networks" / name)
+    return tmp_path
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebooks_are_stored_without_outputs_and_with_one_title(path):
-    cells = nbformat.read(path, as_version=4).cells
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+def test_notebooks_are_stored_as_nbformat_writes_them_without_outputs(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    before = json.dumps(notebook)
+    model = {"type": "notebook", "content": notebook}
+    in_project = types.SimpleNamespace(root_dir=str(PROJECT))
+    strip_when_saved(model, f"notebooks/{path.name}", in_project)
+    assert json.dumps(notebook) == before  # nothing to strip
+    nbformat.write(notebook, tmp_path / "again.ipynb")
+    assert (tmp_path / "again.ipynb").read_bytes() == path.read_bytes()
+    assert all(cell.id for cell in notebook.cells)
     text = [
-        line for cell in cells if cell.cell_type == "markdown" for line in cell.source.split("\n")
+        line
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.split("\n")
     ]
-    assert [line for line in text if line.startswith("# ")] == [cells[0].source.split("\n")[0]]
+    titles = [line for line in text if line.startswith("# ")]
+    assert titles == [notebook.cells[0].source.split("\n")[0]]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_write_no_figures_and_name_no_places_of_ours(path):
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    for word in ("figure_folder", "savefig", "table.csv", "../shared", "drawn gestures"):
+        assert word not in source
 
 
 def test_notebook_3_has_the_defaults_of_a_run():
     parameters = parameters_of("3_train.ipynb")
-    assert parameters.pop("folder") is None
+    assert parameters.pop("folder") is None and parameters.pop("restart") is False
     assert snnq.Run.of(parameters) == snnq.Run()
     assert parameters.keys() == snnq.Run.__dataclass_fields__.keys()
 
 
-def test_notebook_3_trains_and_leaves_a_record(study):
-    record = snnq.read_record(study / "runs/2bit")
+def papermill(notebook, where, **parameters):
+    given = [word for pair in parameters.items() for word in ("-p", *map(str, pair))]
+    path = str(PROJECT / "notebooks" / notebook)
+    command = [sys.executable, "-m", "papermill", path, "out.ipynb"]
+    return subprocess.run([*command, *given], cwd=where, capture_output=True, text=True)
+
+
+def test_notebook_3_trains_in_a_kernel_and_leaves_a_record(recordings, tmp_path):
+    settings = {"levels": "2bit", "epochs": 1, "channels": 2, "steps": 2, "folder": "mine"}
+    done = papermill("3_train.ipynb", tmp_path, data=recordings, **settings)
+    assert done.returncode == 0, done.stderr
+    record = snnq.read_record(tmp_path / "mine")
     assert record["run"]["levels"] == "2bit"
-    assert record["run"]["epochs"] == len(snnq.read_history(study / "runs/2bit")) == 1
+    assert record["run"]["epochs"] == len(snnq.read_history(tmp_path / "mine")) == 1
+    assert (tmp_path / "out.ipynb").read_text().count("image/png") == 4
 
 
 @pytest.mark.parametrize(
@@ -98,111 +169,195 @@ def test_notebook_3_trains_and_leaves_a_record(study):
         ({"data": "nowhere"}, "nowhere/NMNIST/Train: no recordings of nmnist here"),
     ],
 )
-def test_notebook_3_refuses_bad_parameters(tmp_path, parameters, message):
-    done = papermill("3_train.ipynb", tmp_path, **parameters)
-    assert done.returncode != 0
-    assert message in done.stderr.strip().splitlines()[-1]
+def test_notebook_3_refuses_bad_parameters(execute, tmp_path, parameters, message):
+    with pytest.raises((ValueError, FileNotFoundError)) as refused:
+        execute("3_train.ipynb", tmp_path, **parameters)
+    assert message in str(refused.value)
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "known"),
+    [
+        ("1_quantizer.ipynb", "interactiv", "interactive"),
+        ("2_events.ipynb", "recording", "recordings"),
+        ("3_train.ipynb", "learning_rat", "learning_rate"),
+        ("4_results.ipynb", "stduy", "study"),
+        ("5_ablations.ipynb", "stduy", "study"),
+        ("6_deployment.ipynb", "table_foldr", "table_folder"),
+    ],
+)
+@pytest.mark.parametrize("injected", [True, False])
+def test_a_misspelt_parameter_is_refused(execute, shell, tmp_path, name, written, known, injected):
+    message = f"unknown parameter '{written}': did you mean '{known}'"
+    if injected:
+        with pytest.raises(ValueError, match=message):
+            execute(name, tmp_path, **{written: 0.1})
+        return
+    # Typed into the notebook's own cell, which is executed again once it is right.
+    shell.reset(new_session=True)
+    cell = next(cell.source for cell in cells_of(name) if cell.cell_type == "code")
+    check = f"import snnq; snnq.check_parameters(globals(), {list(parameters_of(name))})"
+    for source, refused in ((f"{cell}\n{written} = 0.1", True), (cell, False)):
+        assert shell.run_cell(source, store_history=True).success
+        with capture_output() as shown:
+            done = shell.run_cell(check, store_history=True)
+        assert done.success is not refused
+        assert (message in shown.stdout) is refused
+
+
+def test_other_cells_are_no_parameters():
+    settings = "import os\nstudy = f(study)\nx = 3"
+    cells = ["study = 1", "other = 2", settings, "stduy = (", "%%bash\nls"]
+    snnq.check_parameters({"In": cells}, ["study"])
+    with pytest.raises(ValueError, match="unknown parameter 'b'"):
+        snnq.check_parameters({"In": [*cells, "# Parameters\nb = 1\n"]}, ["study"])
+
+
 @pytest.mark.parametrize("compare_with", [None, "same"])
-def test_notebook_2_shows_recordings_and_compares_them(study, recordings, compare_with):
+def test_notebook_2_shows_recordings_and_compares_them(execute, project, recordings, compare_with):
     parameters = {"data": str(recordings), "recordings": 10}
     if compare_with:
         parameters["compare_with"] = str(recordings)
-    done = papermill("2_events.ipynb", study, **parameters)
-    assert done.returncode == 0, done.stderr
-    text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4))
-    assert text.count("image/png") == 5
-    assert "Real recordings, nmnist: 40 of 60,000 training recordings" in text
+    text, figures = execute("2_events.ipynb", project, **parameters)
+    assert figures == 5
+    assert "N-MNIST, real: 40 of 60,000 training samples" in text and "official split" in text
     assert ("spread" in text) is bool(compare_with)
 
 
-@pytest.mark.parametrize("runs", ["runs", "nowhere"])
-def test_notebook_1_draws_with_and_without_trained_networks(study, runs):
-    settings = {"runs": runs, "figure_folder": f"figures-{runs}", "interactive": False}
-    done = papermill("1_quantizer.ipynb", study, **settings)
-    assert done.returncode == 0, done.stderr
-    drawn = {path.name for path in (study / f"figures-{runs}").glob("*.png")}
-    expected = {f"quantizer_{name}.png" for name in ("staircase", "slope", "soft_to_hard")}
-    assert drawn == expected | ({"quantizer_trained_weights.png"} if runs == "runs" else set())
+def test_notebook_1_draws_from_the_tables(execute, project):
+    _, figures = execute("1_quantizer.ipynb", project, interactive=False)
+    assert figures == 4
 
 
-@pytest.fixture(scope="module")
-def tables(study):
-    """The tables of a study of the two runs, with an ablation of them."""
-    runs = {
-        levels: snnq.Run.of(snnq.read_record(study / f"runs/{levels}")["run"])
-        for levels in ("full", "2bit")
-    }
-    rows = [Variant("neuron", "PLIF", "2bit"), Variant("neuron", "IF", "2bit")]
-    found = Study(study, {}, runs, rows, {})
-    gather(found)
-    gather_ablations(found)
-    return study
-
-
-def test_notebook_4_writes_the_table_and_figures(tables):
-    for name in ("results/published.csv", "results/bench/recipe.csv"):
-        (tables / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT / name, tables / name)
-    done = papermill("4_results.ipynb", tables, study=".", figure_folder="f")
-    assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tables / "table.csv")
-    assert table["levels"].tolist() == ["full", "2bit"]
-    assert set(table["recordings"]) == {"real"}
-    names = ("accuracy_against_bits", "accuracy_against_bytes", "hard_and_soft")
-    assert {path.stem for path in (tables / "f").iterdir()} == {*names, "weights_in_training"}
-    text = json.dumps(nbformat.read(tables / "out.ipynb", as_version=4))
+def test_notebook_4_shows_the_table_and_no_nan(execute, project):
+    before = sorted(project.rglob("*"))
+    text, figures = execute("4_results.ipynb", project)
+    assert figures == 4
+    assert "N-MNIST, real" in text and "Shymyrbay et al." in text
     assert "largest distance between soft and hard" in text
-    assert "Shymyrbay et al." in text
+    assert "no 95 % CI of the difference can be determined" in text  # of one seed
+    assert ">nan" not in text and "+nan" not in text and "± nan" not in text
+    assert sorted(project.rglob("*")) == before  # nothing written
 
 
-def test_notebook_4_says_which_command_makes_what_is_missing(tmp_path):
-    done = papermill("4_results.ipynb", tmp_path, study="results/paper", figure_folder="f")
-    assert done.returncode != 0
-    message = done.stderr.strip().splitlines()[-1]
-    assert "`snakemake --cores all --configfile config/paper.yaml` makes them" in message
-    assert not (tmp_path / "f").exists()
+def test_notebook_5_draws_the_ablations_that_there_are(execute, project):
+    text, figures = execute("5_ablations.ipynb", project)
+    assert figures == 1
+    assert "undetermined" in text and "nan" not in text.replace("<", " ").split()
+    assert text.count("no runs of this ablation") == 10 - figures
 
 
-def test_notebook_5_draws_the_ablations_that_there_are(tables):
-    done = papermill("5_ablations.ipynb", tables, study=".", figure_folder="a")
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tables / "a").iterdir()} == {
-        "ablation_neuron.png",
-        "ablation_neuron.pdf",
-    }
-    text = json.dumps(nbformat.read(tables / "out.ipynb", as_version=4))
-    assert text.count(".: no runs of this ablation") == 9
+@pytest.mark.parametrize("name", ["1_quantizer", "4_results", "6_deployment"])
+def test_notebooks_say_which_command_makes_a_study(execute, tmp_path, name):
+    message = "results/paper/runs.csv: .*`make paper` makes them"
+    with pytest.raises(FileNotFoundError, match=message):
+        execute(f"{name}.ipynb", tmp_path, study="results/paper")
 
 
-def test_notebook_5_says_which_command_makes_them(tmp_path):
-    done = papermill("5_ablations.ipynb", tmp_path, study="results/paper", figure_folder="f")
-    assert done.returncode == 0, done.stderr
-    text = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
-    assert "config/paper.yaml --config train_ablations=yes" in text
-    assert not (tmp_path / "f").exists()
+def test_notebook_5_says_which_command_makes_ablations(execute, tmp_path):
+    text, figures = execute("5_ablations.ipynb", tmp_path)
+    assert "`make ablations` makes them" in text and figures == 0
 
 
-def test_notebook_6_measures_and_exports_the_trained_networks(study):
-    settings = {"runs": "runs", "figure_folder": "d", "table_folder": "t"}
-    done = papermill("6_deployment.ipynb", study, **settings, recordings=20, draws=2)
-    assert done.returncode == 0, done.stderr
-    names = ("bytes_by_layer", "operations_by_layer", "accuracy_against_faults")
-    assert {path.stem for path in (study / "d").iterdir()} == set(names)
-    costs, faults = (pd.read_csv(study / f"t/{name}.csv") for name in ("costs", "faults"))
+def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
+    text, figures = execute("6_deployment.ipynb", project, recordings=20, draws=2, table_folder="t")
+    assert figures == 3
+    costs, faults = (pd.read_csv(project / f"t/{name}.csv") for name in ("costs", "faults"))
     assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
-    network = snnq.trained_network(study / "runs/2bit")
-    assert costs.query("weights_of == '2bit'")["bytes"].sum() == snnq.footprint(network)["bytes"].sum()
+    packed = snnq.packed_networks(project / STUDY).set_index("levels")["path"]
+    small = costs[costs["weights_of"] == "2bit"]
+    assert small["bytes"].sum() == snnq.footprint(snnq.unpack(packed["2bit"]))["bytes"].sum()
+    assert set(costs["recordings"]) == {"N-MNIST, real"} and set(faults["test_recordings"]) == {20}
     assert faults.groupby(["weights_of", "signs", "rate"]).size().unique().tolist() == [2]
     assert set(faults["signs"]) == {"at risk", "protected"}
-    text = json.dumps(nbformat.read(study / "out.ipynb", as_version=4), ensure_ascii=False)
+    assert "1e-05" in text and "0.000010" not in text
     compiled = "2bit: 20 of 20 classes as in PyTorch"
     assert (compiled if shutil.which("gcc") else "There is no gcc here") in text
 
 
-def test_notebook_6_says_which_command_trains_networks(tmp_path):
-    done = papermill("6_deployment.ipynb", tmp_path, runs="nowhere")
-    assert done.returncode != 0
-    assert "`make study` trains them" in done.stderr.strip().splitlines()[-1]
+def test_notebook_6_leaves_the_reference_as_it_is(execute, reference, recordings, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in reference.rglob("*")}
+    hidden = recordings / "NMNIST.hidden"
+    (recordings / "NMNIST").rename(hidden)
+    try:
+        text, figures = execute("6_deployment.ipynb", reference)
+    finally:
+        hidden.rename(recordings / "NMNIST")
+    assert "results/reference/quick; `make study` makes yours" in text
+    assert f"no recordings of nmnist in {recordings}: `make study` makes them" in text
+    assert figures == 0 and "has no faults.csv to draw from" in text
+    assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
+
+
+def test_a_study_is_the_reference_where_there_is_no_own(reference, project, monkeypatch, capsys):
+    monkeypatch.chdir(reference)
+    assert str(snnq.study_folder(STUDY)) == "results/reference/quick"
+    assert "`make study` makes yours" in capsys.readouterr().out
+    assert str(snnq.study_folder("results/reference/quick")) == "results/reference/quick"
+    rows = snnq.packed_networks("results/reference/quick")
+    assert rows["levels"].tolist() == ["full", "2bit"]
+    monkeypatch.chdir(project)
+    assert str(snnq.study_folder(STUDY)) == STUDY and capsys.readouterr().out == ""
+
+
+def as_jupyterlab_saves(path) -> dict:
+    """A stored notebook's content after it was run in JupyterLab."""
+    notebook = json.loads(json.dumps(nbformat.read(path, as_version=4)))
+    kernel = notebook["metadata"]["kernelspec"] | {"display_name": "Python 3 (ipykernel)"}
+    notebook["metadata"] = {
+        "kernelspec": kernel,
+        "language_info": {"name": "python", "version": "3.11.2", "file_extension": ".py"},
+        "widgets": {"application/vnd.jupyter.widget-state+json": {"state": {}}},
+    }
+    for number, cell in enumerate(notebook["cells"], start=1):
+        cell["metadata"] |= {"editable": True, "collapsed": False}
+        if cell["cell_type"] == "code":
+            shown = {"output_type": "stream", "name": "stdout", "text": "1\n"}
+            cell |= {"execution_count": number, "outputs": [shown]}
+    return notebook
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A project's copy of the notebooks, in a folder that holds other copies as well."""
+    for name in ("notebooks", "results/quick/notebooks", "elsewhere"):
+        shutil.copytree(PROJECT / "notebooks", tmp_path / name)
+    (tmp_path / "Snakefile").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("root", [".", "notebooks"])  # JupyterLab's, `make lab` opens the second
+@pytest.mark.parametrize("manager", ["LargeFileManager", "AsyncLargeFileManager"])
+def test_notebooks_are_saved_as_they_were_stored(opened, root, manager):
+    config = Config(json.loads(SERVER.read_text()))
+    contents = getattr(largefilemanager, manager)(root_dir=str(opened / root), config=config)
+    for path in NOTEBOOKS:
+        content = as_jupyterlab_saves(path)
+        model = {"type": "notebook", "format": "json", "content": content}
+        saved(contents, model, f"{'' if root == 'notebooks' else 'notebooks/'}{path.name}")
+        assert (opened / "notebooks" / path.name).read_bytes() == path.read_bytes()
+    content["cells"][0]["source"] = "# Edited"
+    saved(contents, model, f"{'' if root == 'notebooks' else 'notebooks/'}{path.name}")
+    edited = nbformat.read(opened / "notebooks" / path.name, as_version=4)
+    assert edited.cells[0].source == "# Edited"
+
+
+@pytest.mark.parametrize("folder", ["results/quick/notebooks", "elsewhere"])
+def test_other_notebooks_keep_their_outputs(opened, folder):
+    config = Config(json.loads(SERVER.read_text()))
+    contents = largefilemanager.LargeFileManager(root_dir=str(opened), config=config)
+    content = as_jupyterlab_saves(NOTEBOOKS[0])
+    model = {"type": "notebook", "format": "json", "content": content}
+    saved(contents, model, f"{folder}/{NOTEBOOKS[0].name}")
+    assert nbformat.read(opened / folder / NOTEBOOKS[0].name, as_version=4).cells[1].outputs
+
+
+def saved(contents, model, path) -> None:
+    found = contents.save(model, path)
+    if inspect.isawaitable(found):
+        asyncio.run(_result(found))
+
+
+async def _result(awaitable):
+    return await awaitable

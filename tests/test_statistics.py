@@ -57,9 +57,25 @@ def test_one_seed_has_a_difference_and_no_interval():
     assert math.isnan(found["low"]) and math.isnan(found["p"])
 
 
+@pytest.mark.parametrize("scale", [1, 100])  # shares, and percent
+@pytest.mark.parametrize("gained", [1 / 360, 40 / 360, 0])
+def test_seeds_that_all_differ_by_the_same_decide_nothing(scale, gained):
+    base = np.array([343, 346, 344]) / 360
+    for digits in (6, 15):  # as tables hold them, and with the last bit of float64
+        values = scale * np.round(base + gained, digits), scale * np.round(base, digits)
+        found = snnq.paired_difference(*values)
+        assert found["difference"] == pytest.approx(scale * gained, abs=scale * 1e-5)
+        assert math.isnan(found["low"]) and math.isnan(found["high"]) and math.isnan(found["p"])
+
+
+def test_one_of_ten_thousand_recordings_more_is_a_spread():
+    found = snnq.paired_difference([0.9902, 0.9910], [0.9900, 0.9909])
+    assert found["low"] < found["difference"] < found["high"]
+
+
 def rows_of(ablation: str, accuracies: dict[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame(
-        {"ablation": ablation, "change": change, "levels": "binary", "seed": seed, "last": value}
+        {"recordings": "digits, simulated", "ablation": ablation, "change": change, "levels": "binary", "seed": seed, "last": value}
         for change, values in accuracies.items()
         for seed, value in enumerate(values)
     ).assign(on_validation=0.5)
@@ -74,6 +90,7 @@ def test_ablations_are_read_by_their_intervals():
                 "better": [0.95, 0.96, 0.971],
                 "worse": [0.85, 0.86, 0.871],
                 "noise": [0.91, 0.90, 0.925],
+                "one more each": [0.90 + 1 / 360, 0.91 + 1 / 360, 0.92 + 1 / 360],
             },
         )
     ).set_index("change")
@@ -81,7 +98,8 @@ def test_ablations_are_read_by_their_intervals():
         "recipe": "",
         "better": "better",
         "worse": "worse",
-        "noise": "within the seeds' spread",
+        "noise": "not distinguishable",
+        "one more each": "undetermined",
     }
     assert table.loc["recipe", "mean"] == pytest.approx(91)
     assert table.loc["recipe", "sd"] == pytest.approx(1)

@@ -190,17 +190,22 @@ def test_table_is_mean_and_deviation_over_seeds(study_of_two):
         assert row["last_mean"] == pytest.approx((first + second) / 2)
         assert row["last_sd"] == pytest.approx(abs(first - second) / math.sqrt(2))
         assert row["bytes"] == records[0]["bytes"]
-        assert (row["seeds"], row["test_recordings"], row["recordings"]) == (2, 40, "real")
-    drop = table.loc["full", "last_mean"] - table.loc["binary", "last_mean"]
-    assert table.loc["binary", "drop"] == pytest.approx(drop)
+        assert (row["seeds"], row["test_recordings"], row["recordings"]) == (2, 40, "N-MNIST, real")
+    low_bit, full = table.loc["binary", "last_mean"], table.loc["full", "last_mean"]
+    assert table.loc["binary", "difference"] == pytest.approx(low_bit - full)
+    assert table.loc["binary", "relative_difference"] == pytest.approx(100 * (low_bit / full - 1))
 
 
 def test_simulated_and_real_runs_are_never_one_row(study_of_two):
     runs = snnq.read_runs(study_of_two)
-    runs.loc[runs["seed"] == 1, "simulated"] = True
+    named = ["simulated", "recordings"]
+    runs.loc[runs["seed"] == 1, named] = True, "N-MNIST, simulated"
     table = snnq.results_table(runs)
     assert table["seeds"].tolist() == [1] * 4
-    assert sorted(table["recordings"]) == ["real", "real", "simulated", "simulated"]
+    assert table.groupby("recordings")["simulated"].agg(list).to_dict() == {
+        "N-MNIST, real": [False, False],
+        "N-MNIST, simulated": [True, True],
+    }
 
 
 def test_no_finished_runs(tmp_path):

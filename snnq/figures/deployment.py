@@ -1,4 +1,5 @@
-"""Figures of what a network costs, and of its memory's faults, in the style of `snnq.figures.style`."""
+"""Figures of what a network costs, and of its memory's faults, in the style of
+`snnq.figures.style`."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -16,7 +17,9 @@ def bytes_by_layer(costs: pd.DataFrame) -> Figure:
     rows = costs.dropna(subset="bytes")
     rows = rows.assign(layer=rows["layer"] + "\n" + rows["kind"], kilobytes=rows["bytes"] / 1000)
     figure, axis = plt.subplots(figsize=(2 * WIDTH, HEIGHT), layout="constrained")
-    sns.barplot(rows, x="layer", y="kilobytes", hue="weights_of", palette="flare", ax=axis)
+    sns.barplot(
+        rows, x="layer", y="kilobytes", hue="weights_of", palette="flare", errorbar=None, ax=axis
+    )
     axis.set(xlabel="", ylabel="kB", yscale="log")
     axis.tick_params("x", rotation=30, labelsize="x-small")
     _legend(figure, axis)
@@ -24,13 +27,15 @@ def bytes_by_layer(costs: pd.DataFrame) -> Figure:
 
 
 def operations_by_layer(costs: pd.DataFrame) -> Figure:
-    """Effective operations per recording and their energy, a bar per level set, by layer."""
+    """Effective operations per test sample and their energy, a bar per level set, by layer."""
     rows = costs.dropna(subset="effective")
     figure, axes = panels(2, "", "", width=WIDTH)
-    for axis, column, label in zip(axes, ("effective", "nanojoules"), ("operations", "energy (nJ)")):
+    for axis, column, label in zip(
+        axes, ("effective", "nanojoules"), ("operations", "energy (nJ)")
+    ):
         wide = rows.pivot_table(column, "weights_of", "layer", sort=False)
         wide.plot.bar(stacked=True, ax=axis, legend=False, width=0.7)
-        axis.set(xlabel="", ylabel=f"{label} per recording")
+        axis.set(xlabel="", ylabel=f"{label} per sample")
         axis.tick_params("x", rotation=40)
     names = rows.drop_duplicates("layer")
     labels = [f"{layer} ({kind})" for layer, kind in zip(names["layer"], names["operation"])]

@@ -40,7 +40,8 @@ def point_clouds(recordings: Recordings, indices: Iterable[int]) -> Figure:
 
 
 def frame_strips(frames: np.ndarray, names: Iterable[str]) -> Figure:
-    """Frames [N, T, 2, H, W] as rows of pictures in the order of time: ON minus OFF counts."""
+    """Frames [N, N_t, 2, H, W] of N_t time steps as rows of pictures in the order of time: ON minus
+    OFF counts."""
     names = list(names)
     steps = np.unique(np.linspace(0, frames.shape[1] - 1, MOST_STEPS).astype(int))
     width = 2 * WIDTH / len(steps)
@@ -56,7 +57,7 @@ def frame_strips(frames: np.ndarray, names: Iterable[str]) -> Figure:
             axis.imshow(signed[step], cmap="PuOr", vmin=-most, vmax=most)
             axis.set(xticks=[], yticks=[])
             if row is axes[0]:
-                axis.set_title(f"t = {step + 1}", fontsize="x-small")
+                axis.set_title(f"step {step + 1}", fontsize="x-small")
         row[0].set_ylabel(name, fontsize="x-small", rotation=0, ha="right", va="center")
     return figure
 

@@ -4,14 +4,17 @@ from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from snnq.figures.style import HEIGHT, WIDTH, panels, shared_legend
-from snnq.quantization.network import quantizers
+from snnq.quantization.histograms import histogram_columns
+from snnq.quantization.levels import resolve_levels
 from snnq.quantization.sigmoid import SigmoidQuantizer
+from snnq.quantization.staircase import staircase
 
 TEMPERATURES = (1, 3, 10, 40)
 SWEEP = np.geomspace(1, 2000, 60)
@@ -46,9 +49,9 @@ def slopes(
         weights, quantizer = _example(levels)
         for temperature, color in zip(temperatures, _ramp(len(temperatures))):
             slope = _slope(quantizer, weights, temperature)
-            axis.plot(weights, slope, color=color, label=f"T={temperature}")
+            axis.plot(weights, slope, color=color, label=f"T = {temperature}")
         slope = _slope(quantizer, weights, temperatures[-1], backward)
-        axis.plot(weights, slope, "r--", lw=1.2, label=f"T={temperatures[-1]}, T'={backward:g}")
+        axis.plot(weights, slope, "r--", lw=1.2, label=f"T = {temperatures[-1]}, T' = {backward:g}")
         axis.set_yscale("symlog", linthresh=1)
         axis.set_title(levels)
     shared_legend(figure, axes[0])
@@ -70,24 +73,39 @@ def soft_to_hard(level_sets: Iterable[str]) -> Figure:
     return figure
 
 
-def weights_on_staircase(model: nn.Module) -> Figure:
-    """Where each quantized layer's weights βw sit on its staircase, at its last temperature."""
-    found = quantizers(model)
-    figure, axes = panels(len(found), "quantized weight y/α", "scaled weight βw")
-    for axis, (name, quantizer) in zip(axes, found.items()):
-        layer = model.get_submodule(name)
-        weights = layer.parametrizations.weight.original.detach().flatten()
-        scaled = weights * quantizer.beta.item()
+def weights_on_staircase(staircases: pd.DataFrame, histograms: pd.DataFrame) -> Figure:
+    """Where each quantized layer's weights βw (grey) sit on its staircase, after training.
+
+    The share of weights beyond the histogram is in the title.
+
+    Parameters
+    ----------
+    staircases, histograms : DataFrame
+        Rows of one network as `snnq.study.gather` writes them, one for each layer: levels, layer,
+        temperature and thresholds; and the share of the weights in each bin.
+    """
+    bins = histogram_columns()
+    width = float(bins[1]) - float(bins[0])
+    figure, axes = panels(len(staircases), "quantized weight y/α", "scaled weight βw")
+    shares = histograms.set_index("layer")[bins]
+    for axis, row in zip(axes, staircases.itertuples()):
+        levels = resolve_levels(row.levels)
+        greatest = max(map(abs, levels))
+        places, heights = greatest * np.array(bins, dtype=float), shares.loc[row.layer]
+        seen = places[heights.to_numpy() > 0]
         density = axis.twinx()
-        density.hist(scaled.numpy(), bins=120, color="0.8", density=True, histtype="stepfilled")
+        density.bar(places, heights, width * greatest, color="0.8", lw=0)
         density.set(yticks=[])
         density.spines["right"].set_visible(False)
         axis.set_zorder(density.get_zorder() + 1)
         axis.patch.set_visible(False)
-        grid = torch.linspace(scaled.min(), scaled.max(), POINTS)
-        soft = quantizer.soft(grid / quantizer.beta.item()) / quantizer.alpha
-        axis.plot(grid, soft.detach(), label=f"T={quantizer.temperature.item():g}")
-        axis.set_title(name)
+        grid = torch.linspace(seen.min() - width, seen.max() + width, POINTS)
+        one, biases = torch.ones(()), torch.tensor(row.thresholds)
+        temperature = torch.tensor(float(row.temperature))
+        soft = staircase(grid, one, one, biases, temperature, temperature, levels)
+        axis.plot(grid, soft, label=f"T = {row.temperature:g}")
+        beyond = 1 - heights.sum()
+        axis.set_title(row.layer + (f", {beyond:.0%} further out" if beyond > 0.005 else ""))
         axis.legend(loc="upper left", fontsize="x-small")
     return figure
 

@@ -7,31 +7,31 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from snnq.figures.style import WIDTH, panels
+from snnq.quantization.histograms import histogram_columns
 from snnq.study.tables import number_of_levels
 
-HISTOGRAM_KEYS = ("benchmark", "seed", "levels", "epoch", "layer")
 
 def hard_and_soft(histories: pd.DataFrame) -> Figure:
-    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel per benchmark and
-    level set.
+    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel for each
+    recordings and level set.
 
-    Mean and s.d. over seeds of rows with benchmark, levels, seed, epoch, test_accuracy,
+    Mean and s.d. over seeds of rows with recordings, levels, seed, epoch, test_accuracy,
     test_accuracy_soft.
     """
     names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
     fewest_last = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
     histories = histories.sort_values("levels", **fewest_last)
-    kept = ["benchmark", "levels", "seed", "epoch"]
+    kept = ["recordings", "levels", "seed", "epoch"]
     rows = histories.melt(kept, list(names), "weights", "accuracy")
     rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
-    groups = list(rows.groupby(["benchmark", "levels"], sort=False))
+    groups = list(rows.groupby(["recordings", "levels"], sort=False))
     figure, axes = panels(len(groups), "test accuracy (%)", "epoch")
-    for axis, ((benchmark, levels), group) in zip(axes, groups):
+    for axis, ((recordings, levels), group) in zip(axes, groups):
         sns.lineplot(
             group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
         )
         settled = group["epoch"] > group["epoch"].max() / 4  # early epochs would squeeze the rest
-        axis.set(title=f"{benchmark}\n{levels}", xlabel="epoch", ylabel="")
+        axis.set(title=f"{recordings}\n{levels}", xlabel="epoch", ylabel="")
         axis.set_ylim(group.loc[settled, "accuracy"].min() - 2, 101)
         axis.legend(loc="lower right", fontsize="x-small")
     axes[0].set_ylabel("test accuracy (%)")
@@ -40,55 +40,47 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
 
 def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds, a
-    panel per benchmark."""
-    groups = list(table.groupby("benchmark", sort=False))
+    panel for each recordings."""
+    groups = list(table.groupby("recordings", sort=False))
     figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
-    for axis, (benchmark, rows) in zip(axes, groups):
+    for axis, (recordings, rows) in zip(axes, groups):
         rows = rows.iloc[::-1]
         bits = np.log2(rows["levels"].map(number_of_levels).astype(float))
         places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
         axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
         names = rows["levels"].map(str)
         axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
-        axis.set(title=benchmark, xlim=(-0.5, len(rows) - 0.5))
+        axis.set(title=recordings, xlim=(-0.5, len(rows) - 0.5))
     return figure
 
 
 def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bytes of the network, a panel per benchmark."""
-    groups = list(table.groupby("benchmark", sort=False))
+    """Accuracy after the last epoch against the bytes of the network, a panel for each
+    recordings."""
+    groups = list(table.groupby("recordings", sort=False))
     figure, axes = panels(len(groups), "test accuracy (%)", "network (kB)", width=WIDTH)
-    for axis, (benchmark, rows) in zip(axes, groups):
+    for axis, (recordings, rows) in zip(axes, groups):
         kilobytes = rows["bytes"] / 1000
         axis.errorbar(kilobytes, rows["last_mean"], rows["last_sd"], fmt="o", capsize=3)
-        for x, y, levels in zip(kilobytes, rows["last_mean"], rows["levels"]):
-            axis.annotate(
-                str(levels),
-                (x, y),
-                xytext=(4, 8),
-                textcoords="offset points",
-                rotation=45,
-                fontsize="x-small",
-            )
-        axis.set(title=benchmark, xscale="log")
+        axis.set(title=recordings, xscale="log")
         axis.minorticks_off()
-        axis.set_xticks(kilobytes, [f"{size:.0f}" for size in kilobytes], rotation=60)
+        names = [f"{levels}, {size:.0f}" for levels, size in zip(rows["levels"], kilobytes)]
+        aligned = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
+        axis.set_xticks(kilobytes, names, rotation=60, fontsize="small", **aligned)
     return figure
 
 
 def weights_in_training(histograms: pd.DataFrame) -> Figure:
-    """How the scaled weights of each level set's widest layer spread over the staircase, a row of
-    panels per level set, a panel per epoch.
+    """How the scaled weights of a layer spread over the staircase, a row of panels per level set, a
+    panel per epoch.
 
-    Rows as `snnq.study.gather` writes them, of one benchmark and seed: levels, epoch, layer, and the
-    share of the weights in each bin.
+    Rows as `snnq.study.gather` writes them, of one layer, seed and kind of recordings: levels,
+    epoch, and the share of the weights in each bin.
     """
-    bins = [name for name in histograms if name not in HISTOGRAM_KEYS]
+    bins = histogram_columns()
     middles = np.array(bins, dtype=float)
-    layers = histograms["layer"].unique()
     level_sets = sorted(histograms["levels"].unique(), key=number_of_levels)
-    shown = histograms[histograms["layer"] == layers[len(layers) // 2]]
-    columns = shown.groupby("levels")["epoch"].nunique().max()
+    columns = histograms.groupby("levels")["epoch"].nunique().max()
     figure, axes = plt.subplots(
         len(level_sets),
         columns,
@@ -98,7 +90,9 @@ def weights_in_training(histograms: pd.DataFrame) -> Figure:
         squeeze=False,
     )
     for row, levels in zip(axes, level_sets):
-        for axis, (epoch, one) in zip(row, shown[shown["levels"] == levels].groupby("epoch")):
+        for axis, (epoch, one) in zip(
+            row, histograms[histograms["levels"] == levels].groupby("epoch")
+        ):
             axis.fill_between(middles, 100 * one[bins].iloc[0], step="mid", color="C0", lw=0)
             axis.set_title(f"after epoch {epoch}" if epoch else "before training")
             axis.set(yticks=[])

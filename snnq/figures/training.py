@@ -13,7 +13,7 @@ from snnq.quantization.network import QUANTIZED_LAYERS
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Loss, and accuracy in training, on validation and on the test recordings, by epoch."""
+    """Loss, and accuracy in training, on the validation split and on the test samples, by epoch."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(2 * WIDTH, HEIGHT), layout="constrained")
     left.plot(history["epoch"], history["loss"])
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
@@ -48,12 +48,12 @@ def rates_by_layer(rates: pd.Series) -> Figure:
     """Firing rate of each spiking layer."""
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
     sns.barplot(x=rates.index, y=rates.to_numpy(), color="C0", ax=axis)
-    axis.set(xlabel="layer", ylabel="spikes per neuron and step")
+    axis.set(xlabel="layer", ylabel="spikes per neuron and time step")
     return figure
 
 
 def confusion(labels: Tensor, predictions: Tensor) -> Figure:
-    """Number of recordings of each class predicted as each class."""
+    """Number of test samples of each class predicted as each class."""
     figure, axis = plt.subplots(figsize=(WIDTH, WIDTH), layout="constrained")
     ConfusionMatrixDisplay.from_predictions(
         labels, predictions, ax=axis, colorbar=False, cmap="Blues"

@@ -25,9 +25,14 @@ def weight_histograms(model: nn.Module) -> list[dict[str, str | float]]:
     ]
 
 
+def histogram_columns() -> list[str]:
+    """The bins' middles, as the rows name them."""
+    width = 2 * REACH / BINS
+    return [f"{-REACH + (i + 0.5) * width:.3f}" for i in range(BINS)]
+
+
 def _shares(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]:
     scaled = layer.parametrizations.weight.original.detach().float() * quantizer.beta
     counts = (scaled / max(map(abs, quantizer.levels))).histc(BINS, -REACH, REACH)
     shares = (counts / scaled.numel()).tolist()
-    width = 2 * REACH / BINS
-    return {f"{-REACH + (i + 0.5) * width:.3f}": share for i, share in enumerate(shares)}
+    return dict(zip(histogram_columns(), shares))

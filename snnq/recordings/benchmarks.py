@@ -1,14 +1,18 @@
 """The four benchmarks: their tonic classes, and the facts that everything else needs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tonic.datasets as tonic
 
 from snnq.recordings.caltech101 import CALTECH101_CLASSES
 
 SOURCE_FILE = "SOURCE.json"  # beside simulated recordings: how they were made
+# How `images` in that file begins where the pictures are none of the benchmark's own.
+OTHER_PICTURES = {"handwritten digits of scikit-learn": "digits", "drawn gestures": "gestures"}
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,8 @@ class Benchmark:
 
     Attributes
     ----------
+    title : str
+        As people write its name.
     dataset : class
         tonic's; its name is that of the folder below the data folder.
     width, height : int
@@ -36,6 +42,7 @@ class Benchmark:
     """
 
     name: str
+    title: str
     dataset: type
     width: int
     height: int
@@ -64,6 +71,7 @@ BENCHMARKS = {
     for benchmark in (
         Benchmark(
             name="nmnist",
+            title="N-MNIST",
             dataset=tonic.NMNIST,
             width=34,
             height=34,
@@ -76,6 +84,7 @@ BENCHMARKS = {
         ),
         Benchmark(
             name="dvsgesture",
+            title="DVS128 Gesture",
             dataset=tonic.DVSGesture,
             width=128,
             height=128,
@@ -88,6 +97,7 @@ BENCHMARKS = {
         ),
         Benchmark(
             name="cifar10dvs",
+            title="CIFAR10-DVS",
             dataset=tonic.CIFAR10DVS,
             width=128,
             height=128,
@@ -100,6 +110,7 @@ BENCHMARKS = {
         ),
         Benchmark(
             name="ncaltech101",
+            title="N-Caltech101",
             dataset=tonic.NCALTECH101,
             width=240,
             height=180,
@@ -125,3 +136,21 @@ def source(benchmark: str, root: str | Path) -> dict:
     """What the recordings are: {"simulated": False}, or the content of their SOURCE.json."""
     path = get_benchmark(benchmark).folder(root) / SOURCE_FILE
     return json.loads(path.read_text()) if path.exists() else {"simulated": False}
+
+
+def recordings_name(benchmark: str, made: Mapping[str, Any]) -> str:
+    """What recordings are called wherever a person reads of them: "N-MNIST, real", "N-MNIST,
+    simulated", or after their pictures, "digits, simulated".
+
+    Parameters
+    ----------
+    benchmark : str
+    made : mapping
+        As `source` returns it.
+    """
+    if not made["simulated"]:
+        return f"{get_benchmark(benchmark).title}, real"
+    for start, name in OTHER_PICTURES.items():
+        if made.get("images", "").startswith(start):
+            return f"{name}, simulated"
+    return f"{get_benchmark(benchmark).title}, simulated"

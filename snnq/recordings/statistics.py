@@ -85,13 +85,18 @@ def distances(one: Statistics, other: Statistics) -> pd.Series:
     """
     return pd.Series(
         {
-            "events": abs(one.events.mean() / other.events.mean() - 1),
-            "spread": abs(one.events.std() / other.events.std() - 1),
+            "events": _relative(one.events.mean(), other.events.mean()),
+            "spread": _relative(one.events.std(), other.events.std()),
             "time": _variation(one.rate, other.rate),
             "place": _variation(one.pixels, other.pixels),
             "sign": abs(np.nanmean(one.on_share) - np.nanmean(other.on_share)),
         }
     )
+
+
+def _relative(one: float, other: float) -> float:
+    """Without division by zero where all recordings have as many events."""
+    return 0.0 if one == other else abs(one / other - 1) if other else np.inf
 
 
 def _variation(one: np.ndarray, other: np.ndarray) -> float:

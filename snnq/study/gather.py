@@ -1,43 +1,61 @@
 """A study's records gathered into tables, which are kept where the runs' folders are not.
 
-Notebooks 4 and 5 draw from these tables alone, so that they need no training.
+Figures and notebooks 1, 4 and 5 are drawn from these tables alone, so that they need no training.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
+from snnq.quantization.histograms import histogram_columns
+from snnq.quantization.network import quantizers
 from snnq.study.profile import Study
-from snnq.study.tables import read_runs
+from snnq.study.tables import read_runs, results_table
 from snnq.system.files import write_atomically
-from snnq.training.record import HISTOGRAMS, read_history
+from snnq.training.record import HISTOGRAMS, read_history, trained_network
+from snnq.training.run import FULL
 
-TABLES = ("runs", "histories", "histograms", "ablations")
-LISTS = ("levels", "keep", "learned")  # settings that may be lists: JSON in the tables
+TABLES = ("runs", "table", "histories", "histograms", "staircases", "ablations")
+LISTS = ("levels", "keep", "learned", "thresholds")  # what may be a list: JSON in the tables
+TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
+RUN = ["recordings", "benchmark", "seed", "levels"]  # what a row is of
 
 
 def gather(study: Study) -> None:
-    """Write `runs.csv`, a row per finished run of the study's table, `histories.csv`, a row per
-    epoch of each, and `histograms.csv`, of four epochs of the runs of the first seed."""
+    """Write the tables of a study's finished runs, those of its profile's table.
+
+    `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
+    each; and of the quantized runs of the first seed `histograms.csv`, at four epochs, and
+    `staircases.csv`, a row per layer after the last epoch: its temperature, and its thresholds in
+    units of βw.
+    """
     runs = read_runs(study.folder / "runs", study.runs)
     _write(study.folder, "runs", runs.drop(columns="folder"))
+    _write(study.folder, "table", results_table(runs), "%.4f")
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
     _write(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
     drawn = runs[(runs["seed"] == runs["seed"].min()) & (runs["quantizer"] == "sigmoid")]
-    histograms = [_histograms(run) for run in drawn.itertuples()]
-    _write(study.folder, "histograms", pd.concat([pd.DataFrame(), *histograms]))
+    drawn = list(drawn[drawn["levels"] != FULL].itertuples())
+    columns = ["epoch", "layer", *histogram_columns()]
+    _write(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
+    columns = ["layer", "temperature", "thresholds"]
+    _write(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
 
 
 def gather_ablations(study: Study) -> None:
     """Write `ablations.csv`: the rows of each ablation, with its name and that of the change."""
     runs = read_runs(study.folder / "runs", {variant.run for variant in study.ablations})
     rows = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
-    _write(study.folder, "ablations", rows.merge(runs.drop(columns="folder"), on="name"))
+    rows = rows.merge(runs.drop(columns="folder"), on="name")
+    rows.insert(0, "recordings", rows.pop("recordings"))
+    _write(study.folder, "ablations", rows)
 
 
 def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
-    """A table that `gather` or `gather_ablations` wrote: a name in `TABLES`.
+    """A table that `gather` or `gather_ablations` wrote, a name in `TABLES`, or notebook 6.
 
     Raises
     ------
@@ -46,40 +64,70 @@ def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
     """
     path = Path(folder) / f"{table}.csv"
     if not path.exists():
-        command = f"snakemake --cores all --configfile config/{path.parent.name}.yaml"
-        if table == "ablations":
-            command += " --config train_ablations=yes"
-        raise FileNotFoundError(f"{path}: these runs have not been made yet; `{command}` makes them")
+        refuse_missing(folder, table)
     found = pd.read_csv(path)
     for name in found.columns.intersection(LISTS):
         found[name] = [_parsed(text) for text in found[name]]
     return found
 
 
-def _parsed(text: str) -> str | tuple:
-    return tuple(json.loads(text)) if text.startswith("[") else text
+def refuse_missing(folder: str | Path, table: str) -> NoReturn:
+    """Raise FileNotFoundError for a table that is not there."""
+    path = Path(folder) / f"{table}.csv"
+    command = command_for(folder, table)
+    raise FileNotFoundError(f"{path}: these runs have not been made yet; `{command}` makes them")
 
 
-def _write(folder: Path, table: str, rows: pd.DataFrame) -> None:
+def command_for(folder: str | Path, table: str = "runs") -> str:
+    """The command that makes a table of the study in a folder."""
+    name, ablations = Path(folder).name, table == "ablations"
+    if name in TARGETS and (name == "quick" or not ablations):
+        return f"make {'ablations' if ablations else TARGETS[name]}"
+    return f"snnq study config/{name}.yaml" + (" --ablations" if ablations else "")
+
+
+def _parsed(value: str | float) -> str | float | tuple:
+    """A list as a tuple; everything else, the number of a layer's levels say, as it is."""
+    is_list = isinstance(value, str) and value.startswith("[")
+    return tuple(json.loads(value)) if is_list else value
+
+
+def _write(folder: Path, table: str, rows: pd.DataFrame, float_format: str = "%.6g") -> None:
     for name in rows.columns.intersection(LISTS):
         rows = rows.assign(
             **{name: [v if isinstance(v, str) else json.dumps(v) for v in rows[name]]}
         )
     write_atomically(
-        folder / f"{table}.csv", lambda path: rows.to_csv(path, index=False, float_format="%.6g")
+        folder / f"{table}.csv",
+        lambda path: rows.to_csv(path, index=False, float_format=float_format),
     )
+
+
+def _rows(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """One table of many, with its columns even where there is none."""
+    tables = list(tables)
+    return pd.concat(tables) if tables else pd.DataFrame(columns=RUN + columns)
 
 
 def _named(run, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of a run with what it is in front."""
-    known = {"benchmark": run.benchmark, "seed": run.seed, "levels": [run.levels] * len(rows)}
+    known = {name: [getattr(run, name)] * len(rows) for name in RUN}
     return pd.concat([pd.DataFrame(known, index=rows.index), rows], axis=1)
 
 
 def _histograms(run) -> pd.DataFrame:
-    path = Path(run.folder) / HISTOGRAMS
-    if not path.exists():  # full precision
-        return pd.DataFrame()
-    rows = pd.read_csv(path)
+    rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
     epochs = {round(run.epochs * share) for share in (0, 1 / 4, 1 / 2, 1)}
     return _named(run, rows[rows["epoch"].isin(epochs)])
+
+
+def _staircases(run) -> pd.DataFrame:
+    rows = [
+        {
+            "layer": name,
+            "temperature": quantizer.temperature.item(),
+            "thresholds": [float(f"{threshold:.6g}") for threshold in quantizer.biases.tolist()],
+        }
+        for name, quantizer in quantizers(trained_network(run.folder)).items()
+    ]
+    return _named(run, pd.DataFrame(rows))

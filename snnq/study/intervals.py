@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binomtest, ttest_rel
 
 CONFIDENCE = 0.95
+SAME = 1e-5  # relative: tables hold six digits, and one of 10,000 test recordings is ten times that
 
 
 def wilson(accuracy: float, recordings: int) -> tuple[float, float]:
@@ -32,7 +33,8 @@ def paired_difference(values: Sequence[float], base: Sequence[float]) -> dict[st
     -------
     dict
         "difference", the mean of values − base; "low" and "high", its 95 % confidence interval by
-        Student's t; "p" of the paired t-test. NaN but for the difference with less than two seeds.
+        Student's t; "p" of the paired t-test. All but the difference are NaN with fewer than two
+        seeds, and where all differ by the same: no spread, so nothing to set the difference beside.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def paired_difference(values: Sequence[float], base: Sequence[float]) -> dict[st
         raise ValueError(f"{len(values)} values, expected {len(base)}, one for each of the base")
     differences = np.subtract(values, base)
     found = {"difference": float(differences.mean()), "low": np.nan, "high": np.nan, "p": np.nan}
-    if np.ptp(differences) > 0:  # else the test divides by zero
+    if np.ptp(differences) > SAME * np.abs([values, base]).max():
         test = ttest_rel(values, base)
         interval = test.confidence_interval(CONFIDENCE)
         found |= {"low": interval.low, "high": interval.high, "p": test.pvalue}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from snnq.quantization.levels import resolve_levels
-from snnq.recordings.benchmarks import BENCHMARKS
+from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
 from snnq.study.intervals import paired_difference
 from snnq.training.record import RECORD, read_record
 from snnq.training.run import FULL
@@ -22,9 +22,9 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     All of them, or only those of some names: a study's folder may hold runs of settings that it
     had before.
 
-    Columns: folder, name (the folder's), every setting of the run, `simulated`, test_recordings,
-    the accuracies (shares of 1) of `snnq.training.record.accuracies`, bytes, bytes_float32, seconds, device
-    and commit.
+    Columns: recordings (what they are called, see `recordings_name`), folder, name (the folder's),
+    every setting of the run, `simulated`, test_recordings, the accuracies (shares of 1) of
+    `snnq.training.record.accuracies`, bytes, bytes_float32, seconds, device and commit.
 
     Raises
     ------
@@ -45,6 +45,7 @@ def _row(folder: Path) -> dict:
     record = read_record(folder)
     levels = record["run"]["levels"]
     return {
+        "recordings": recordings_name(record["run"]["benchmark"], record["data"]),
         "folder": str(folder),
         "name": folder.name,
         **record["run"],
@@ -66,19 +67,21 @@ def number_of_levels(levels: str | tuple[float, ...]) -> int:
 def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds, a row per benchmark and level set.
 
-    Accuracies and drops are in percent; the standard deviation is that of a sample (n − 1). The
-    drop is that of the mean after the last epoch against full precision on the same benchmark,
-    in points and relative to it; `drop_low` to `drop_high` is its 95 % confidence interval over
-    seeds, paired. Bytes are those of the network packed, see `snnq.footprint`.
+    Accuracies are in percent; the standard deviation is that of a sample (n − 1). The difference is
+    the mean after the last epoch minus that of full precision on the same recordings, over the
+    seeds of both: in points, with its paired 95 % confidence interval (`difference_low`,
+    `difference_high`, see `paired_difference`), and relative, in percent of full precision. Bytes
+    are those of the network packed, see `snnq.footprint`.
     """
     rows = []
-    for (benchmark, simulated), study in runs.groupby(["benchmark", "simulated"], sort=False):
+    for (recordings, benchmark), study in runs.groupby(["recordings", "benchmark"], sort=False):
         full = study[study["levels"] == FULL].set_index("seed")["last"]
         for levels in sorted(study["levels"].unique(), key=number_of_levels, reverse=True):
             group = study[study["levels"] == levels]
             row = {
+                "recordings": recordings,
                 "benchmark": benchmark,
-                "recordings": "simulated" if simulated else "real",
+                "simulated": group["simulated"].iloc[0],
                 "levels": levels,
                 "seeds": len(group),
                 "test_recordings": group["test_recordings"].iloc[0],
@@ -86,25 +89,22 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
             for way in WAYS:
                 row[f"{way}_mean"] = 100 * group[way].mean()
                 row[f"{way}_sd"] = 100 * group[way].std()
-            row |= _drop(full, group.set_index("seed")["last"])
+            row |= _difference(group.set_index("seed")["last"], full)
             row["bytes"] = group["bytes"].iloc[0]
             row["times_smaller"] = group["bytes_float32"].iloc[0] / group["bytes"].iloc[0]
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _drop(full: pd.Series, low_bit: pd.Series) -> dict[str, float]:
+def _difference(low_bit: pd.Series, full: pd.Series) -> dict[str, float]:
     """Of accuracies by seed: points, and percent of full precision, over the seeds of both."""
+    names = ("difference", "difference_low", "difference_high", "relative_difference")
     seeds = full.index.intersection(low_bit.index)
     if seeds.empty:
-        return dict.fromkeys(("drop", "drop_low", "drop_high", "relative_drop"), math.nan)
-    found = paired_difference(full[seeds], low_bit[seeds])
-    return {
-        "drop": 100 * found["difference"],
-        "drop_low": 100 * found["low"],
-        "drop_high": 100 * found["high"],
-        "relative_drop": 100 * found["difference"] / full[seeds].mean(),
-    }
+        return dict.fromkeys(names, math.nan)
+    found = paired_difference(low_bit[seeds], full[seeds])
+    points = [100 * found[name] for name in ("difference", "low", "high")]
+    return dict(zip(names, [*points, points[0] / full[seeds].mean()]))
 
 
 def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -113,21 +113,27 @@ def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        The runs: ablation, change, levels, seed, and the accuracies last and on_validation.
+        The runs: recordings, ablation, change, levels, seed, and the accuracies last and
+        on_validation.
 
     Returns
     -------
     pandas.DataFrame
-        ablation, levels, change, seeds; in percent: mean and sd of `last` over seeds,
+        recordings, ablation, levels, change, seeds; in percent: mean and sd of `last` over seeds,
         validation_mean, and the paired difference of `last` to the first change with its 95 %
-        confidence interval (difference, low, high) and p; and the reading of it.
+        confidence interval (difference, low, high) and p; and the reading of it: "better",
+        "worse", "not distinguishable" where the interval includes zero, "undetermined" where there
+        is none (see `paired_difference`).
     """
     found = []
-    for (ablation, levels), group in rows.groupby(["ablation", "levels"], sort=False):
-        changes = {name: runs.set_index("seed") for name, runs in group.groupby("change", sort=False)}
+    kinds = ["recordings", "ablation", "levels"]
+    for kind, group in rows.groupby(kinds, sort=False):
+        changes = {
+            name: runs.set_index("seed") for name, runs in group.groupby("change", sort=False)
+        }
         base = next(iter(changes.values()))
         for change, runs in changes.items():
-            row = {"ablation": ablation, "levels": levels, "change": change, "seeds": len(runs)}
+            row = dict(zip(kinds, kind)) | {"change": change, "seeds": len(runs)}
             row |= {"mean": 100 * runs["last"].mean(), "sd": 100 * runs["last"].std()}
             row["validation_mean"] = 100 * runs["on_validation"].mean()
             if runs is not base:
@@ -139,9 +145,8 @@ def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reading(paired: dict[str, float]) -> str:
-    """Whether the confidence interval of a difference leaves out zero."""
+    if math.isnan(paired["low"]):
+        return "undetermined"
     if paired["low"] > 0:
         return "better"
-    if paired["high"] < 0:
-        return "worse"
-    return "within the seeds' spread"
+    return "worse" if paired["high"] < 0 else "not distinguishable"

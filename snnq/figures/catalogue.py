@@ -1,0 +1,185 @@
+"""Every figure that is drawn from a study's tables, by name.
+
+    snnq figures results/quick figures        # all of them
+    draw("hard_and_soft", "results/quick")    # in a notebook
+
+No figure here needs training, networks or recordings, and each is the same to the byte whenever it
+is drawn from the same tables on the same machine.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from snnq.figures import deployment, quantizer, results
+from snnq.figures.ablations import ablation
+from snnq.figures.style import note, save, set_style
+from snnq.study.gather import read_gathered
+from snnq.study.tables import results_table
+from snnq.training.run import FULL
+
+LEVEL_SETS = ("binary", "ternary", "2bit", "4bit")
+BACKWARD_TEMPERATURE = 4.0  # the recipe's, see `config/quick.yaml`
+ABLATION = "ablation_"
+
+
+def draw(name: str, study: str | Path) -> Figure:
+    """A figure of a study, with what it shows written below.
+
+    Parameters
+    ----------
+    name : str
+        One in `names(study)`.
+    study : path
+        Folder with the tables that `snnq.study.gather` and notebook 6 write.
+
+    Raises
+    ------
+    ValueError
+        No such figure, or no such ablation in the study.
+    FileNotFoundError
+        Its table is not there, or has no rows for it; says which command makes it.
+    """
+    set_style()
+    if name.startswith(ABLATION):
+        found = ablations(study)
+        if name not in found:
+            raise ValueError(f"name={name!r}: expected one of {', '.join(found)}")
+        return _ablation(found[name])
+    if name not in CATALOGUE:
+        raise ValueError(f"name={name!r}: expected one of {', '.join(CATALOGUE)}, or {ABLATION}…")
+    return CATALOGUE[name](Path(study))
+
+
+def draw_all(study: str | Path, folder: str | Path) -> list[str]:
+    """Save every figure whose table is there as PNG and PDF; returns their names.
+
+    Those that cannot be drawn are named, in a line each.
+    """
+    drawn = []
+    for name in _names(study):
+        try:
+            figure = draw(name, study)
+        except FileNotFoundError as error:
+            print(f"{name}: not drawn; {error}")
+            continue
+        save(figure, folder, name)
+        plt.close(figure)
+        drawn.append(name)
+    return drawn
+
+
+def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
+    """The rows of each ablation of a study, by the name of its figure.
+
+    Raises
+    ------
+    FileNotFoundError
+        The study has no `ablations.csv`.
+    """
+    rows = read_gathered(study, "ablations")
+    return {
+        ABLATION + str(name).replace(",", "").replace(" ", "_"): group
+        for name, group in rows.groupby("ablation", sort=False)
+    }
+
+
+def _names(study: str | Path) -> Iterable[str]:
+    yield from CATALOGUE
+    try:
+        yield from ablations(study)
+    except FileNotFoundError as error:
+        print(f"{ABLATION}…: not drawn; {error}")
+
+
+def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
+    """A table that has rows, those of full precision left out where they are not asked for."""
+    rows = read_gathered(study, table)
+    if quantized:
+        rows = rows[rows["levels"] != FULL]
+    if rows.empty:
+        raise FileNotFoundError(f"{study / table}.csv: no quantized runs in it")
+    return rows
+
+
+def _of_results(figure: Callable[[pd.DataFrame], Figure]) -> Callable[[Path], Figure]:
+    def drawn(study: Path) -> Figure:
+        runs = _rows(study, "runs")
+        return note(figure(results_table(runs)), results_caption(runs))
+
+    return drawn
+
+
+def results_caption(runs: pd.DataFrame) -> str:
+    """How many seeds and test samples are behind the figures of results."""
+    tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
+    samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
+    return "; ".join([f"mean ± s.d. over {runs['seed'].nunique()} seeds", *samples])
+
+
+def _hard_and_soft(study: Path) -> Figure:
+    histories = _rows(study, "histories", quantized=True)
+    return note(results.hard_and_soft(histories), results_caption(_rows(study, "runs")))
+
+
+def _weights_in_training(study: Path) -> Figure:
+    histograms = _first(_rows(study, "histograms"))
+    layers = histograms["layer"].unique()
+    layer = layers[len(layers) // 2]
+    figure = results.weights_in_training(histograms[histograms["layer"] == layer])
+    return note(figure, f"{_run(histograms)}, the weights of {layer}")
+
+
+def _trained_weights(study: Path) -> Figure:
+    staircases, histograms = (_first(_rows(study, t)) for t in ("staircases", "histograms"))
+    level_sets = staircases["levels"].unique()
+    levels = "2bit" if "2bit" in level_sets else level_sets[0]
+    staircases, histograms = (t[t["levels"] == levels] for t in (staircases, histograms))
+    last = histograms[histograms["epoch"] == histograms["epoch"].max()]
+    figure = quantizer.weights_on_staircase(staircases, last)
+    return note(figure, f"{_run(staircases)}, {levels}")
+
+
+def _first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of the study's first recordings."""
+    return rows[rows["recordings"] == rows["recordings"].iloc[0]]
+
+
+def _run(rows: pd.DataFrame) -> str:
+    return f"{rows['recordings'].iloc[0]}, seed {rows['seed'].iloc[0]}"
+
+
+def _of_deployment(
+    figure: Callable[[pd.DataFrame], Figure], table: str
+) -> Callable[[Path], Figure]:
+    def drawn(study: Path) -> Figure:
+        rows = _rows(study, table)
+        samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
+        return note(figure(rows), f"{_run(rows)}, {samples}")
+
+    return drawn
+
+
+def _ablation(rows: pd.DataFrame) -> Figure:
+    seeds = f"{rows['seed'].nunique()} seeds"
+    samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
+    return note(ablation(rows), f"{rows['recordings'].iloc[0]}, {samples}, {seeds}")
+
+
+# What each needs is in the tables of `snnq.study.gather`; the first three need none.
+CATALOGUE: dict[str, Callable[[Path], Figure]] = {
+    "quantizer_staircase": lambda _: quantizer.staircases(LEVEL_SETS),
+    "quantizer_slope": lambda _: quantizer.slopes(LEVEL_SETS, BACKWARD_TEMPERATURE),
+    "quantizer_soft_to_hard": lambda _: quantizer.soft_to_hard(LEVEL_SETS),
+    "quantizer_trained_weights": _trained_weights,
+    "accuracy_against_bits": _of_results(results.accuracy_against_bits),
+    "accuracy_against_bytes": _of_results(results.accuracy_against_bytes),
+    "hard_and_soft": _hard_and_soft,
+    "weights_in_training": _weights_in_training,
+    "bytes_by_layer": _of_deployment(deployment.bytes_by_layer, "costs"),
+    "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
+    "accuracy_against_faults": _of_deployment(deployment.accuracy_against_faults, "faults"),
+}

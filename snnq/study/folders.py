@@ -1,0 +1,97 @@
+"""Where a study's tables and networks are: the user's own, or those of the reference in git."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from snnq.recordings.benchmarks import BENCHMARKS, get_benchmark
+from snnq.study.gather import command_for, read_gathered, refuse_missing
+from snnq.study.tables import number_of_levels
+from snnq.training.record import PACKED
+
+REFERENCE = Path("results/reference")  # results that are kept in git, a folder for each study
+DIGITS = "data/digits"  # what `snnq simulate` makes unless told otherwise
+COLUMNS = ("recordings", "benchmark", "levels", "seed", "path")
+
+
+def is_reference(study: str | Path) -> bool:
+    """Whether a study's folder is one of those in git, which no notebook writes to."""
+    return Path(study).resolve().is_relative_to(REFERENCE.resolve())
+
+
+def study_folder(study: str | Path, table: str = "runs") -> Path:
+    """The folder of a study, or where it has no such table yet, the reference's of the same name.
+
+    Says so where it is the reference's.
+
+    Parameters
+    ----------
+    study : path
+        `results/<name>`.
+    table : str
+        The one that is needed, see `snnq.read_gathered`.
+
+    Raises
+    ------
+    FileNotFoundError
+        Neither has the table; says which command makes it.
+    """
+    study = Path(study)
+    if (study / f"{table}.csv").exists():
+        return study
+    reference, file = REFERENCE / study.name, f"{table}.csv"
+    if not (reference / file).exists():
+        refuse_missing(study, table)
+    command = command_for(study, table)
+    missing = f"{study / file} is not there"
+    print(f"{missing}: this is the reference, {reference}; `{command}` makes yours")
+    return reference
+
+
+def packed_networks(study: str | Path) -> pd.DataFrame:
+    """The packed networks of a study's first seed, for `snnq.unpack`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        recordings, benchmark, levels, seed and path, a row for each file that is there: the runs'
+        own (`runs/<name>/packed.safetensors`), or the reference's
+        (`networks/<benchmark>-<levels>-seed<k>.safetensors`); the most levels of a benchmark first.
+
+    Raises
+    ------
+    FileNotFoundError
+        The study has no `runs.csv`, or no packed network; says which command makes it.
+    """
+    runs = read_gathered(study, "runs")
+    runs = runs[runs["seed"] == runs.groupby("benchmark")["seed"].transform("min")]
+    runs = runs.assign(path=[_packed(Path(study), run) for run in runs.itertuples()])
+    found = runs.dropna(subset="path").drop_duplicates(["benchmark", "levels"])
+    if found.empty:
+        raise FileNotFoundError(f"{study}: no packed networks; `{command_for(study)}` trains them")
+    order = {
+        "benchmark": lambda names: names.map(list(BENCHMARKS).index),
+        "levels": lambda names: -names.map(number_of_levels),
+    }
+    found = found.sort_values(
+        ["benchmark", "levels"], key=lambda column: order[column.name](column), ignore_index=True
+    )
+    return found[list(COLUMNS)]
+
+
+def _packed(study: Path, run) -> str | None:
+    levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
+    kept = study / "networks" / f"{run.benchmark}-{levels}-seed{run.seed}.safetensors"
+    places = study / "runs" / run.name / PACKED, kept
+    return next((str(path) for path in places if path.exists()), None)
+
+
+def missing_recordings(study: str | Path, benchmark: str, data: str | Path) -> str | None:
+    """Which command makes a study's recordings where they are not there; None where they are.
+
+    For notebooks that go on without them rather than download them.
+    """
+    if get_benchmark(benchmark).folder(data).exists():
+        return None
+    command = f"snnq simulate {data}" if str(data) == DIGITS else command_for(study)
+    return f"no recordings of {benchmark} in {data}: `{command}` makes them"

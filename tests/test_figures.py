@@ -1,0 +1,116 @@
+"""The figures of a study, drawn from its tables alone."""
+
+import shutil
+from argparse import ArgumentParser
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import small_study
+
+import snnq
+from snnq.figures import catalogue, figures_command, quantizer
+from snnq.figures.catalogue import CATALOGUE, draw, draw_all
+from snnq.quantization.histograms import histogram_columns
+
+pytestmark = pytest.mark.xdist_group("figures")
+ABLATION = "ablation_neuron"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, recordings):
+    """A study's tables, with those that notebook 6 writes, and no runs."""
+    folder = tmp_path_factory.mktemp("figures")
+    found = small_study(folder, recordings).folder
+    _, test = snnq.load("nmnist", recordings, 2, cache=folder / "data/frames")
+    costs, faults = [], []
+    for row in snnq.packed_networks(found).itertuples():
+        known = {"recordings": row.recordings, "seed": row.seed, "test_recordings": len(test)}
+        network = snnq.unpack(row.path)
+        costs.append(snnq.costs(network, test).assign(weights_of=row.levels, **known))
+        if row.levels != "full":
+            table = snnq.accuracy_with_faults(network, test, [0.1, 0.2], 2)
+            faults.append(table.assign(weights_of=row.levels, signs="at risk", **known))
+    pd.concat(costs).to_csv(found / "costs.csv", index=False)
+    pd.concat(faults).to_csv(found / "faults.csv", index=False)
+    shutil.rmtree(found / "runs")
+    return found
+
+
+def test_every_figure_is_drawn_and_the_same_to_the_byte(study, tmp_path, capsys):
+    drawn = [draw_all(study, tmp_path / name) for name in ("one", "two")]
+    assert drawn[0] == drawn[1] == [*CATALOGUE, ABLATION]
+    assert capsys.readouterr().out == "" and plt.get_fignums() == []
+    expected = {f"{name}.{kind}" for name in drawn[0] for kind in ("png", "pdf")}
+    files = sorted((tmp_path / "one").iterdir())
+    assert {path.name for path in files} == expected
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch):
+    saved = []
+    monkeypatch.setattr(catalogue, "save", lambda figure, *where: saved.append(where))
+    for name in ("runs", "histories"):
+        shutil.copy(study / f"{name}.csv", tmp_path)
+    parser = ArgumentParser()
+    figures_command.add_arguments(parser)
+    assert vars(parser.parse_args([])) == {"study": "results/reference/quick", "folder": "figures"}
+    figures_command.run(parser.parse_args([str(tmp_path), str(tmp_path / "f")]))
+    *missing, last = capsys.readouterr().out.splitlines()
+    missing_names = [line.split(":")[0] for line in missing]
+    assert missing_names == [
+        "quantizer_trained_weights",
+        "weights_in_training",
+        "bytes_by_layer",
+        "operations_by_layer",
+        "accuracy_against_faults",
+        "ablation_…",
+    ]
+    assert f"{tmp_path}/costs.csv" in missing[2] and last == f"6 figures in {tmp_path}/f"
+    assert saved == [(str(tmp_path / "f"), name) for name in CATALOGUE if name not in missing_names]
+
+
+def test_what_cannot_be_drawn_is_refused(study, tmp_path):
+    with pytest.raises(ValueError, match="name='hard': expected one of quantizer_staircase"):
+        draw("hard", study)
+    with pytest.raises(ValueError, match=f"name='ablation_x': expected one of {ABLATION}"):
+        draw("ablation_x", study)
+    nowhere = ArgumentParser()
+    figures_command.add_arguments(nowhere)
+    with pytest.raises(FileNotFoundError, match="study=nowhere: no such folder"):
+        figures_command.run(nowhere.parse_args(["nowhere", str(tmp_path)]))
+
+
+def test_every_figure_of_data_says_what_it_is_of(study):
+    for name in [*CATALOGUE, ABLATION]:
+        figure = draw(name, study)
+        if name not in ("quantizer_staircase", "quantizer_slope", "quantizer_soft_to_hard"):
+            assert "N-MNIST, real" in figure.get_supxlabel(), name
+        plt.close(figure)
+
+
+def test_trained_weights_are_those_of_the_tables():
+    staircases = pd.DataFrame(
+        {"levels": ["ternary"], "layer": ["a"], "temperature": [1e3], "thresholds": [(-0.2, 0.4)]}
+    )
+    shares = np.zeros(60)
+    shares[[10, 30, 50]] = 0.25, 0.5, 0.25
+    histograms = pd.DataFrame({"layer": ["a"], **dict(zip(histogram_columns(), shares))})
+    figure = quantizer.weights_on_staircase(staircases, histograms)
+    steps, bars = figure.axes
+    assert [bar.get_height() for bar in bars.patches] == shares.tolist()
+    grid, soft = (np.asarray(values) for values in steps.lines[0].get_data())
+    hard = np.select([grid > 0.4, grid > -0.2], [1, 0], -1)
+    away = np.minimum(abs(grid - 0.4), abs(grid + 0.2)) > 0.01
+    np.testing.assert_allclose(soft[away], hard[away], atol=1e-3)
+    assert grid[0] < -0.9 < 0.9 < grid[-1]
+    plt.close(figure)
+
+
+def test_ablations_figures_are_named_after_them(tmp_path):
+    rows = {"recordings": "digits, simulated", "ablation": ["quantizer, binary", "time steps"]}
+    pd.DataFrame(rows).to_csv(tmp_path / "ablations.csv", index=False)
+    found = catalogue.ablations(tmp_path)
+    assert list(found) == ["ablation_quantizer_binary", "ablation_time_steps"]
