@@ -60,4 +60,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	python -m pip install --progress-bar on -r requirements.lock
 	python -m pip install --no-deps --no-build-isolation --editable .
+	install -D -m 644 config/jupyter/jupyter_server_config.json .venv/etc/jupyter/jupyter_server_config.json
 	printf %s '$(CURDIR)' > $@

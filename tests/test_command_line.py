@@ -79,7 +79,7 @@ def test_help_needs_no_torch(arguments):
 
 def test_alone_it_names_every_command(said):
     code, out, _ = said()
-    assert code == 0 and all(f"  {name} " in out for name in COMMANDS)
+    assert code == 0 and all(f"  {name}" in out for name in COMMANDS)
 
 
 def test_version(said):
