@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from snnq.quantization.network import quantizers
 from snnq.recordings.augmentation import none
+from snnq.system.state import reset_state
 
 EVALUATION_BATCH = 64
 
@@ -26,19 +27,31 @@ def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float
 
 @torch.no_grad()
 def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor, Tensor]:
-    """Firing rates [recordings, classes] and labels [recordings], on the CPU."""
+    """Firing rates [recordings, classes] and labels [recordings], on the CPU.
+
+    Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
+    evaluation.
+    """
     device = next(model.parameters()).device
     model.eval()
     for quantizer in quantizers(model).values():
         quantizer.train(soft)
     with parametrize.cached():  # the weights pass through the staircase once, not with each batch
         outputs = [
-            (model(frames).cpu(), labels.cpu())
+            (from_rest(model, frames).cpu(), labels.cpu())
             for frames, labels in batches(data, EVALUATION_BATCH, device)
         ]
     model.eval()
     rates, labels = zip(*outputs)
     return torch.cat(rates), torch.cat(labels)
+
+
+def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
+    """The network's output for frames that nothing went before and nothing will come after."""
+    reset_state(model)
+    output = model(frames)
+    reset_state(model)
+    return output
 
 
 def batches(

@@ -1,0 +1,124 @@
+"""Evaluation and measurements of networks that are not the project's own."""
+
+import numpy as np
+import pytest
+import torch
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+from torch.utils.data import Subset
+
+import snnq
+from snnq.recordings.frames import Frames
+from snnq.system.state import reset_state
+
+RECORDINGS, STEPS, SIZE = 150, 4, 8  # more than two batches of 64
+
+
+class OwnNetwork(nn.Module):
+    """As SpikingJelly's tutorials have them: the caller resets it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            layer.Flatten(), layer.Linear(2 * SIZE**2, 20), neuron.LIFNode(tau=20.0), layer.Linear(20, 10)
+        )
+        functional.set_step_mode(self, "m")
+
+    def forward(self, frames):
+        return self.layers(frames).mean(0)
+
+
+class OtherNeuron(nn.Module):
+    """An integrator as of another library."""
+
+    v = 0.0
+
+    def rest(self):
+        self.v = 0.0
+
+    def forward(self, x):
+        self.v = self.v + x
+        return self.v
+
+
+@pytest.fixture
+def own():
+    torch.manual_seed(0)
+    model = OwnNetwork()
+    model.layers[1].weight.data.add_(0.1)  # so that neurons fire
+    return model.eval()
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    frames = rng.poisson(0.4, (RECORDINGS, STEPS, 2, SIZE, SIZE)).astype(np.uint8)
+    return Frames("test", frames, np.arange(RECORDINGS) % 10)
+
+
+def one_by_one(model, data):
+    """Rates of each recording alone, from rest."""
+    with torch.no_grad():
+        rates = []
+        for frames, _ in data:
+            functional.reset_net(model)
+            rates.append(model(frames[:, None].float()))
+        functional.reset_net(model)
+    return torch.cat(rates)
+
+
+def test_each_recording_starts_from_rest(own, data):
+    expected = one_by_one(own, data)
+    rates, _ = snnq.predict(own, data)
+    torch.testing.assert_close(rates, expected)
+    assert own.layers[2].v == 0  # and the network is left at rest
+    own(torch.ones(STEPS, 64, 2, SIZE, SIZE))  # left over by the user
+    torch.testing.assert_close(snnq.predict(own, data)[0], expected)
+
+
+def test_measurements_start_from_rest(own, data):
+    part = Subset(data, range(64, 128))
+    own(torch.ones(STEPS, 64, 2, SIZE, SIZE))
+    found = snnq.firing_rates(own, part), snnq.operations(own, part)
+    spikes = []
+    hook = own.layers[2].register_forward_hook(lambda _, __, out: spikes.append(out))
+    functional.reset_net(own)
+    one_by_one(own, part)
+    hook.remove()
+    fired = torch.cat(spikes, 1)
+    assert 0 < found[0]["layers.2"] == pytest.approx(fired.mean().item())
+    synops = found[1].set_index("layer").loc["layers.3", "synops"]
+    assert synops == pytest.approx(10 * fired.sum().item() / len(part))
+    assert (snnq.speed(own, data) > 0).all() and own.layers[2].v == 0
+
+
+def test_speed_resets_before_every_batch(own, data):
+    states = []
+    own.layers[2].register_forward_pre_hook(lambda node, _: states.append(node.v))
+    snnq.speed(own, data)
+    assert len(states) > 100 and all(isinstance(v, float) for v in states)
+
+
+@pytest.mark.parametrize("name", ["reset", "reset_mem", "reset_states", "reset_state"])
+def test_other_libraries_neurons_are_reset(name):
+    """Under the name that their library has for it."""
+    model = nn.Sequential(type("Neuron", (OtherNeuron,), {name: OtherNeuron.rest})())
+    model(torch.ones(3, 1))
+    reset_state(model)
+    assert model[0].v == 0
+
+
+def test_a_layer_that_was_put_in_later_is_reset(own):
+    functional.reset_net(own)
+    own.layers[2] = neuron.IFNode(step_mode="m")
+    own(torch.ones(STEPS, 1, 2, SIZE, SIZE))
+    reset_state(own)
+    assert own.layers[2].v == 0
+
+
+def test_a_reset_that_asks_for_something_is_no_reset():
+    class Head(nn.Linear):
+        def reset(self, classes):
+            raise AssertionError
+
+    reset_state(nn.Sequential(Head(2, 2)))
