@@ -5,7 +5,7 @@ import pytest
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 import snnq
 from snnq.recordings.frames import Frames
@@ -122,3 +122,51 @@ def test_a_reset_that_asks_for_something_is_no_reset():
             raise AssertionError
 
     reset_state(nn.Sequential(Head(2, 2)))
+
+
+def test_frames_follow_pytorchs_contract(data):
+    """One by one, in a loader's batches and within other datasets they are the same recordings."""
+    frames, labels = torch.from_numpy(data.frames), torch.from_numpy(data.labels)
+    items = data.__getitems__([3, 1])
+    assert isinstance(items, list) and len(items) == 2
+    assert all(torch.equal(items[i][0], frames[j]) for i, j in enumerate((3, 1)))
+    for dataset in (data, Subset(data, range(RECORDINGS)), ConcatDataset([data, data])):
+        batch, of_batch = next(iter(DataLoader(dataset, 8)))
+        assert torch.equal(batch, frames[:8]) and batch.dtype == torch.uint8
+        assert torch.equal(of_batch, labels[:8]) and of_batch.dtype == torch.int64
+
+
+@pytest.mark.parametrize("kind", ["tensors", "concatenated", "list", "arrays", "subset"])
+def test_any_dataset_is_evaluated(own, data, kind):
+    frames, labels = torch.from_numpy(data.frames), torch.from_numpy(data.labels)
+    dataset = {
+        "tensors": TensorDataset(frames.float(), labels),
+        "concatenated": ConcatDataset([Subset(data, range(70)), Subset(data, range(70, RECORDINGS))]),
+        "list": list(data),
+        "arrays": list(zip(data.frames, data.labels)),
+        "subset": Subset(data, range(RECORDINGS)),
+    }[kind]
+    expected, expected_labels = snnq.predict(own, data)
+    rates, found_labels = snnq.predict(own, dataset)
+    assert torch.equal(rates, expected) and torch.equal(found_labels, expected_labels)
+    assert snnq.evaluate(own, dataset) == snnq.evaluate(own, data)
+    assert snnq.operations(own, dataset).equals(snnq.operations(own, data))
+    assert (snnq.speed(own, dataset) > 0).all()
+
+
+def test_a_batch_of_frames_is_read_at_once(own, data):
+    reads = []
+
+    class Counted(np.ndarray):
+        def __getitem__(self, index):
+            reads.append(index)
+            return super().__getitem__(index)
+
+    counted = Frames("test", data.frames.view(Counted), data.labels)
+    snnq.predict(own, Subset(counted, range(RECORDINGS)))
+    assert len(reads) == 3
+
+
+def test_no_recordings_are_said(own, data):
+    with pytest.raises(ValueError, match="data holds no recording"):
+        snnq.evaluate(own, Subset(data, []))

@@ -31,7 +31,7 @@ def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
 
     network = TorchModel(evaluated_copy(model))
     network.add_activation_module(neuron.BaseNode)
-    loader = DataLoader(data, EVALUATION_BATCH, collate_fn=tuple)  # `Frames` makes whole batches
+    loader = DataLoader(data, EVALUATION_BATCH)
     metrics = (
         [static.Footprint, static.ConnectionSparsity],
         [workload.ActivationSparsity, workload.SynapticOperations],

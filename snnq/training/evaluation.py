@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from snnq.quantization.network import quantizers
 from snnq.recordings.augmentation import none
+from snnq.recordings.frames import Batch
 from snnq.system.state import reset_state
 
 EVALUATION_BATCH = 64
@@ -18,7 +19,8 @@ EVALUATION_BATCH = 64
 def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float, float]:
     """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
 
-    With hard weights, or with `soft` those of the soft staircase at the present temperature.
+    With hard weights, or with `soft` those of the soft staircase at the present temperature. `data`
+    is any dataset, or list, of (frames [T, 2, H, W], class).
     """
     rates, labels = predict(model, data, soft)
     accuracy = (rates.argmax(1) == labels).float().mean()
@@ -42,6 +44,8 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
             for frames, labels in batches(data, EVALUATION_BATCH, device)
         ]
     model.eval()
+    if not outputs:
+        raise ValueError("data holds no recording")
     rates, labels = zip(*outputs)
     return torch.cat(rates), torch.cat(labels)
 
@@ -67,12 +71,16 @@ def batches(
     stored, uint8 [N, T, 2, H, W].
     """
     # A loader draws a number even where nothing is random, which must not be torch's own next one.
-    # `Frames` returns a list of items as one batch already, so there is nothing to collate.
     loader = DataLoader(
-        data, batch_size, sampler=order, collate_fn=tuple, generator=torch.Generator()
+        data, batch_size, sampler=order, collate_fn=collate, generator=torch.Generator()
     )
     for frames, labels in loader:
         yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
+
+
+def collate(items: list) -> tuple[Tensor, Tensor]:
+    """The items of a batch as two tensors, for a `DataLoader`."""
+    return items.tensors if isinstance(items, Batch) else default_collate(items)
 
 
 def loss_of(rates: Tensor, labels: Tensor) -> Tensor:
