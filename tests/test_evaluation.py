@@ -10,6 +10,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 import snnq
 from snnq.recordings.frames import Frames
 from snnq.system.state import reset_state
+from snnq.training import evaluation, loop
 
 RECORDINGS, STEPS, SIZE = 150, 4, 8  # more than two batches of 64
 
@@ -170,3 +171,46 @@ def test_a_batch_of_frames_is_read_at_once(own, data):
 def test_no_recordings_are_said(own, data):
     with pytest.raises(ValueError, match="data holds no recording"):
         snnq.evaluate(own, Subset(data, []))
+
+
+class Stepwise(nn.Module):
+    """Loops over time itself, as snnTorch's and norse's tutorials do; counts its quantizers' calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(2 * SIZE**2, 20), nn.Linear(20, 10)
+
+    def forward(self, frames):
+        v, total = 0, 0
+        for step in frames.flatten(2):
+            v = 0.5 * v + self.first(step)
+            total = total + self.second(torch.sigmoid(4 * (v - 1)))
+        return total / len(frames)
+
+
+def gradients_of(step):
+    torch.manual_seed(0)
+    model = snnq.quantize(Stepwise(), "2bit", keep=()).train()
+    calls = []
+    for quantizer in snnq.quantizers(model).values():
+        quantizer.register_forward_hook(lambda *_: calls.append(None))
+    frames, labels = torch.rand(STEPS, 5, 2, SIZE, SIZE), torch.arange(5)
+    step(model, frames, labels)
+    return model, {name: p.grad for name, p in model.named_parameters()}, len(calls)
+
+
+def test_a_training_step_quantizes_each_layer_once():
+    def in_float64_without_cache(model, frames, labels):
+        loss = evaluation.loss_of(model.double()(frames.double()), labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), loop.GRADIENT_NORM)
+
+    model, found, calls = gradients_of(loop.gradients)
+    _, expected, calls_without = gradients_of(in_float64_without_cache)
+    assert calls == 2 and calls_without == 2 * STEPS
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient.double(), expected[name], rtol=1e-3, atol=1e-6)
+    before = model.first.weight.detach().clone()  # nothing is kept for the step that follows
+    torch.optim.SGD(model.parameters(), 0.1).step()
+    assert not torch.equal(model.first.weight, before)
+    assert torch.equal(model.first.weight, model.first.parametrizations.weight())

@@ -42,6 +42,15 @@ def quantize(
     ValueError
         Bad levels, a name in `keep` that is no layer, no layer left to quantize, or a layer that
         already has another level set.
+
+    Notes
+    -----
+    A layer's weight passes through its quantizer each time that it is asked for: at every time
+    step, in a network that loops over them. `snnq.fit`, `evaluate` and `speed` have it pass once;
+    a training loop of one's own does with the forward pass, and that alone, in the block
+
+        with torch.nn.utils.parametrize.cached():
+            output = model(frames)
     """
     levels = resolve_levels(levels)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, QUANTIZED_LAYERS)}
