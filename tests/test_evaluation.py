@@ -29,6 +29,11 @@ class OwnNetwork(nn.Module):
         return self.layers(frames).mean(0)
 
 
+class OverTime(nn.Module):
+    def forward(self, x):
+        return x.mean(0)
+
+
 class OtherNeuron(nn.Module):
     """An integrator as of another library."""
 
@@ -214,3 +219,29 @@ def test_a_training_step_quantizes_each_layer_once():
     torch.optim.SGD(model.parameters(), 0.1).step()
     assert not torch.equal(model.first.weight, before)
     assert torch.equal(model.first.weight, model.first.parametrizations.weight())
+
+
+@pytest.mark.parametrize("levels", [None, "ternary"])
+def test_operations_of_a_transposed_convolution_are_counted_one_by_one(data, levels):
+    torch.manual_seed(0)
+    module = layer.ConvTranspose2d(
+        2, 6, 3, stride=2, padding=1, output_padding=1, groups=2, dilation=2, step_mode="m"
+    )
+    model = nn.Sequential(module, layer.Flatten(step_mode="m"), OverTime()).eval()
+    if levels:
+        snnq.quantize(model, levels, keep=())
+    some = Subset(data, range(3))
+    row = snnq.operations(model, some).set_index("layer").loc["0"]
+    height = width = (SIZE - 1) * 2 - 2 + 2 * 2 + 1 + 1
+    found = {"dense": 0, "synops": 0, "effective": 0}
+    for frames, _ in some:
+        for step, channel, y, x in np.ndindex(frames.shape):
+            for out, ky, kx in np.ndindex(3, 3, 3):
+                row_, column = 2 * y - 1 + 2 * ky, 2 * x - 1 + 2 * kx
+                if 0 <= row_ < height and 0 <= column < width:
+                    used = bool(frames[step, channel, y, x])
+                    found["dense"] += 1
+                    found["synops"] += used
+                    found["effective"] += used and bool(module.weight[channel, out, ky, kx] != 0)
+    assert {name: 3 * row[name] for name in found} == pytest.approx(found)
+    assert (found["effective"] < found["synops"]) == (levels is not None)

@@ -27,7 +27,9 @@ from torch.utils.data import Dataset
 
 from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.base import LevelQuantizer
-from snnq.quantization.network import QUANTIZED_LAYERS, quantizers
+from snnq.quantization.layers import QUANTIZED_LAYERS
+from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.storage.bits import BYTE, pack_levels, unpack_levels
 from snnq.storage.format import FLOAT_BYTES, plain_state
 from snnq.training.evaluation import evaluate
@@ -144,7 +146,7 @@ def _faulty_layers(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
 def _stored(model: nn.Module, name: str) -> StoredWeight:
     layer = model.eval().get_submodule(name)
     if name in quantizers(model):
-        return _stored_levels(layer.parametrizations.weight.original, quantizers(model)[name])
+        return _stored_levels(quantizer_input(layer), quantizers(model)[name])
     return _stored_float32(layer.weight)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snnq.figures.style import HEIGHT, WIDTH, panels, shared_legend
 from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.quantization.sigmoid import SigmoidQuantizer
 
 TEMPERATURES = (1, 3, 10, 40)
@@ -76,7 +77,7 @@ def weights_on_staircase(model: nn.Module) -> Figure:
     figure, axes = panels(len(found), "quantized weight y/α", "scaled weight βw")
     for axis, (name, quantizer) in zip(axes, found.items()):
         layer = model.get_submodule(name)
-        weights = layer.parametrizations.weight.original.detach().flatten()
+        weights = quantizer_input(layer).detach().flatten()
         scaled = weights * quantizer.beta.item()
         density = axis.twinx()
         density.hist(scaled.numpy(), bins=120, color="0.8", density=True, histtype="stepfilled")

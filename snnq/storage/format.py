@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from snnq.networks.models import SpikingNetwork, build_model
+from snnq.quantization.layers import QUANTIZED_LAYERS
 from snnq.quantization.levels import resolve_levels
-from snnq.quantization.network import QUANTIZED_LAYERS
 from snnq.storage.bits import weight_bytes
 from snnq.system.files import first_line
 

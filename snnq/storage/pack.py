@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from snnq.networks.models import SpikingNetwork
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.storage.bits import pack_levels, unpack_levels
 from snnq.storage.format import (
     Levels,
@@ -136,7 +137,7 @@ def _packed(model: SpikingNetwork, source: Mapping[str, Any] | None) -> bytes:
         raise ValueError(f"a {type(model).__name__}: expected a network of snnq.build_model")
     layers, tensors = {}, stored_state(model)
     for name, quantizer in quantizers(model).items():
-        weight = model.get_submodule(name).parametrizations.weight.original
+        weight = quantizer_input(model.get_submodule(name))
         indices = quantizer.level_indices(weight)
         layers[name] = {"levels": [*map(float, quantizer.levels)], "shape": indices.shape}
         tensors[f"{name}.weight"] = pack_levels(indices, len(quantizer.levels))
