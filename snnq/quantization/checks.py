@@ -9,6 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from snnq.quantization.layers import in_evaluation
 from snnq.quantization.place import quantizer_input, quantizer_of
 
 
@@ -69,7 +70,7 @@ def refuse_unless_on_levels(name: str, layer: nn.Module) -> None:
     values = quantizer.values(original)
     if not torch.isfinite(values).all():
         raise ValueError(f"{name}: the values of its levels are not finite: {values.tolist()}")
-    with parametrize.cached():
+    with in_evaluation(layer), parametrize.cached():
         weight = layer.weight
         expected = values[quantizer.level_indices(original)]
         if not torch.equal(weight, expected.to(weight)):
