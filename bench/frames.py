@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Subset
 
 import snnq
 from snnq.recordings.frames import frames_of
+from snnq.training.evaluation import collate
 
 BATCH, STEPS, RECORDINGS = 16, 10, 640
 
@@ -34,7 +35,7 @@ def main() -> None:
         to_frame = tonic.transforms.ToFrame(sensor_size=(34, 34, 2), n_event_bins=STEPS)
         theirs = _Events(recordings, to_frame)
         cached = tonic.DiskCachedDataset(theirs, cache_path=f"{folder}/theirs")
-        store = DataLoader(Subset(ours, chosen), BATCH, collate_fn=tuple)
+        store = DataLoader(Subset(ours, chosen), BATCH, collate_fn=collate)
         disk = DataLoader(Subset(cached, chosen), BATCH)
 
         batches = compare(

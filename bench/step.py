@@ -15,9 +15,11 @@ from functools import partial
 import torch
 from compare import compare_each, report
 from peers import LEVELS, PEER_BITS, peers
+from torch.nn.utils import parametrize
 from torch.optim import Adam
 
 import snnq
+from snnq.quantization.layers import layers_of
 from snnq.system.memory import keep_freed_memory
 from snnq.training.loop import gradients
 
@@ -43,11 +45,14 @@ def step(name: str):
     model = snnq.build_model("nmnist").train()
     if name != FULL:
         kind, bits = name.removesuffix(" bit").split(", ")
-        quantizer = snnq.SigmoidQuantizer
-        options = {"temperature": 10.0, "backward_temperature": 2.0}
-        if kind != "snnq":
-            quantizer, options = peers()[kind], {}
-        snnq.quantize(model, LEVELS[int(bits)], quantizer=quantizer, **options)
+        levels = LEVELS[int(bits)]
+        if kind == "snnq":
+            snnq.quantize(model, levels, temperature=10.0, backward_temperature=2.0)
+        else:
+            _, *layers = layers_of(model).values()
+            for layer in layers:
+                peer = peers()[kind](layer.weight, levels)
+                parametrize.register_parametrization(layer, "weight", peer)
     optimizer = Adam(model.parameters(), 1e-3, fused=True)
     frames = torch.poisson(torch.full((10, 16, 2, 34, 34), 0.2))
     labels = torch.randint(10, (16,))

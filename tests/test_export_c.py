@@ -1,3 +1,4 @@
+import copy
 import shutil
 import struct
 import subprocess
@@ -9,7 +10,7 @@ import torch
 from conftest import fit
 from hypothesis import given
 from hypothesis import strategies as st
-from spikingjelly.activation_based import functional, neuron
+from spikingjelly.activation_based import functional, layer, neuron
 from test_formats import mutated
 from torch import nn
 from torch.nn import functional as F
@@ -48,15 +49,24 @@ def run_c(program: Path, frames: torch.Tensor) -> tuple[np.ndarray, ...]:
     return classes, operations, np.array([line[2:] for line in lines], float), v
 
 
+class Constant(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, _):
+        return self.value
+
+
+@torch.no_grad()
 def in_double(model: nn.Module) -> nn.Module:
     """A network in float64 with the weights that the quantized one has in evaluation."""
-    copy = snnq.build_model(**model.architecture)
-    state = {
-        key: value for key, value in model.state_dict().items() if "parametrizations" not in key
-    }
-    weights = {f"{name}.weight": model.get_submodule(name).weight for name in snnq.quantizers(model)}
-    copy.load_state_dict(state | weights)
-    return copy.double().eval()
+    weights = {name: model.get_submodule(name).weight for name in snnq.quantizers(model)}
+    plain = copy.deepcopy(model).double().eval()
+    for name, weight in weights.items():
+        constant = Constant(weight.double())
+        parametrize.register_parametrization(plain.get_submodule(name), "weight", constant)
+    return plain
 
 
 @torch.no_grad()
@@ -79,10 +89,10 @@ def reference(model: nn.Module, frames: torch.Tensor) -> dict[str, np.ndarray]:
     for node, x, spikes in seen:
         v, steps = torch.zeros_like(x[0]), []
         for t in range(len(x)):
-            h = v + x[t] if isinstance(node, neuron.IFNode) else v + (x[t] - v) * leak_of(node)
-            margins.append((h - 1).abs().flatten(1).amin(1))
-            assert torch.equal(spikes[t], (h >= 1).double())
-            v = torch.where(h >= 1, 0.0, h)
+            h, threshold = charged(node, v, x[t]), node.v_threshold
+            margins.append((h - threshold).abs().flatten(1).amin(1))
+            assert torch.equal(spikes[t], (h >= threshold).double())
+            v = torch.where(h >= threshold, 0.0, h)
             steps.append(v)
         v = torch.stack(steps, 1)
         potentials.append((v.movedim(2, -1) if v.ndim == 5 else v).flatten(2))
@@ -93,6 +103,14 @@ def reference(model: nn.Module, frames: torch.Tensor) -> dict[str, np.ndarray]:
         "activity": np.array([spikes.mean().item() for _, _, spikes in seen]),
         "inputs": inputs,
     }
+
+
+def charged(node: nn.Module, v: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The potential before the reset."""
+    if isinstance(node, neuron.IFNode):
+        return v + x
+    k = leak_of(node)
+    return v + (x - v) * k if node.decay_input else v + x - v * k
 
 
 def leak_of(node: nn.Module) -> float:
@@ -133,8 +151,9 @@ def enliven(model, frames):
             flat = x.flatten(0, 1).transpose(0, 1).flatten(1)
             module.running_mean.copy_(flat.mean(1) + 0.1 * torch.randn(len(flat)))
             module.running_var.copy_(flat.var(1) * torch.empty(len(flat)).uniform_(0.5, 2) + 0.01)
-            module.weight.uniform_(0.5, 1.5)
-            module.bias.uniform_(-0.2, 0.8)
+            if module.affine:
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.2, 0.8)
         elif isinstance(module, nn.Linear) and not parametrize.is_parametrized(module):
             module.weight.mul_(1.5 / module(x).std())
         x = module(x)
@@ -372,7 +391,7 @@ def test_what_is_no_such_network_is_refused(tmp_path):
         export_c(model, tmp_path)
     model = snnq.build_model("nmnist", channels=2, size=4)
     model.layers[2] = neuron.QIFNode()
-    with pytest.raises(ValueError, match="layers.0: expected PLIF, LIF or IF neurons"):
+    with pytest.raises(ValueError, match="layers.2: cannot be written as C: QIFNode"):
         export_c(model, tmp_path)
     model.layers[2] = nn.ReLU()
     with pytest.raises(ValueError, match=r"layers.2: cannot be written as C: ReLU\(\)"):
@@ -397,3 +416,148 @@ def test_real_recordings_are_classified_as_by_pytorch(tmp_path, real_data, in_tm
     assert (expected["margin"][different] < 1e-5).all() and different.mean() < 0.01
     np.testing.assert_array_equal(classes, predicted(model, frames))
     assert len(np.unique(classes)) > 3
+
+
+def changed_network(number: int, module: nn.Module | None, levels: str = "full", **settings):
+    """One of ours with another layer, or other settings of one, in the place of one of its own."""
+    frames = random_frames(8)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = snnq.build_model("nmnist", channels=4, size=8, **settings.pop("build", {})).eval()
+        if module is not None:
+            functional.set_step_mode(module, "m")
+            model.layers[number] = module.eval()
+        for name, value in settings.items():
+            setattr(model.layers[number], name, value)
+        if isinstance(module, layer.Dropout):  # in the place of batch norm
+            model.layers[number - 1].weight.data.mul_(8)
+        functional.net_config.invalidate_reset_cache(model)
+        enliven(model, frames)
+        if levels != "full":
+            snnq.quantize(model, levels, ("first",))
+            enliven(model, frames)
+    return model, frames
+
+
+def conv(inputs, **settings):
+    return layer.Conv2d(inputs, 4, **({"kernel_size": 3, "padding": 1, "bias": False} | settings))
+
+
+@pytest.mark.parametrize("levels", ["2bit", "full"])
+@pytest.mark.parametrize(
+    ("number", "module", "settings"),
+    [
+        (0, lambda: conv(2, bias=True), {}),
+        (4, lambda: conv(4, bias=True), {}),
+        (0, lambda: conv(2, kernel_size=5, padding=2), {}),
+        (4, lambda: conv(4, kernel_size=1, padding=0, bias=True), {}),
+        (4, lambda: conv(4, padding="same"), {}),
+        (10, lambda: layer.Linear(16, 256, bias=True), {}),
+        (5, lambda: layer.BatchNorm2d(4, affine=False), {}),
+        (5, lambda: layer.BatchNorm2d(4, eps=0.1), {}),
+        (3, lambda: layer.AvgPool2d(2, 2), {}),
+        (3, lambda: layer.MaxPool2d((2, 2)), {}),
+        (2, lambda: neuron.LIFNode(tau=3.0, decay_input=False), {}),
+        (2, lambda: neuron.ParametricLIFNode(init_tau=3.0, decay_input=False), {}),
+        (2, lambda: neuron.LIFNode(tau=3.0, v_threshold=0.7), {}),
+        (6, lambda: neuron.IFNode(v_threshold=1.5), {}),
+        (14, None, {"v_threshold": 0.6}),
+        (5, lambda: layer.Dropout(0.5), {}),
+    ],
+)
+def test_what_is_computed_is_what_pytorch_computes(tmp_path, levels, number, module, settings):
+    model, frames = changed_network(number, module and module(), levels, **settings)
+    with torch.no_grad():  # biases that matter
+        for part in model.layers:
+            if isinstance(part, (nn.Conv2d, nn.Linear)) and part.bias is not None:
+                part.bias.copy_(torch.linspace(-0.3, 0.5, len(part.bias)))
+    program = compiled(model, tmp_path, "-O1")
+    _, _, rates, v = run_c(program, frames)
+    expected = reference(model, frames)
+    assert expected["activity"].min() > 0
+    np.testing.assert_allclose(v, expected["potentials"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(rates, expected["rates"], rtol=1e-5, atol=1e-5)
+
+
+class Masked(layer.Conv2d):
+    def forward(self, x):
+        return super().forward(x) * 0.5
+
+
+@pytest.mark.parametrize(
+    ("number", "module", "message"),
+    [
+        (4, conv(4, stride=2), r"stride=\(2, 2\)"),
+        (4, conv(4, padding=0), r"padding=\(0, 0\)"),
+        (4, conv(4, padding=2), r"padding=\(2, 2\)"),
+        (4, conv(4, dilation=2, padding=2), "dilation|padding"),
+        (4, conv(4, groups=2), "groups=2"),
+        (4, conv(4, padding_mode="circular"), "padding_mode=circular"),
+        (4, conv(4, kernel_size=(3, 1), padding=(1, 0)), "kernel_size"),
+        (4, conv(4, kernel_size=2, padding="same"), "kernel_size"),
+        (4, conv(3), "3 inputs, expected 4"),
+        (4, Masked(4, 4, 3, padding=1), "Masked"),
+        (4, layer.ConvTranspose2d(4, 4, 3, padding=1), "ConvTranspose2d"),
+        (5, layer.BatchNorm2d(4, track_running_stats=False), "track_running_stats"),
+        (5, layer.ThresholdDependentBatchNorm2d(1.0, 1.0, 4), "ThresholdDependentBatchNorm2d"),
+        (5, neuron.IFNode(), "place after=IFNode|place after=PLIFNode|layers.6"),
+        (6, layer.BatchNorm2d(4), "place after=BatchNorm2d"),
+        (6, layer.Dropout(0.5), "place after"),
+        (7, layer.MaxPool2d(3, 2), "stride=2"),
+        (7, layer.MaxPool2d(2, 2, padding=1), "padding=1"),
+        (7, layer.MaxPool2d(2, 2, dilation=2), "dilation=2"),
+        (7, layer.MaxPool2d((2, 1)), "kernel_size"),
+        (7, layer.MaxPool2d(2, ceil_mode=True), "ceil_mode=True"),
+        (7, layer.AvgPool2d(2, 2, divisor_override=3), "divisor_override=3"),
+        (7, layer.AdaptiveAvgPool2d(2), "AdaptiveAvgPool2d"),
+        (7, layer.BatchNorm2d(4), "place after"),
+        (2, neuron.LIFNode(v_reset=None), "v_reset=None"),
+        (2, neuron.LIFNode(v_reset=-0.1), "v_reset=-0.1"),
+        (2, neuron.IFNode(v_threshold=float("inf")), "v_threshold=inf"),
+        (2, neuron.EIFNode(), "EIFNode"),
+        (8, layer.Flatten(2), "start_dim"),
+        (8, layer.Dropout(0.5), "place after=MaxPool2d of Linear"),
+        (15, layer.VotingLayer(5), None),
+        (14, layer.Dropout(0.5), "place after=Linear of VotingLayer"),
+    ],
+    ids=str,
+)
+def test_what_is_not_computed_is_refused_by_name(tmp_path, number, module, message):
+    module = copy.deepcopy(module)
+    functional.set_step_mode(module, "m")
+    model = snnq.build_model("nmnist", channels=4, size=8).eval()
+    model.layers[number] = module
+    if message is None:  # this one is
+        export_c(model, tmp_path)
+        return
+    with pytest.raises(ValueError, match=f"layers..*({message})"):
+        export_c(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_single_step_mode_and_other_forwards_are_refused(tmp_path):
+    model = snnq.build_model("nmnist", channels=4, size=8).eval()
+    functional.set_step_mode(model.layers[2], "s")
+    with pytest.raises(ValueError, match="layers.2: .*step_mode=s"):
+        export_c(model, tmp_path)
+
+    class Doubled(type(model)):
+        def forward(self, frames):
+            return super().forward(2 * frames)
+
+    model = snnq.build_model("nmnist", channels=4, size=8).eval()
+    model.__class__ = Doubled
+    with pytest.raises(ValueError, match="model is a Doubled, expected a network of snnq.build"):
+        export_c(model, tmp_path)
+
+
+def test_a_parametrization_after_the_quantizer_is_refused(tmp_path):
+    model = snnq.quantize(snnq.build_model("nmnist", channels=4, size=8), "binary").eval()
+
+    class Doubled(nn.Module):
+        def forward(self, weight):
+            return 2 * weight
+
+    parametrize.register_parametrization(model.layers[4], "weight", Doubled())
+    with pytest.raises(ValueError, match="layers.4: its weight in evaluation is not"):
+        export_c(model, tmp_path)

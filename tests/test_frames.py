@@ -57,7 +57,7 @@ def test_load_gives_frames_and_labels(recordings, in_tmp):
     events = Recordings("nmnist", recordings, train=True)[5]
     np.testing.assert_array_equal(item, counted_one_by_one(events, 10, "number"))
     assert label == 1
-    batch, labels = next(iter(DataLoader(train, 8, collate_fn=tuple)))
+    batch, labels = next(iter(DataLoader(train, 8)))
     assert batch.shape == (8, 10, 2, 34, 34)
     assert torch.equal(batch[5], item) and labels.tolist() == [0] * 4 + [1] * 4
 

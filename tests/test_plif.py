@@ -81,3 +81,41 @@ def test_the_order_of_channels_in_memory_changes_nothing():
     for first, second in zip(*results):
         torch.testing.assert_close(first, second)
     assert results[1][0].stride() == last.stride()
+
+
+@given(seed=st.integers(0, 2**31), w=st.floats(-2, 2), shape=st.sampled_from([(5,), (2, 3, 8, 9)]))
+def test_gradients_pass_from_chunk_to_chunk_as_in_spikingjelly(seed, w, shape):
+    """The first chunk's potentials reach the second's spikes, and its loss the first's inputs."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 1.5 * torch.randn(6, *shape, generator=generator) + 0.3
+    towards = torch.randn(x.shape, generator=generator)
+    results = []
+    for node in pair(w):
+        inputs = x.clone().requires_grad_()
+        node(inputs[:3])
+        loss = (node(inputs[3:]) * towards[3:]).sum() + (node.v * towards[0]).sum()
+        results.append(torch.autograd.grad(loss, [inputs, node.w]))
+    (by_x, by_w), (our_by_x, our_by_w) = results
+    assert by_x[:3].abs().sum() > 0
+    torch.testing.assert_close(our_by_x, by_x, rtol=1e-4, atol=1e-6)
+    scale = float((by_x.norm() * x.norm()).detach()) + 1e-6
+    np.testing.assert_allclose(our_by_w.detach(), by_w.detach(), rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_the_last_potential_alone_has_a_gradient():
+    x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
+    results = []
+    for node in pair(0.3):
+        inputs = x.clone().requires_grad_()
+        node(inputs)
+        results.append(torch.autograd.grad(node.v.square().sum(), inputs)[0])
+    torch.testing.assert_close(*results)
+
+
+def test_second_derivatives_are_refused():
+    """They are not computed, and without a word they would be taken for zero."""
+    x = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    _, ours = pair(0.3)
+    (by_x,) = torch.autograd.grad(ours(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        by_x.sum().backward()

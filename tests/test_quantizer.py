@@ -255,3 +255,14 @@ def test_only_the_learned_scales_have_a_gradient(learned):
 def test_bad_biases_and_scales_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         snnq.SigmoidQuantizer(torch.randn(50), "binary", **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # by table, and summed
+def test_second_derivatives_are_refused(dtype):
+    """They are not computed, and without a word they would be taken for zero."""
+    weight = random_weight(0, 50, dtype=dtype).requires_grad_()
+    quantizer = snnq.SigmoidQuantizer(weight, "2bit")
+    loss = quantizer(weight).square().sum()
+    (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

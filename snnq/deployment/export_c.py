@@ -29,14 +29,16 @@ def export_c(model: SpikingNetwork, folder: str | Path) -> None:
     Parameters
     ----------
     model : SpikingNetwork
-        One of `build_model`'s, quantized or not.
+        One of `build_model`'s, quantized or not; layers may have been exchanged for others that C
+        computes.
     folder : path
         Made if it is not there.
 
     Raises
     ------
     ValueError
-        Another network, a layer or a neuron of another kind, or numbers that are not finite.
+        Another network, by its class; a layer, or a setting of one, that C does not compute, by its
+        name (see `stages_of` for what it does); or numbers that are not finite.
     OSError
         The files cannot be written.
     """
@@ -168,7 +170,7 @@ def _entry(stage: Stage) -> str:
         "scale": _identifier(stage, "scale"),
         "shift": _identifier(stage, "shift"),
         "gain": f"{stage.gain:.8e}f",
-        "leak": f"{stage.leak:.1f}f",
+        "leak": f"{stage.leak:.8e}f",
         "threshold": "INFINITY" if math.isinf(stage.threshold) else f"{stage.threshold:.8e}f",
         "pool": stage.pool,
         "pool_adds": int(stage.pool_adds),

@@ -25,9 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from snnq.networks.built import refuse_unless_as_built
 from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.base import LevelQuantizer
-from snnq.quantization.network import QUANTIZED_LAYERS, quantizers
+from snnq.quantization.layers import QUANTIZED_LAYERS
+from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.storage.bits import BYTE, pack_levels, unpack_levels
 from snnq.storage.format import FLOAT_BYTES, plain_state
 from snnq.training.evaluation import evaluate
@@ -84,9 +87,10 @@ def accuracy_with_faults(
     Raises
     ------
     ValueError
-        A rate beyond 0 to 1, no draw, no layers, a layer without weights, or signs to protect where
+        A network that `snnq.build_model` has not made, a rate beyond 0 to 1, no draw, no layers, a layer without weights, or signs to protect where
         no bit is a sign.
     """
+    refuse_unless_as_built(model)
     rates = list(rates)
     if not all(0 <= rate <= 1 for rate in rates):
         raise ValueError(f"rates={rates}: expected numbers from 0 to 1")
@@ -124,8 +128,10 @@ def flip_bits(
 def evaluated_copy(model: SpikingNetwork) -> SpikingNetwork:
     """The network with the weights that evaluation sees in the place of quantizers, in evaluation.
 
-    For tools that read a layer's `weight` and know of no parametrization.
+    For tools that read a layer's `weight` and know of no parametrization. Raises ValueError for a
+    network that `snnq.build_model` has not made, or one whose layers were changed.
     """
+    refuse_unless_as_built(model)
     copy = build_model(**model.architecture).to(next(model.parameters()).device)
     model.eval()
     weights = {f"{name}.weight": model.get_submodule(name).weight for name in quantizers(model)}
@@ -144,7 +150,7 @@ def _faulty_layers(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
 def _stored(model: nn.Module, name: str) -> StoredWeight:
     layer = model.eval().get_submodule(name)
     if name in quantizers(model):
-        return _stored_levels(layer.parametrizations.weight.original, quantizers(model)[name])
+        return _stored_levels(quantizer_input(layer), quantizers(model)[name])
     return _stored_float32(layer.weight)
 
 

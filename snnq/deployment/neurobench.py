@@ -9,6 +9,7 @@ from spikingjelly.activation_based import neuron
 from torch.utils.data import DataLoader, Dataset
 
 from snnq.deployment.faults import evaluated_copy
+from snnq.networks.built import refuse_unless_as_built
 from snnq.networks.models import SpikingNetwork
 from snnq.training.evaluation import EVALUATION_BATCH
 
@@ -22,16 +23,19 @@ def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
 
     Raises
     ------
+    ValueError
+        Another network than one that `snnq.build_model` has made.
     ImportError
         NeuroBench is not installed.
     """
+    refuse_unless_as_built(model)
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics import static, workload
     from neurobench.models import TorchModel
 
     network = TorchModel(evaluated_copy(model))
     network.add_activation_module(neuron.BaseNode)
-    loader = DataLoader(data, EVALUATION_BATCH, collate_fn=tuple)  # `Frames` makes whole batches
+    loader = DataLoader(data, EVALUATION_BATCH)
     metrics = (
         [static.Footprint, static.ConnectionSparsity],
         [workload.ActivationSparsity, workload.SynapticOperations],

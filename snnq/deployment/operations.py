@@ -11,15 +11,17 @@ import pandas as pd
 import torch
 from spikingjelly.activation_based import monitor, neuron
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from snnq.quantization.network import QUANTIZED_LAYERS
+from snnq.quantization.layers import QUANTIZED_LAYERS
 from snnq.storage.footprint import footprint
 from snnq.training.evaluation import predict
 
 # Picojoules of a float32 addition and of a multiplication and an addition in 45 nm at 0.9 V
 # (Horowitz, "Computing's energy problem", ISSCC 2014, fig. 1.1.9: 0.9 and 3.7).
 AC_PICOJOULES, MAC_PICOJOULES = 0.9, 4.6
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def costs(model: nn.Module, data: Dataset) -> pd.DataFrame:
@@ -113,6 +115,10 @@ def _connections(layer: nn.Module, uses: Tensor, weights: Tensor) -> float:
     if isinstance(layer, nn.Linear):
         return (uses @ weights.sum(0)).item()
     # A convolution gives the uses of the weights; with those of a group's channels added up, once.
+    if isinstance(layer, TRANSPOSED):
+        compute = getattr(F, f"conv_transpose{weights.ndim - 2}d")
+        settings = layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
+        return compute(uses[None], weights.sum(1, keepdim=True), None, *settings).sum().item()
     of_groups = weights.unflatten(0, (layer.groups, -1)).sum(1)
     return layer._conv_forward(uses[None], of_groups, None).sum().item()
 

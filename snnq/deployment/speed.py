@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.utils.data import Dataset, Subset
 
-from snnq.training.evaluation import EVALUATION_BATCH, batches
+from snnq.system.state import reset_state
+from snnq.training.evaluation import EVALUATION_BATCH, batches, from_rest
 
 SINGLES = 100  # recordings to measure the latency with
 
@@ -18,8 +19,8 @@ def speed(model: nn.Module, data: Dataset) -> pd.Series:
     """Latency of single recordings and throughput of batches, on the network's device.
 
     Timed is the network from float frames to firing rates on the CPU; recordings are read before,
-    and quantized weights pass through the quantizer before. The first batch of each kind is not
-    timed.
+    and quantized weights pass through the quantizer before; neurons are brought to rest in between.
+    The first batch of each kind is not timed.
 
     Returns
     -------
@@ -42,13 +43,14 @@ def speed(model: nn.Module, data: Dataset) -> pd.Series:
 @torch.no_grad()
 def _seconds(model: nn.Module, data: Dataset, batch_size: int) -> list[float]:
     """Of each batch in turn."""
-    model.eval()
+    reset_state(model.eval())
     device, seconds = next(model.parameters()).device, []
     with parametrize.cached():
         for frames, _ in batches(data, batch_size, device):
             if not seconds:
-                model(frames)
+                from_rest(model, frames)
             start = perf_counter()
             model(frames).cpu()
             seconds.append(perf_counter() - start)
+            reset_state(model)
     return seconds

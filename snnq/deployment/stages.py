@@ -12,12 +12,16 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from spikingjelly.activation_based import layer, neuron
+from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
+from snnq.deployment.computed import POOLING, WEIGHTED, Written, pair, refuse_unless_computed
+from snnq.networks.built import refuse_unless_built
 from snnq.networks.models import SpikingNetwork
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.recordings.benchmarks import get_benchmark
 
 POLARITIES, MOST = 2, 255  # channels of a frame, and the greatest count in it
@@ -82,29 +86,34 @@ class Stage:
 def stages_of(model: SpikingNetwork) -> list[Stage]:
     """The stages of one of `build_model`'s networks, in evaluation.
 
+    Convolutions with an odd square kernel, stride 1 and as much padding, and linear layers, each
+    with or without bias; batch norm; IF, LIF or PLIF neurons that are reset to 0; max or average
+    pooling without overlap; voting in the end.
+
     Raises
     ------
     ValueError
-        Another network, or a layer or a neuron of another kind.
+        Another network, or a layer or a setting of one that C would not compute, by its name.
     """
-    if not isinstance(model, SpikingNetwork):
-        raise ValueError(f"model is a {type(model).__name__}, expected one of build_model's")
-    found = quantizers(model)
-    stages: list[Stage] = []
+    refuse_unless_built(model)
+    found, written, stages = quantizers(model), Written(), []
     for number, module in model.layers.named_children():
         name = f"layers.{number}"
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            before = stages[-1] if stages else None
-            stages.append(_weighted(name, module, found.get(name), before, model))
-        elif isinstance(module, nn.BatchNorm2d):
-            _fold(module, stages[-1])
-        elif isinstance(module, neuron.BaseNode):
-            _spike(module, stages[-1])
-        elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
-            stages[-1].pool = module.kernel_size
-            stages[-1].pool_adds = isinstance(module, nn.AvgPool2d)
-        elif not isinstance(module, (nn.Flatten, layer.Dropout, layer.VotingLayer)):
-            raise ValueError(f"{name}: cannot be written as C: {module}")
+        refuse_unless_computed(name, module, written)
+        last = stages[-1] if stages else None
+        kind = type_before_parametrizations(module)
+        if issubclass(kind, WEIGHTED):
+            stages.append(_weighted(name, module, found.get(name), last, model))
+        elif issubclass(kind, nn.BatchNorm2d):
+            _fold(module, last)
+        elif issubclass(kind, neuron.BaseNode):
+            _spike(module, last)
+        elif issubclass(kind, POOLING):
+            last.pool, _ = pair(module.kernel_size)
+            last.pool_adds = issubclass(kind, nn.AvgPool2d)
+        written.add(kind)
+    if not stages or stages[-1].output[1:] != (1, 1):
+        raise ValueError("model: expected a linear layer as the last one with weights")
     return stages
 
 
@@ -118,21 +127,27 @@ def _weighted(
     shape = before.output if before else (POLARITIES, *_frame_size(model))
     most = before.most_spikes if before else MOST
     scale = 1 / before.most_spikes if before else 1.0  # what average pooling left over
-    kernel = module.kernel_size[0] if isinstance(module, nn.Conv2d) else 1
-    packed = {}
+    is_linear = isinstance(module, nn.Linear)
+    kernel, packed = 1 if is_linear else module.kernel_size[0], {}
+    inputs, expected = (
+        (module.in_features, math.prod(shape)) if is_linear else (module.in_channels, shape[0])
+    )
+    if inputs != expected:
+        raise ValueError(f"{name}: {inputs} inputs, expected {expected} of {shape}")
     if quantizer is None:
         weights = module.weight
     else:
-        original = module.parametrizations.weight.original
+        original = quantizer_input(module)
         weights = quantizer.level_indices(original)
         values = _array(quantizer.values(original))
         alpha, packed = bit_planes(np.array(quantizer.levels), values)
         scale *= alpha
     rows = _rows(weights, shape)
-    if isinstance(module, nn.Linear):
+    if is_linear:
         shape = (len(rows), 1, 1)
     ones = np.ones(rows.shape[1])
-    return Stage(name, shape, kernel, most, rows, scale * ones, 0 * ones, **packed)
+    shift = 0 * ones if module.bias is None else _array(module.bias)
+    return Stage(name, shape, kernel, most, rows, scale * ones, shift, **packed)
 
 
 def _frame_size(model: SpikingNetwork) -> tuple[int, int]:
@@ -176,23 +191,21 @@ def bit_planes(levels: np.ndarray, values: np.ndarray) -> tuple[float, dict]:
 
 
 def _fold(norm: nn.BatchNorm2d, stage: Stage) -> None:
-    mean, variance, gamma, beta = (
-        _array(x) for x in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    factor = gamma / np.sqrt(variance + norm.eps)
-    stage.scale, stage.shift = stage.scale * factor, beta - mean * factor
+    factor = 1 / np.sqrt(_array(norm.running_var) + norm.eps)
+    offset = 0.0
+    if norm.affine:
+        factor, offset = factor * _array(norm.weight), _array(norm.bias)
+    stage.scale = stage.scale * factor
+    stage.shift = (stage.shift - _array(norm.running_mean)) * factor + offset
 
 
 def _spike(node: neuron.BaseNode, stage: Stage) -> None:
-    """PLIF: k = σ(w); LIF: k = 1/τ; IF: h = v + x."""
-    if isinstance(node, neuron.ParametricLIFNode):
-        stage.gain, stage.leak = float(node.w.detach().double().sigmoid()), 1.0
-    elif isinstance(node, neuron.LIFNode):
-        stage.gain, stage.leak = 1 / node.tau, 1.0
-    elif not isinstance(node, neuron.IFNode):
-        raise ValueError(f"{stage.name}: expected PLIF, LIF or IF neurons after it, not {node}")
-    if node.v_reset != 0 or not getattr(node, "decay_input", True):
-        raise ValueError(f"{stage.name}: expected neurons that are reset to 0 after it, not {node}")
+    """PLIF: k = σ(w); LIF: k = 1/τ; h = v + k (x − v), or v + x − k v where the input does not
+    decay. IF: h = v + x."""
+    if not isinstance(node, neuron.IFNode):
+        of_plif = isinstance(node, neuron.ParametricLIFNode)
+        k = float(node.w.detach().double().sigmoid()) if of_plif else 1 / node.tau
+        stage.gain, stage.leak = (k, 1.0) if node.decay_input else (1.0, k)
     stage.threshold = node.v_threshold
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 
 from snnq.figures.style import HEIGHT, WIDTH, panels
-from snnq.quantization.network import QUANTIZED_LAYERS
+from snnq.quantization.layers import QUANTIZED_LAYERS
 
 
 def training_curves(history: pd.DataFrame) -> Figure:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from snnq.system.threads import in_blocks
 
@@ -60,20 +61,25 @@ class _PLIF(torch.autograd.Function):
         in_blocks(lambda i, j: _forward(*arrays, scale, end, i, j), last.numel(), BLOCK)
         ctx.save_for_backward(potentials, k)
         ctx.surrogate_alpha = surrogate_alpha
-        ctx.mark_non_differentiable(last)
         return spikes, last
 
     @staticmethod
-    def backward(ctx, grad, _):
+    @once_differentiable
+    def backward(ctx, grad, by_last):
         potentials, k = ctx.saved_tensors
         by_input = torch.empty_like(potentials)
         if grad.stride() != potentials.stride():
             grad = torch.empty_like(potentials).copy_(grad)
+        if by_last.stride() != potentials[0].stride():
+            by_last = torch.empty_like(potentials[0]).copy_(by_last)
         arrays = [_steps(tensor) for tensor in (potentials, grad, by_input)]
+        (later,) = _steps(by_last[None])
         sums = np.empty(-(-potentials[0].numel() // BLOCK))
 
         def block(i: int, j: int) -> None:
-            sums[i // BLOCK] = _backward(*arrays, np.float32(k.item()), ctx.surrogate_alpha, i, j)
+            sums[i // BLOCK] = _backward(
+                *arrays, later, np.float32(k.item()), ctx.surrogate_alpha, i, j
+            )
 
         in_blocks(block, potentials[0].numel(), BLOCK)
         by_k = float(sums.sum())
@@ -106,8 +112,10 @@ def _forward(x, potentials, spikes, k, last, begin, stop):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _backward(potentials, grad, by_input, k, surrogate_alpha, begin, stop):
+def _backward(potentials, grad, by_input, by_last, k, surrogate_alpha, begin, stop):
     """∂loss/∂x of neurons `begin` to `stop` into `by_input`; returns their part of ∂loss/∂k.
+
+    `by_last` is G_v of the last step: what a later chunk of time steps asks for.
 
     With the surrogate slope s'(u) = α/2 / (1 + (π/2 αu)²) at u = h_t − 1, and G the gradients:
     G_h,t = G_s,t s'(u) + G_v,t (1 − s_t),  G_x,t = k G_h,t,  G_v,t−1 = (1 − k) G_h,t,
@@ -121,7 +129,7 @@ def _backward(potentials, grad, by_input, k, surrogate_alpha, begin, stop):
     for first in range(begin, stop, CACHED):
         end = min(first + CACHED, stop)
         later = carried[: end - first]
-        later[:] = zero
+        later[:] = by_last[first:end]
         for t in range(len(potentials) - 1, -1, -1):
             h, g, out = potentials[t][first:end], grad[t][first:end], by_input[t][first:end]
             for i in range(later.size):

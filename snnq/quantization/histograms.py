@@ -3,6 +3,7 @@
 from torch import nn
 
 from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.quantization.sigmoid import SigmoidQuantizer
 
 REACH = 1.5  # of the histograms, in units of the greatest level; weights start within 1.25
@@ -32,7 +33,7 @@ def histogram_columns() -> list[str]:
 
 
 def _shares(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]:
-    scaled = layer.parametrizations.weight.original.detach().float() * quantizer.beta
+    scaled = quantizer_input(layer).detach().float() * quantizer.beta
     counts = (scaled / max(map(abs, quantizer.levels))).histc(BINS, -REACH, REACH)
     shares = (counts / scaled.numel()).tolist()
     return dict(zip(histogram_columns(), shares))

@@ -202,7 +202,7 @@ def _straight_through(passed: Tensor, value: Tensor) -> Tensor:
 
 def _nearest(x: Tensor, values: Tensor) -> Tensor:
     """Index of the nearest of increasing values; the lower one half-way between two."""
-    return torch.bucketize(x, (values[:-1] + values[1:]) / 2)
+    return torch.bucketize(x.contiguous(), (values[:-1] + values[1:]) / 2)
 
 
 def _ternary(weight: Tensor, threshold: Tensor) -> Tensor:

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from snnq.quantization.base import LevelQuantizer
+from snnq.quantization.checks import refuse_unless_on_levels, refuse_unless_quantizable
+from snnq.quantization.layers import (
+    in_evaluation,
+    kept_layers,
+    layers_of,
+    warn_of_weights_elsewhere,
+)
 from snnq.quantization.levels import resolve_levels
+from snnq.quantization.place import quantizer_of
 from snnq.quantization.sigmoid import SigmoidQuantizer, checked_temperature
-
-QUANTIZED_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def quantize(
@@ -16,75 +24,153 @@ def quantize(
     levels: str | Iterable[float],
     keep: Iterable[str] = ("first",),
     quantizer: type[nn.Module] = SigmoidQuantizer,
+    *,
+    example: Tensor | tuple[Tensor, ...] | None = None,
     **options,
 ) -> nn.Module:
     """Put a quantizer on the weight of every convolution and linear layer, in place.
+
+    All layers that are chosen, or, where something is wrong, none.
 
     Parameters
     ----------
     model : nn.Module
         Any network of `torch.nn` layers or subclasses of them, SpikingJelly's among them.
+        Transposed convolutions are convolutions too. Weights elsewhere (LSTM, GRU, attention,
+        embeddings, other libraries' recurrent cells) stay as they are; a warning names them.
     levels : str or increasing numbers
         See `resolve_levels`.
     keep : names
-        Layers that stay in full precision: "first", "last", or module names as in
-        `model.named_modules()`.
+        What this call leaves as it is: module names as in `model.named_modules()`, of a layer or
+        of a module with layers in it; "first" and "last", the first and the last convolution or
+        linear layer in the order of definition (that of `named_modules`), which need not be the
+        one in which the network calls them. Give names, or an `example`, where it is not.
     quantizer : class
-        Called as `quantizer(weight, levels, **options)` for each layer.
+        Of `LevelQuantizer`; called as `quantizer(weight, levels, **options)` for each layer.
+    example : Tensor or tuple, optional
+        Inputs of the network, of any batch size. With them "first" and "last" are those that it
+        calls first and last; it runs once, in evaluation, and is left at rest.
 
     Returns
     -------
     nn.Module
-        The same model. Called again with the same arguments, it is left as it is.
+        The same model. Called again with the same arguments, it is left as it is; layers that are
+        kept may have other levels, from another call.
 
     Raises
     ------
     ValueError
-        Bad levels, a name in `keep` that is no layer, no layer left to quantize, or a layer that
-        already has another level set.
+        Bad levels, a name in `keep` that is no module with weights, no layer left to quantize, a
+        layer that is quantized in another way already. By its name, a layer whose weight is empty,
+        not finite, all zero, not initialised, on the meta device, not floating-point, shared with
+        another module, or replaced before each call (`torch.nn.utils.weight_norm` or pruning), and
+        one that in evaluation would not compute with the values of its levels.
+
+    Notes
+    -----
+    A layer's weight passes through its quantizer each time that it is asked for: at every time
+    step, in a network that loops over them. `snnq.fit`, `evaluate` and `speed` have it pass once;
+    a training loop of one's own does with the forward pass, and that alone, in the block
+
+        with torch.nn.utils.parametrize.cached():
+            output = model(frames)
     """
     levels = resolve_levels(levels)
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, QUANTIZED_LAYERS)}
-    kept = _kept(layers, keep)
+    if isinstance(keep, str):
+        raise ValueError(f"keep={keep!r}: expected a sequence of names, such as ({keep!r},)")
+    keep, layers = tuple(keep), layers_of(model)
+    kept = kept_layers(model, keep, example)
     chosen = {name: layer for name, layer in layers.items() if name not in kept}
     if not chosen:
         raise ValueError(
             f"no layer to quantize: of {len(layers)} convolution and linear layers,"
-            f" keep={tuple(keep)} leaves none"
+            f" keep={keep} leaves none"
         )
-    present = quantizers(model)
-    for name in chosen.keys() & present.keys():
-        if present[name].levels != levels:
-            raise ValueError(f"{name} is quantized to {present[name].levels}, not to {levels}")
-    for name in chosen.keys() - present.keys():
-        layer = chosen[name]
-        quantized = quantizer(layer.weight, levels, **options).train(layer.training)
-        parametrize.register_parametrization(layer, "weight", quantized)
+    recipe = quantizer, {name: _comparable(value) for name, value in options.items()}
+    with in_evaluation(model), torch.no_grad():
+        new = {name: layer for name, layer in chosen.items() if quantizer_of(layer) is None}
+        for name in chosen.keys() - new.keys():
+            _refuse_unless_same(name, quantizer_of(chosen[name]), levels, recipe)
+        refuse_unless_quantizable(model, new)
+        built = {name: _built(name, layer, levels, recipe) for name, layer in new.items()}
+        _register_all(chosen, built)
+    for name, of_layer in built.items():
+        of_layer.train(new[name].training)
+    warn_of_weights_elsewhere(model, kept, stacklevel=2)
     return model
 
 
-def _kept(layers: dict[str, nn.Module], keep: Iterable[str]) -> set[str]:
-    if isinstance(keep, str):
-        raise ValueError(f"keep={keep!r}: expected a sequence of names, such as ({keep!r},)")
-    names = list(layers)
-    places = {"first": names[:1], "last": names[-1:]}
-    kept = set()
-    for name in keep:
-        if name not in places and name not in layers:
-            raise ValueError(f"keep={name!r}: expected first, last or one of {', '.join(names)}")
-        kept.update(places.get(name, [name]))
-    return kept
+Recipe = tuple[type[nn.Module], dict]  # a quantizer's class and its options
+
+
+def _comparable(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _refuse_unless_same(
+    name: str, present: nn.Module, levels: tuple[float, ...], recipe: Recipe
+) -> None:
+    if present.levels != levels:
+        raise ValueError(f"{name} is quantized to {present.levels}, not to {levels}")
+    made_by = getattr(present, "recipe", (type(present), {}))
+    if made_by != recipe:
+        before, now = (f"{of.__name__} with {options}" for of, options in (made_by, recipe))
+        raise ValueError(f"{name} is quantized by {before}, not by {now}")
+
+
+def _built(
+    name: str, layer: nn.Module, levels: tuple[float, ...], recipe: Recipe
+) -> nn.Module:
+    quantizer, options = recipe
+    try:
+        built = quantizer(layer.weight.detach(), levels, **options)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    except Exception as error:
+        error.add_note(f"at layer {name}")
+        raise
+    if not isinstance(built, LevelQuantizer):
+        raise ValueError(f"quantizer={quantizer!r}: expected a LevelQuantizer, not {type(built)}")
+    for of, tensor in (*built.named_parameters(), *built.named_buffers()):
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name}: {of}={tensor.tolist()}: not finite in {tensor.dtype}")
+    built.recipe = recipe
+    return built
+
+
+def _register_all(chosen: dict[str, nn.Module], built: dict[str, nn.Module]) -> None:
+    """Have the layers take their weights from the quantizers; none of them, where one cannot."""
+    orders = {name: list(chosen[name]._parameters) for name in built}
+    try:
+        for name, quantizer in built.items():
+            try:
+                parametrize.register_parametrization(chosen[name], "weight", quantizer)
+            except Exception as error:
+                error.add_note(f"at layer {name}")
+                raise
+        for name, layer in chosen.items():
+            refuse_unless_on_levels(name, layer)
+    except Exception:
+        for name, quantizer in built.items():
+            _unregister(chosen[name], quantizer, orders[name])
+        raise
+
+
+def _unregister(layer: nn.Module, quantizer: nn.Module, order: list[str]) -> None:
+    if quantizer_of(layer) is not quantizer:
+        return
+    if len(layer.parametrizations.weight) > 1:
+        del layer.parametrizations.weight[-1]
+        return
+    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+    for name in order:  # an optimizer knows parameters by their order
+        layer._parameters[name] = layer._parameters.pop(name)
 
 
 def quantizers(model: nn.Module) -> dict[str, nn.Module]:
     """The quantizer of each quantized layer, by the layer's name in `model.named_modules()`."""
-    found = {}
-    for name, module in model.named_modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrization = module.parametrizations.weight[0]
-            if hasattr(parametrization, "levels"):
-                found[name] = parametrization
-    return found
+    found = {name: quantizer_of(module) for name, module in model.named_modules()}
+    return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
 
 
 def set_temperature(model: nn.Module, temperature: float) -> None:

@@ -104,7 +104,7 @@ class SigmoidQuantizer(LevelQuantizer):
 
     def level_indices(self, weight: Tensor) -> Tensor:
         weight, _, beta, biases, _ = self._in_full_precision(weight)
-        return torch.bucketize(weight * beta, biases)
+        return torch.bucketize((weight * beta).contiguous(), biases)
 
     def _in_full_precision(self, weight: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.promote_types(weight.dtype, torch.float32)

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from snnq.quantization import table as lookup
 from snnq.quantization.table import ARGUMENT_LIMIT
@@ -51,6 +52,7 @@ class _Staircase(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         weight, alpha, beta, biases, temperature, output = ctx.saved_tensors
         table = _table_for(weight, biases, temperature, ctx.levels, slope=True)

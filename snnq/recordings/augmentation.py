@@ -1,4 +1,8 @@
-"""Augmentation of training batches of frames [N, T, 2, H, W], seeded by torch's own generator."""
+"""Augmentation of training batches of frames [N, T, 2, H, W], seeded by torch's own generator.
+
+Numbers are drawn on the CPU, the same for frames on every device; all else is done where the frames
+are. Angles are those of the pixels, whatever the sensor's height and width.
+"""
 
 import math
 
@@ -23,7 +27,7 @@ def none(frames: Tensor) -> Tensor:
 
 def roll(frames: Tensor) -> Tensor:
     """Each recording shifted by up to 2 whole pixels each way, around the edges."""
-    shifts = torch.randint(-SHIFT, SHIFT + 1, (len(frames), 2)).tolist()
+    shifts = _integers(-SHIFT, SHIFT + 1, (len(frames), 2)).tolist()
     return torch.stack([f.roll(shift, dims=(-2, -1)) for f, shift in zip(frames, shifts)])
 
 
@@ -35,7 +39,7 @@ def affine(frames: Tensor) -> Tensor:
     """
     count, *_, height, width = frames.shape
     turn, stretch_x, stretch_y, shear, x, y = (
-        limit * (2 * torch.rand(count) - 1)
+        limit * (2 * _uniform(count) - 1)
         for limit in (TURN, STRETCH, STRETCH, SHEAR, 2 * SHIFT / width, 2 * SHIFT / height)
     )
     cos, sin = turn.cos(), turn.sin()
@@ -59,16 +63,17 @@ def nda(frames: Tensor) -> Tensor:
     of up to 8 pixels. Returns float32.
     """
     count, *_, height, width = frames.shape
-    choice = torch.randint(4, (count,))
-    turn = NDA_TURN * (2 * torch.rand(count) - 1) * (choice == 1)
-    shear = (NDA_SHEAR * (2 * torch.rand(count) - 1) * (choice == 2)).tan()
-    zero = torch.zeros(count)
+    choice = _integers(0, 4, (count,))
+    turn = NDA_TURN * (2 * _uniform(count) - 1) * (choice == 1)
+    shear = (NDA_SHEAR * (2 * _uniform(count) - 1) * (choice == 2)).tan()
+    zero = torch.zeros_like(turn)
     cos, sin = turn.cos(), turn.sin()
     rows = torch.stack([cos, shear - sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)
     moved = _warp(frames, torch.stack(rows, dim=1))
-    shifts = torch.randint(-NDA_SHIFT, NDA_SHIFT + 1, (count, 2)).tolist()
-    sides = torch.randint(1, NDA_HOLE + 1, (count,)).tolist()
-    corners = (torch.rand(count, 2) * torch.tensor([height, width])).int().tolist()
+    shifts = _integers(-NDA_SHIFT, NDA_SHIFT + 1, (count, 2)).tolist()
+    sides = _integers(1, NDA_HOLE + 1, (count,)).tolist()
+    size = torch.tensor([height, width], device="cpu")
+    corners = (_uniform(count, 2) * size).int().tolist()
     for i, chosen in enumerate(choice.tolist()):
         if chosen == 0:
             moved[i] = moved[i].roll(shifts[i], dims=(-2, -1))
@@ -84,16 +89,31 @@ def flip_nda(frames: Tensor) -> Tensor:
 
 
 def _mirrored(frames: Tensor) -> Tensor:
-    chosen = (torch.rand(len(frames)) < 0.5).to(frames.device)
+    chosen = (_uniform(len(frames)) < 0.5).to(frames.device)
     return torch.where(chosen[:, None, None, None, None], frames.flip(-1), frames)
 
 
 def _warp(frames: Tensor, matrices: Tensor) -> Tensor:
-    """Each recording through its own affine map [N, 2, 3], counts from the nearest pixel."""
+    """Each recording through its own affine map [N, 2, 3], counts from the nearest pixel.
+
+    Of maps of pixels but for their last column, which is in units of half the frame.
+    """
     images = frames.flatten(1, 2).float()
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid.to(images.device), mode="nearest", align_corners=False)
+    height, width = images.shape[-2:]
+    # torch measures x in half widths and y in half heights.
+    units = torch.tensor([[1, height / width, 1], [width / height, 1, 1]], device="cpu")
+    maps = (matrices * units).to(images.device)
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, mode="nearest", align_corners=False)
     return moved.reshape(frames.shape)
+
+
+def _uniform(*size: int) -> Tensor:
+    return torch.rand(*size, device="cpu")
+
+
+def _integers(first: int, end: int, size: tuple[int, ...]) -> Tensor:
+    return torch.randint(first, end, size, device="cpu")
 
 
 AUGMENTATIONS = {

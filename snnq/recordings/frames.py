@@ -27,8 +27,8 @@ WORTH_PROCESSES = 2**26  # bytes of recordings: building fewer takes less than s
 class Frames(Dataset):
     """Frames and labels of one split.
 
-    Item i is (uint8 tensor [T, 2, H, W], class); a list of items, as a `DataLoader` asks for it,
-    is one batch (uint8 tensor [N, T, 2, H, W], int64 tensor [N]).
+    Item i is (uint8 tensor [T, 2, H, W], class). The items of a batch, as a `DataLoader` asks for
+    them, are read at once.
 
     Attributes
     ----------
@@ -47,8 +47,21 @@ class Frames(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         return torch.from_numpy(self.frames[index].copy()), int(self.labels[index])
 
-    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(self.frames[indices]), torch.from_numpy(self.labels[indices])
+    def __getitems__(self, indices: list[int]) -> "Batch":
+        return Batch(torch.from_numpy(self.frames[indices]), torch.from_numpy(self.labels[indices]))
+
+
+class Batch(list):
+    """The items of a batch, and the tensors that they are rows of, which need no collating.
+
+    Attributes
+    ----------
+    tensors : (uint8 tensor [N, T, 2, H, W], int64 tensor [N])
+    """
+
+    def __init__(self, frames: torch.Tensor, labels: torch.Tensor):
+        super().__init__(zip(frames, labels.tolist()))
+        self.tensors = frames, labels
 
 
 def load(

@@ -3,7 +3,8 @@
 import pandas as pd
 from torch import nn
 
-from snnq.quantization.network import QUANTIZED_LAYERS, quantizers
+from snnq.quantization.layers import QUANTIZED_LAYERS
+from snnq.quantization.network import quantizers
 from snnq.storage.bits import weight_bytes
 from snnq.storage.format import FLOAT_BYTES
 

@@ -20,10 +20,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from snnq.networks.models import SpikingNetwork, build_model
+from snnq.quantization.layers import QUANTIZED_LAYERS
 from snnq.quantization.levels import resolve_levels
-from snnq.quantization.network import QUANTIZED_LAYERS
+from snnq.quantization.place import quantizer_of
 from snnq.storage.bits import weight_bytes
 from snnq.system.files import first_line
 
@@ -83,12 +85,20 @@ def network_without_numbers(architecture: dict) -> SpikingNetwork:
 
 
 def plain_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state that evaluation needs; of quantized weights nothing."""
-    return {
+    """The state that evaluation needs; of quantized weights nothing.
+
+    What another parametrization makes of a tensor, weight norm say, takes the tensor's place.
+    """
+    state = {
         name: tensor
         for name, tensor in model.state_dict().items()
         if ".parametrizations." not in name and not name.endswith(f".{BATCHES}")
     }
+    for layer, module in model.named_modules():
+        for name in module.parametrizations if parametrize.is_parametrized(module) else ():
+            if name != "weight" or quantizer_of(module) is None:
+                state[f"{layer}.{name}"] = getattr(module, name).detach()
+    return state
 
 
 def float32_file_bytes(architecture: dict) -> int:

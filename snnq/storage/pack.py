@@ -11,9 +11,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from snnq.networks.built import refuse_unless_as_built
 from snnq.networks.models import SpikingNetwork
 from snnq.quantization.base import LevelQuantizer
+from snnq.quantization.checks import refuse_unless_on_levels
 from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.storage.bits import pack_levels, unpack_levels
 from snnq.storage.format import (
     Levels,
@@ -74,7 +77,7 @@ def pack(
     Parameters
     ----------
     model : SpikingNetwork
-        From `snnq.build_model`, in float32.
+        From `snnq.build_model`, in float32, with the layers and settings that it has from there.
     path : path
         A safetensors file (see `snnq.storage.format`), written whole or not at all.
     source : mapping, optional
@@ -132,11 +135,11 @@ def _naming(path: Path) -> Iterator[None]:
 
 @torch.no_grad()
 def _packed(model: SpikingNetwork, source: Mapping[str, Any] | None) -> bytes:
-    if not isinstance(model, SpikingNetwork):
-        raise ValueError(f"a {type(model).__name__}: expected a network of snnq.build_model")
+    refuse_unless_as_built(model)
     layers, tensors = {}, stored_state(model)
     for name, quantizer in quantizers(model).items():
-        weight = model.get_submodule(name).parametrizations.weight.original
+        refuse_unless_on_levels(name, model.get_submodule(name))
+        weight = quantizer_input(model.get_submodule(name))
         indices = quantizer.level_indices(weight)
         layers[name] = {"levels": [*map(float, quantizer.levels)], "shape": indices.shape}
         tensors[f"{name}.weight"] = pack_levels(indices, len(quantizer.levels))

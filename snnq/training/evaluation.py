@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from snnq.quantization.network import quantizers
 from snnq.recordings.augmentation import none
+from snnq.recordings.frames import Batch
+from snnq.system.state import reset_state
 
 EVALUATION_BATCH = 64
 
@@ -17,7 +19,8 @@ EVALUATION_BATCH = 64
 def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float, float]:
     """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
 
-    With hard weights, or with `soft` those of the soft staircase at the present temperature.
+    With hard weights, or with `soft` those of the soft staircase at the present temperature. `data`
+    is any dataset, or list, of (frames [T, 2, H, W], class).
     """
     rates, labels = predict(model, data, soft)
     accuracy = (rates.argmax(1) == labels).float().mean()
@@ -26,19 +29,33 @@ def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float
 
 @torch.no_grad()
 def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor, Tensor]:
-    """Firing rates [recordings, classes] and labels [recordings], on the CPU."""
+    """Firing rates [recordings, classes] and labels [recordings], on the CPU.
+
+    Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
+    evaluation.
+    """
     device = next(model.parameters()).device
     model.eval()
     for quantizer in quantizers(model).values():
         quantizer.train(soft)
     with parametrize.cached():  # the weights pass through the staircase once, not with each batch
         outputs = [
-            (model(frames).cpu(), labels.cpu())
+            (from_rest(model, frames).cpu(), labels.cpu())
             for frames, labels in batches(data, EVALUATION_BATCH, device)
         ]
     model.eval()
+    if not outputs:
+        raise ValueError("data holds no recording")
     rates, labels = zip(*outputs)
     return torch.cat(rates), torch.cat(labels)
+
+
+def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
+    """The network's output for frames that nothing went before and nothing will come after."""
+    reset_state(model)
+    output = model(frames)
+    reset_state(model)
+    return output
 
 
 def batches(
@@ -54,12 +71,16 @@ def batches(
     stored, uint8 [N, T, 2, H, W].
     """
     # A loader draws a number even where nothing is random, which must not be torch's own next one.
-    # `Frames` returns a list of items as one batch already, so there is nothing to collate.
     loader = DataLoader(
-        data, batch_size, sampler=order, collate_fn=tuple, generator=torch.Generator()
+        data, batch_size, sampler=order, collate_fn=collate, generator=torch.Generator()
     )
     for frames, labels in loader:
         yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
+
+
+def collate(items: list) -> tuple[Tensor, Tensor]:
+    """The items of a batch as two tensors, for a `DataLoader`."""
+    return items.tensors if isinstance(items, Batch) else default_collate(items)
 
 
 def loss_of(rates: Tensor, labels: Tensor) -> Tensor:

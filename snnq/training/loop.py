@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
@@ -144,8 +145,13 @@ def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, A
 
 
 def gradients(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each parameter's clipped gradient into its `.grad`; rates, loss, and the norm before clipping."""
-    rates = model(frames)
+    """Each parameter's clipped gradient into its `.grad`; rates, loss, and the norm before clipping.
+
+    The weights pass through their quantizers once, however often a network that loops over time
+    steps asks for them.
+    """
+    with parametrize.cached():
+        rates = model(frames)
     loss = loss_of(rates, labels)
     model.zero_grad()
     loss.backward()

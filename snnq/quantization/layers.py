@@ -1,0 +1,119 @@
+"""Which layers of a network have a weight to quantize, in which order, and which weights are left."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from snnq.system.state import reset_state
+
+QUANTIZED_LAYERS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+)
+NORMS = (nn.LayerNorm, nn.RMSNorm)  # whose factors may have the shape of an image, but are no weights
+
+
+def layers_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Every convolution and linear layer, by its name, in the order of definition."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, QUANTIZED_LAYERS)}
+
+
+def kept_layers(
+    model: nn.Module, keep: Iterable[str], example: Tensor | tuple[Tensor, ...] | None
+) -> set[str]:
+    """The names of the layers that `quantize` leaves as they are; see there for `keep`.
+
+    Raises ValueError for a name that is neither a layer's, nor that of a module with layers or
+    weights in it.
+    """
+    layers, others = layers_of(model), weights_elsewhere(model)
+    order = list(layers) if example is None else called_layers(model, example)
+    places = {"first": order[:1], "last": order[-1:]}
+    kept = set()
+    for name in keep:
+        found = places.get(name) or [of for of in (*layers, *others) if is_within(of, name)]
+        if not found and name not in places:
+            raise ValueError(
+                f"keep={name!r}: expected first, last or one of {', '.join(layers)}"
+            )
+        kept.update(found)
+    return kept
+
+
+def is_within(name: str, of: str) -> bool:
+    """Whether a module's name is that of another, or of a module in it."""
+    return name == of or (of != "" and name.startswith(f"{of}."))
+
+
+def called_layers(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> list[str]:
+    """The layers in the order in which the network calls them, each where it comes first."""
+    order: dict[str, None] = {}
+    hooks = [
+        layer.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
+        for name, layer in layers_of(model).items()
+    ]
+    inputs = example if isinstance(example, tuple) else (example,)
+    try:
+        reset_state(model)
+        with in_evaluation(model), torch.no_grad(), torch.random.fork_rng():
+            model(*inputs)
+    finally:
+        reset_state(model)
+        for hook in hooks:
+            hook.remove()
+    if not order:
+        raise ValueError("example: no convolution or linear layer was called with it")
+    return list(order)
+
+
+@contextmanager
+def in_evaluation(model: nn.Module) -> Iterator[None]:
+    """In evaluation for a while; then each module in the mode in which it was."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def weights_elsewhere(model: nn.Module) -> dict[str, nn.Module]:
+    """Modules with weight matrices of their own that are no convolution or linear layer: LSTM, GRU,
+    attention, embeddings, other libraries' recurrent cells."""
+    found = {}
+    for name, module in model.named_modules():
+        owner = name.partition("parametrizations")[0].removesuffix(".")
+        of = model.get_submodule(owner)
+        if isinstance(of, (*QUANTIZED_LAYERS, *NORMS)):
+            continue
+        if any(_is_matrix(parameter) for parameter in module.parameters(recurse=False)):
+            found[owner] = of
+    return found
+
+
+def warn_of_weights_elsewhere(model: nn.Module, kept: set[str], stacklevel: int) -> None:
+    """One warning that names them all, but for those that were to be kept."""
+    left = {name: m for name, m in weights_elsewhere(model).items() if name not in kept}
+    if left:
+        names = ", ".join(f"{name or 'the model'} ({type(m).__name__})" for name, m in left.items())
+        warnings.warn(
+            f"weights that stay in full precision, since only convolutions and linear layers are"
+            f" quantized: {names}; keep={tuple(left)} says that they are to",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    if isinstance(parameter, UninitializedParameter):
+        return True
+    return parameter.is_floating_point() and sum(size > 1 for size in parameter.shape) > 1
