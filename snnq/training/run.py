@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from snnq.recordings.places import DATA, DIGITS
+
 FULL = "full"  # in place of a level set: no quantizer
 
 
@@ -92,8 +94,7 @@ class Run:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.data is None:
-            data = "data/digits" if self.benchmark == "nmnist" else "data"
-            object.__setattr__(self, "data", data)
+            object.__setattr__(self, "data", DIGITS if self.benchmark == "nmnist" else DATA)
         # Not above: the checks need torch, for which the help of `snnq train` would have to wait.
         from snnq.training.checks import check
 
