@@ -16,6 +16,7 @@ from compare import report
 
 import snnq
 from snnq.simulation.pictures import Picture, read_pictures
+from snnq.simulation.selection import chosen
 from snnq.simulation.simulate import simulate_pictures
 
 TRAINING, VALIDATION, TESTED = 2000, 6000, 100
@@ -64,15 +65,14 @@ def _row(candidate: str, settings: dict, folder: Path, data: Path) -> dict[str, 
 
 
 def _simulate(real: Path, data: Path) -> None:
-    recorded = {int(path.stem) for path in (real / "NMNIST").rglob("*.bin")}
     pictures = [
         picture
-        for picture in read_pictures(real / "images/mnist.npz")
-        if picture.train and picture.number > 1000 and picture.number not in recorded
+        for picture in chosen(read_pictures(real / "images/mnist.npz"), None, real)
+        if picture.train and picture.number > 1000
     ]
     count = TRAINING + TESTED + VALIDATION
-    chosen = np.random.default_rng(0).choice(len(pictures), count, replace=False)
-    found = [pictures[i] for i in chosen]
+    drawn = np.random.default_rng(0).choice(len(pictures), count, replace=False)
+    found = [pictures[i] for i in drawn]
     training, tested, validation = np.split(
         np.array(found, dtype=object), [TRAINING, TRAINING + TESTED]
     )

@@ -226,6 +226,7 @@ def test_without_a_folder_it_is_named_by_the_run(tiny, in_tmp, said):
         ("--levels=1,0", "levels=(1.0, 0.0): expected strictly increasing numbers"),
         ("--start=nowhere", "nowhere/run.json: not there, so no run was finished in this folder"),
         ("--data=nowhere", "nowhere/NMNIST/Train: no recordings of nmnist here"),
+        ("--data=data/digits", "data/digits/NMNIST/Train: no recordings of nmnist here; `snnq sim"),
         ("--device=cuda:99", "device='cuda:99': this machine has"),
     ],
 )
@@ -309,6 +310,9 @@ def test_simulate_leaves_out_what_was_recorded(in_tmp, said):
     [
         ("simulate data --benchmark mnist", "benchmark='mnist'"),
         ("simulate data --benchmark cifar10dvs", "--images: expected pictures for cifar10dvs"),
+        ("simulate data --without here --benchmark dvsgesture", "--without here: expected with"),
+        ("simulate data --without here", "here/NMNIST/Train: no recordings of nmnist here, to lea"),
+        ("simulate data --images a.zip --benchmark dvsgesture", "--images a.zip: expected none"),
         ("simulate data --images none.zip", "none.zip: no such file"),
         ("simulate data --limit 0", "--limit 0: expected at least 1"),
         ("frames nmnist nowhere", "nowhere/NMNIST/Train: no recordings of nmnist here"),

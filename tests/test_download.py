@@ -1,7 +1,9 @@
 import hashlib
 import io
 import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -39,7 +41,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def ncaltech101(server, monkeypatch):
+def ncaltech101(server, tmp_path, monkeypatch):
     """N-Caltech101's archive with an archive in it, as the real one is built."""
     address, folder = server
     inner = zipped({f"Caltech101/cup/image_{n:04}.bin": bytes(5 * n) for n in range(1, 11)})
@@ -48,6 +50,7 @@ def ncaltech101(server, monkeypatch):
     dataset = snnq.BENCHMARKS["ncaltech101"].dataset
     monkeypatch.setattr(dataset, "url", f"{address}/file")
     monkeypatch.setattr(dataset, "file_md5", hashlib.md5(content).hexdigest())
+    (tmp_path / "data").mkdir()
     return folder / "file", content
 
 
@@ -108,3 +111,28 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(tmp_path, benchmark, fil
     with pytest.raises(FileNotFoundError, match=message):
         snnq.load(benchmark, tmp_path)
     assert not (tmp_path / file).parent.exists()
+
+
+def test_two_processes_download_once(ncaltech101, tmp_path, monkeypatch):
+    """The second waits for the first, and then finds what it unpacked."""
+    fetched = []
+    fetch = tonic.download_utils.download_url
+
+    def slowly(*of):
+        fetched.append(of)
+        time.sleep(0.5)
+        return fetch(*of)
+
+    monkeypatch.setattr("snnq.recordings.download.download_url", slowly)
+    with ThreadPoolExecutor(4) as pool:  # filelock tells threads apart as it does processes
+        jobs = [pool.submit(Recordings, "ncaltech101", tmp_path / "data", True) for _ in range(4)]
+        assert [len(job.result()) for job in jobs] == [8] * 4
+    assert len(fetched) == 1
+
+
+def test_a_side_that_is_a_link_gets_the_recordings(ncaltech101, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data/NCALTECH101").mkdir()
+    (tmp_path / "data/NCALTECH101/Caltech101").symlink_to(tmp_path / "disk")
+    assert len(Recordings("ncaltech101", tmp_path / "data", train=True)) == 8
+    assert len(list((tmp_path / "disk").rglob("*.bin"))) == 10

@@ -86,7 +86,7 @@ def test_processes_that_read_aedat4_end(tmp_path):
     path, rng = tmp_path / "events.aedat4", np.random.default_rng(0)
     write_aedat4(random_events(rng, 40), path)
     read = (
-        "import joblib; from pathlib import Path; from snnq.formats import read_events\n"
+        "import joblib; from pathlib import Path; from snnq.recordings.formats import read_events\n"
         f"job = joblib.delayed(read_events)(Path({str(path)!r}), 34, 34)\n"
         "print([len(events) for events in joblib.Parallel(2)([job] * 4)])"
     )

@@ -1,11 +1,15 @@
+import os
 import zipfile
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 from conftest import random_events
 
 import snnq
+from snnq.recordings.formats import BadRecording
+from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings, _split
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 
@@ -139,3 +143,169 @@ def test_a_valid_recording_without_events_is_zero_frames_and_counted(in_tmp, ben
     with pytest.warns(UserWarning, match="1 recordings hold no event"):
         splits = snnq.load(benchmark, in_tmp, steps=2, size=8)
     assert sum(split.frames.sum() for split in splits) == 50
+
+
+def linked(path: Path, place: Path) -> None:
+    """Move a file or folder elsewhere, with a link in its place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    path.symlink_to(place)
+
+
+@pytest.mark.parametrize("benchmark", NAMES)
+@pytest.mark.parametrize("what", ["file", "class", "side", "benchmark", "data folder"])
+def test_links_are_followed_wherever_they_are(tmp_path, in_tmp, benchmark, what):
+    root = tmp_path / "data"
+    first, _ = write(root, benchmark, NAMES[benchmark])
+    folder = snnq.BENCHMARKS[benchmark].folder(root)
+    side = folder / snnq.BENCHMARKS[benchmark].folders[0]
+    place = {"file": first, "class": first.parent, "side": side, "benchmark": folder}.get(what, root)
+    linked(place, tmp_path / "elsewhere" / place.name)
+    linked(tmp_path / "elsewhere" / place.name, tmp_path / "further" / place.name)
+    splits = [Recordings(benchmark, root, train) for train in (True, False)]
+    assert sum(map(len, splits)) == 2 and has_recordings(snnq.BENCHMARKS[benchmark], root)
+    assert sum(split.frames.sum() for split in snnq.load(benchmark, root, steps=2, size=8)) == 100
+
+
+def test_links_in_a_circle_end(tmp_path):
+    write(tmp_path, "nmnist", NAMES["nmnist"])
+    folder = tmp_path / "NMNIST/Train"
+    for name, target in (("3/up", ".."), ("3/self", "."), ("top", tmp_path)):
+        (folder / name).symlink_to(target)
+    (folder / "other").mkdir()
+    (folder / "other/one").symlink_to(folder / "3", target_is_directory=True)
+    with pytest.raises(BadRecording, match="expected recordings as"):  # other/one/00001.bin
+        Recordings("nmnist", tmp_path, train=True)
+    (folder / "other/one").unlink()
+    assert len(Recordings("nmnist", tmp_path, train=True)) == 2
+
+
+@pytest.mark.parametrize("name", ["Train/4", "Train/3/00003.bin", "Train"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, name):
+    write(tmp_path, "nmnist", NAMES["nmnist"] if name != "Train" else ["Test/3/00001.bin"])
+    path = tmp_path / "NMNIST" / name
+    path.symlink_to(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match=f"{path}: a link to .*gone, which cannot be reached"):
+        Recordings("nmnist", tmp_path, train=True)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    write(tmp_path, "nmnist", NAMES["nmnist"])
+    scan = os.scandir
+
+    def refuse(path):  # permissions do not keep root out
+        if Path(path).name == "3":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="NMNIST/Train/3"):
+        Recordings("nmnist", tmp_path, train=True)
+
+
+def test_what_archives_and_editors_hide_is_passed_over(tmp_path):
+    paths = write(tmp_path, "cifar10dvs", NAMES["cifar10dvs"])
+    write(tmp_path, "cifar10dvs", [".CIFAR10DVS.zip.partial/cat/cifar10_cat_2.aedat4"])
+    (paths[0].parent / "._cifar10_cat_0.aedat4").write_bytes(b"of a Mac")
+    (paths[0].parent / ".#cifar10_cat_0.aedat4").symlink_to("user@host.123")
+    assert sum(len(Recordings("cifar10dvs", tmp_path, train)) for train in (True, False)) == 2
+
+
+def test_suffixes_in_capitals_are_those(tmp_path):
+    (path,) = write(tmp_path, "nmnist", NAMES["nmnist"][:1])
+    path.rename(path.with_suffix(".BIN"))
+    assert len(Recordings("nmnist", tmp_path, train=True)[0]) == 50
+
+
+def test_recordings_that_are_left_out_are_counted(tmp_path):
+    paths = write(tmp_path, "cifar10dvs", NAMES["cifar10dvs"])
+    for number in (2, 3):
+        (paths[0].parent / f"cifar10_cat_{number}.aedat").touch()
+    with pytest.warns(UserWarning, match=r"CIFAR10DVS: 2 \.aedat such as .*cat_2.aedat left out"):
+        Recordings("cifar10dvs", tmp_path, train=True)
+
+
+# The folder that somebody names
+
+
+@pytest.mark.parametrize("benchmark", NAMES)
+@pytest.mark.parametrize("name", [None, "renamed"])
+def test_the_benchmarks_own_folder_is_a_data_folder(in_tmp, benchmark, name):
+    write(in_tmp / "data", benchmark, NAMES[benchmark])
+    folder = snnq.BENCHMARKS[benchmark].folder(in_tmp / "data")
+    expected = [split.name for split in snnq.load(benchmark, in_tmp / "data", 2, size=8)]
+    folder = folder.rename(folder.with_name(name or folder.name))
+    assert [split.name for split in snnq.load(benchmark, folder, 2, size=8)] == expected
+    assert snnq.source(benchmark, folder) == {"simulated": False}
+
+
+def test_a_folder_of_the_same_name_is_not_taken_for_the_benchmarks(in_tmp):
+    (in_tmp / "data/Train/pictures").mkdir(parents=True)
+    assert snnq.BENCHMARKS["nmnist"].folder("data").as_posix() == "data/NMNIST"
+
+
+def test_a_home_folder_is_found(in_tmp, monkeypatch):
+    monkeypatch.setenv("HOME", str(in_tmp / "home"))
+    write(in_tmp / "home/recordings", "nmnist", NAMES["nmnist"])
+    assert len(Recordings("nmnist", "~/recordings", train=True)) == 2
+
+
+@pytest.fixture
+def downloads(monkeypatch):
+    """Which downloads were asked for."""
+    asked = []
+
+    def refuse(url, *_):
+        asked.append(url)
+        raise URLError("no network in tests")
+
+    monkeypatch.setattr("snnq.recordings.download.download_url", refuse)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "files", "root", "message"),
+    [
+        ("cifar10dvs", ["CIFAR10DVS/cat/cifar10_cat_0.aedat"], ".", "1 .aedat .*<class>/.*.aedat4"),
+        ("nmnist", ["NMNIST/events_np/train/0/1.npz"] * 2, ".", "1 .npz .*NMNIST/Train/<class>/.*bin"),
+        ("nmnist", ["NMNIST/Train/0/1.hdf5", "NMNIST/a.h5"], ".", "1 .hdf5, 1 .h5 such as NMNIST"),
+        ("nmnist", ["NMNIST/0/00001.bin"], ".", "1 .bin such as NMNIST/0/00001.bin; expected"),
+        ("nmnist", ["NMNIST/train/0/00001.bin"], ".", "1 .bin such as NMNIST/train/0/00001.bin"),
+        ("nmnist", ["NMNIST/Train.zip"], ".", "1 .zip such as NMNIST/Train.zip"),
+        ("dvsgesture", ["DVSGesture/DvsGesture.tar"], ".", "1 .tar such as DVSGesture/DvsGesture.tar"),
+        ("nmnist", ["N-MNIST/Train/0/00001.bin"], ".", "but in N-MNIST; .*data='N-MNIST'"),
+        ("nmnist", ["mine/x"], "mien", "mien is no folder; did you mean mine"),
+        ("nmnist", ["mine"], "mine", "mine is a file, expected a data folder"),
+        ("dvsgesture", [], "data/gestures", "`snnq simulate data/gestures --benchmark dvsgesture`"),
+        ("nmnist", [], "data/digits", "; `snnq simulate data/digits` makes them"),
+        ("nmnist", ["data/digits/x"], "data/digits", "; `snnq simulate data/digits` makes them"),
+    ],
+)  # fmt: skip
+def test_what_is_there_in_place_of_recordings_is_said(
+    in_tmp, downloads, benchmark, files, root, message
+):
+    for name in files:
+        (in_tmp / name).parent.mkdir(parents=True, exist_ok=True)
+        (in_tmp / name).write_bytes(bytes(5))
+    before = sorted(in_tmp.rglob("*"))
+    with pytest.raises(FileNotFoundError, match=f"no recordings of {benchmark} here.*{message}"):
+        snnq.load(benchmark, root)
+    assert not downloads and sorted(in_tmp.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder", ["data", "there"])
+def test_a_download_goes_to_the_default_or_to_a_folder_that_is_there(in_tmp, downloads, folder):
+    if folder == "there":
+        (in_tmp / folder).mkdir()
+    before = sorted(in_tmp.rglob("*"))
+    with pytest.raises(FileNotFoundError, match=f"{folder}/NMNIST/Train: .* and no download"):
+        snnq.load("nmnist", folder)
+    assert len(downloads) == 1 and sorted(in_tmp.rglob("*")) == before
+
+
+def test_recordings_in_a_folder_beside_are_offered(in_tmp, downloads):
+    write(in_tmp / "data/gestures", "dvsgesture", NAMES["dvsgesture"])
+    (in_tmp / "data/gestures/DVSGesture/SOURCE.json").write_text('{"simulated": true}')
+    with pytest.raises(FileNotFoundError, match="simulated ones: data='data/gestures'"):
+        snnq.load("dvsgesture")
+    assert len(downloads) == 1

@@ -1,6 +1,12 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import yaml
 
 import snnq
 from snnq.study.notebook import notebook_settings
@@ -37,11 +43,83 @@ NAN = float("nan")
         ({"device": "tpu"}, "device='tpu'"),
         ({"biases": "means"}, "biases='means': expected one of kmeans, uniform"),
         ({"learned": ["gamma"]}, "learned=.*: expected a list of some of alpha, beta"),
+        ({"learned": "alpha"}, "learned='alpha': expected a list of some of alpha, beta"),
+        # What a later step would refuse, after the training even.
+        ({"levels": range(257)}, "levels: 257 of them, expected 256 at most"),
+        ({"levels": ["-1", "1"]}, "levels: '-1' among them, expected numbers"),
+        ({"levels": [False, True]}, "levels: False among them"),
+        ({"levels": [[-1, 1]]}, r"levels: \(-1, 1\) among them"),
+        ({"levels": {-1, 1}}, "levels=.*: expected a name or a list of numbers"),
+        ({"levels": None}, "levels=None"),
+        ({"levels": [0, 1e-50]}, "levels=.*: expected numbers that float32 tells apart"),
+        ({"levels": [0, 1e40]}, "levels=.*: expected numbers that float32 tells apart"),
+        ({"levels": "(-1,)"}, "at least two levels"),
+        ({"levels": "ternary", "quantizer": "sign"}, r"levels=.*expected \(-1, 1\) for SignQua"),
+        ({"levels": [0, 1, 3], "quantizer": "dorefa"}, "expected evenly spaced ones"),
+        ({"keep": ["layer.0"]}, "keep='layer.0': expected first, last or"),
+        ({"keep": [f"layers.{i}" for i in (0, 4, 10, 13)]}, "no layer to quantize"),
+        ({"size": 3}, "size=3: expected at least 4 for this network"),
+        ({"benchmark": "dvsgesture", "size": 31}, "size=31: expected at least 32"),
+        ({"seed": 2**64}, "seed=18446744073709551616: expected .* at most"),
+        ({"seed": np.bool_(True)}, "seed=True: expected a whole number"),
+        ({"channels": np.float64(2)}, "channels=2.0: expected a whole number"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf"),
+        ({"learning_rate": "1e-3"}, "learning_rate='1e-3': .* in YAML 1e-3 is one, and 1.0e-3"),
+        ({"data": 3}, "data=3: expected a text"),
+        ({"start": 3}, "start=3: expected the folder of a run"),
+        ({"benchmark": ["nmnist"]}, "benchmark=.*: expected a text"),
+        ({"neuron": {}}, "neuron={}: expected a text"),
+        ({"device": "meta"}, "device='meta': expected auto, cpu or cuda"),
     ],
 )
 def test_bad_settings_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         snnq.Run(**setting)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"data": Path("data/x"), "start": Path("a")}, {"data": "data/x", "start": "a"}),
+        ({"levels": range(-2, 3)}, {"levels": (-2, -1, 0, 1, 2)}),
+        ({"levels": np.arange(-2, 3)}, {"levels": (-2, -1, 0, 1, 2)}),
+        ({"levels": torch.tensor([-1.0, 0.5])}, {"levels": (-1.0, 0.5)}),
+        ({"levels": [np.int8(-1), np.float32(0.5)]}, {"levels": (-1, 0.5)}),
+        ({"levels": (Fraction(-1, 2), 1)}, {"levels": (-0.5, 1)}),
+        ({"levels": "[-2,-1, 0, 1, 2]"}, {"levels": (-2, -1, 0, 1, 2)}),
+        ({"levels": "-2,-1,0,1.5"}, {"levels": (-2, -1, 0, 1.5)}),
+        ({"levels": str((-1.0, 0, 1e-05))}, {"levels": (-1.0, 0, 1e-05)}),
+        ({"seed": np.int64(3), "epochs": torch.tensor(2)}, {"seed": 3, "epochs": 2}),
+        ({"learning_rate": np.float64(0.1)}, {"learning_rate": 0.1}),
+        ({"keep": np.array(["first"])}, {"keep": ("first",)}),
+        ({"cut": np.str_("time")}, {"cut": "time"}),
+        ({"device": torch.device("cuda:1")}, {"device": "cuda:1"}),
+    ],
+)
+def test_natural_types_become_plain_ones(given, plain):
+    run, expected = snnq.Run(**given), snnq.Run(**plain)
+    assert (run, run.name) == (expected, expected.name)
+    settings = json.loads(json.dumps(asdict(run)))
+    assert snnq.Run.of(settings) == snnq.Run.of(yaml.safe_load(yaml.safe_dump(settings))) == run
+    for name, value in plain.items():
+        assert repr(getattr(run, name)) == repr(value)
+
+
+def test_names_of_runs_are_those_of_before():
+    for settings, name in (
+        ({}, "nmnist-binary-seed0-c9692ab6"),
+        ({"levels": "4bit"}, "nmnist-4bit-seed0-22ad35cc"),
+        ({"levels": [-1, 0, 2.5]}, "nmnist-3levels-seed0-596cbaca"),
+        ({"benchmark": "ncaltech101"}, "ncaltech101-binary-seed0-002ffaf7"),
+    ):
+        assert snnq.Run(**settings).name == name
+
+
+def test_a_run_leaves_the_random_state_as_it_was():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    snnq.Run(levels=(-3, 0, 3))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_misspelt_setting_is_refused_with_its_neighbour():

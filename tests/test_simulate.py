@@ -23,6 +23,7 @@ from snnq.simulation.camera import WHITE, Camera, record_looks, record_pictures
 from snnq.simulation.pictures import digits as digit_pictures
 from snnq.simulation.pictures import read_pictures, resized
 from snnq.simulation.presets import DIGITS, SETTINGS
+from snnq.simulation.selection import chosen
 
 # Of all recordings of `snnq simulate`: the same on every machine, or the camera changed.
 DIGEST = "21d7c6d3cdce96bc74f91e388e9fdb5270f373c75c6f9884849369b27c2ad858"
@@ -258,11 +259,100 @@ def test_pictures_become_recordings_of_each_benchmark(in_tmp, benchmark):
     assert source(benchmark, in_tmp)["benchmark"] == benchmark
 
 
-def test_a_picture_of_no_class_is_refused(tmp_path):
-    picture = simulate.Picture(np.zeros((4, 4), dtype=np.uint8), "bus", 1, True)
-    with pytest.raises(ValueError, match="'bus' is no class of cifar10dvs"):
-        simulate.simulate_pictures("cifar10dvs", tmp_path, [picture], "bus.zip")
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("bus", "'bus' is no class of cifar10dvs, .* its 10 classes: airplane, automobile, bird"),
+        ("Cat", "'Cat' is no class of cifar10dvs, .*; did you mean 'cat'?"),
+        ("", "'' is no class of cifar10dvs, expected <class>/<picture>"),
+    ],
+)
+def test_a_picture_of_no_class_is_refused(tmp_path, label, expected):
+    with pytest.raises(ValueError, match=f"bus.zip: {expected}"):
+        simulate.simulate_pictures("cifar10dvs", tmp_path, [plain(label, 1, True)], "bus.zip")
     assert list(tmp_path.iterdir()) == []
+
+
+def plain(label: str, number: int, train: bool) -> simulate.Picture:
+    return simulate.Picture(np.full((8, 8), 40 * number, dtype=np.uint8), label, number, train)
+
+
+@pytest.mark.parametrize("benchmark", ["nmnist", "cifar10dvs", "ncaltech101"])
+def test_each_picture_of_either_split_has_its_recording(tmp_path, benchmark):
+    label = snnq.BENCHMARKS[benchmark].classes[3]
+    pictures = [plain(label, 1, True), plain(label, 2, True), plain(label, 1, False)]
+    simulate.simulate_pictures(benchmark, tmp_path, pictures, "plain")
+    assert sum(len(Recordings(benchmark, tmp_path, train)) for train in (True, False)) == 3
+
+
+def test_pictures_whose_recordings_would_have_one_name_are_refused(tmp_path):
+    pictures = [plain("cat", 2, True), plain("cat", 2, True)]
+    with pytest.raises(ValueError, match="cats: two pictures 'cat' with number 2"):
+        simulate.simulate_pictures("cifar10dvs", tmp_path, pictures, "cats")
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_recordings(root, *names):
+    for name in names:
+        (root / "NMNIST" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "NMNIST" / name).write_bytes(bytes(5))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("Train/5/00001.bin", [("0", 2, True), ("5", 1, False), ("7", 2, False)]),
+        ("Test/5/00001.bin", [("0", 2, True), ("7", 2, False)]),  # of either split
+        ("Test/7/00002.bin", [("5", 1, True), ("0", 2, True), ("5", 1, False)]),
+        ("Train/7/00002.bin", [("5", 1, True), ("0", 2, True), ("5", 1, False), ("7", 2, False)]),
+    ],
+)
+def test_what_was_recorded_is_left_out_of_its_split(tmp_path, name, left):
+    names = [("5", 1, True), ("0", 2, True), ("5", 1, False), ("7", 2, False)]
+    found = chosen([plain(*one) for one in names], None, with_recordings(tmp_path, name))
+    assert [(picture.label, picture.number, picture.train) for picture in found] == left
+
+
+def test_the_real_recordings_at_hand_are_of_mnists_training_pictures(real_data):
+    pictures = read_pictures(real_data / "images/mnist.npz")
+    left = chosen(pictures, None, real_data)
+    assert sum(picture.train for picture in left) == 60_000 - 800
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [
+        ([], FileNotFoundError, "NMNIST/Train: no recordings of nmnist here, to leave out"),
+        (["Train/5/a.bin"], ValueError, "a.bin: expected N-MNIST's names, as 00001.bin"),
+    ],
+)
+def test_nothing_to_leave_out_is_said(tmp_path, names, error, message):
+    with pytest.raises(error, match=message):
+        chosen([], None, with_recordings(tmp_path, *names))
+
+
+def test_pictures_are_found_through_links_and_none_that_are_hidden(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").write_bytes(png(10))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/cup").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/._a.png").write_bytes(b"of a Mac")
+    assert [picture.label for picture in read_pictures(tmp_path / "pictures")] == ["cup"]
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.writestr("cup/a.png", png(10))
+        archive.writestr("__MACOSX/cup/._a.png", b"of a Mac")
+    assert [picture.label for picture in read_pictures(tmp_path / "pictures.zip")] == ["cup"]
+
+
+def test_a_folder_that_is_a_link_stays_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/NMNIST").symlink_to(tmp_path / "disk")
+    for number in (1, 2):  # made, and made anew
+        simulate.simulate_pictures("nmnist", tmp_path / "data", [plain("1", number, False)], "plain")
+        assert (tmp_path / "data/NMNIST").is_symlink()
+        assert [path.name for path in (tmp_path / "disk").rglob("*.bin")] == [f"0000{number}.bin"]
 
 
 def test_only_time_tells_a_turn_from_its_reverse():

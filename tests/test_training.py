@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import at_call, fit, results
-from safetensors.torch import load_file
+from conftest import at_call, fit, results, write_recordings
+from safetensors.torch import load_file, save_file
 from spikingjelly.activation_based import functional
 
 import snnq
+from snnq.study.tables import number_of_levels
 from snnq.training import identity, splits
 from snnq.training import loop as training
 from snnq.training.record import accuracies
@@ -355,3 +356,42 @@ def test_a_run_leaves_its_network_packed(tiny, in_tmp):
     with torch.no_grad():
         assert torch.equal(packed(frames), trained(frames))
     assert packed.source == snnq.read_record(in_tmp / "run")["run"]
+
+
+def test_settings_of_natural_types_train_to_the_end(tiny, in_tmp):
+    """Its last step, the packed file, was where they were refused."""
+    natural = {"data": Path(tiny["data"]), "levels": np.arange(-2, 3), "epochs": np.int64(1)}
+    fit(tiny | natural, in_tmp / "run")
+    run = snnq.read_record(in_tmp / "run")["run"]
+    assert run["levels"] == [-2, -1, 0, 1, 2] and run["data"] == tiny["data"]
+    assert snnq.unpack(in_tmp / "run/packed.safetensors").source == run
+    assert number_of_levels(str(snnq.Run.of(run).levels)) == 5  # as a table has them
+
+
+def test_as_many_levels_as_a_byte_has_train_to_the_end(tiny, in_tmp):
+    fit(tiny | {"levels": range(-128, 128), "epochs": 1}, in_tmp / "run")
+    quantizer = next(iter(snnq.quantizers(snnq.unpack(in_tmp / "run/packed.safetensors")).values()))
+    assert quantizer.levels == tuple(range(-128, 128))
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(in_tmp):
+    write_recordings(in_tmp / "data", per_class=1)
+    with pytest.raises(ValueError, match="validation=0.1: holds out all of the 10 training record"):
+        fit({"data": "data", "channels": 2, "epochs": 1}, in_tmp / "run")
+    assert not (in_tmp / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", None])
+def test_weights_that_cannot_be_read_are_named(tiny, in_tmp, content):
+    fit(tiny | {"levels": FULL, "epochs": 1}, in_tmp / "full")
+    path = in_tmp / "full/weights.safetensors"
+    if content is None:  # of another network
+        save_file({"weight": torch.zeros(3)}, path)
+    else:
+        path.write_bytes(content)
+    message = "full/weights.safetensors: not the weights of this run"
+    with pytest.raises(ValueError, match=message):
+        fit(tiny | {"levels": "binary", "start": "full"}, in_tmp / "run")
+    with pytest.raises(ValueError, match=message):
+        snnq.trained_network(in_tmp / "full")
+    assert not (in_tmp / "run").exists()

@@ -25,13 +25,16 @@ SAMPLE = 65_536  # weights to look at: enough for 16 centres, fast for 17 millio
 
 
 def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
-    """Levels from a name in `LEVELS` or from any increasing finite numbers.
+    """Levels from a name in `LEVELS` or from any increasing finite numbers, also as `str` writes
+    them.
 
     Raises
     ------
     ValueError
         Unknown name, fewer than two levels, not finite, or not strictly increasing.
     """
+    if isinstance(levels, str):
+        levels = read_levels(levels)
     if isinstance(levels, str):
         if levels not in LEVELS:
             raise ValueError(
@@ -50,6 +53,16 @@ def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
     if any(upper <= lower for lower, upper in zip(values, values[1:])):
         raise ValueError(f"levels={values}: expected strictly increasing numbers")
     return values
+
+
+def read_levels(text: str) -> str | tuple[float, ...]:
+    """The numbers of a text such as "-2, -1, 0, 1.5", "[-2, -1]" or "(-2, -1)", whole ones where
+    they are written as such; any other text, a name, as it is."""
+    try:
+        parts = [part.strip() for part in text.strip().strip("([])").rstrip(", ").split(",")]
+        return tuple(int(part) if part.lstrip("+-").isdecimal() else float(part) for part in parts)
+    except ValueError:
+        return text
 
 
 def initial_biases(

@@ -54,8 +54,18 @@ class Benchmark:
     mirrors: bool
 
     def folder(self, root: str | Path) -> Path:
-        """Where tonic keeps the benchmark's recordings under a data folder."""
-        return Path(root) / self.dataset.__name__
+        """Where tonic keeps the benchmark's recordings under a data folder, or that folder itself,
+        where it is the benchmark's own: it has its name, or holds its recordings."""
+        root = Path(root).expanduser()
+        inner = root / self.dataset.__name__
+        is_own = not inner.exists() and (root.name == inner.name or self._lies_in(root))
+        return root if is_own else inner
+
+    def _lies_in(self, folder: Path) -> bool:
+        inside, pattern = self.folders, self.pattern
+        if inside[0] == ".":
+            inside, pattern = self.classes, Path(pattern).name
+        return any(any((folder / name).glob(pattern)) for name in inside)
 
     @property
     def has_official_split(self) -> bool:

@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 from urllib.error import URLError
 
+from filelock import FileLock
 from tonic.download_utils import check_integrity, download_url, extract_archive
 
 from snnq.recordings.benchmarks import Benchmark
+from snnq.recordings.layout import no_recordings, recordings_beside, recordings_in
 
 # tonic 1.7's figshare addresses of these return an empty answer; figshare's API has the same
 # files by the same numbers (https://github.com/neuromorphs/tonic/pull/337).
@@ -14,40 +16,69 @@ FIGSHARE_OLD = "https://figshare.com/ndownloader/files/"
 FIGSHARE = "https://api.figshare.com/v2/file/download/"
 
 
-def download(benchmark: Benchmark, root: str | Path, train: bool) -> None:
+def download(benchmark: Benchmark, root: Path, train: bool) -> list[Path]:
     """Fetch and unpack one split's archive (or the whole benchmark's, where it has no split).
 
     The archive goes to the benchmark's folder, with a progress bar, and is checked against
     tonic's md5. It is unpacked beside it under a temporary name, which it loses once complete:
-    an interrupted unpacking is never taken for a part of the recordings.
+    an interrupted unpacking is never taken for a part of the recordings. A process that wants the
+    same recordings meanwhile waits and then finds them.
+
+    Returns
+    -------
+    list of Path
+        The recordings of that side, see `recordings_in`.
 
     Raises
     ------
     FileNotFoundError
-        It could not be fetched; says the address, the file, its md5 and where to put it.
+        It could not be fetched; says the address, the file, its md5 and where to put it, and which
+        other recordings there are. Nothing is left, no folder either.
     """
-    dataset = benchmark.dataset
-    side = "train" if train else "test"
+    url, name, md5 = _archive(benchmark, train)
+    archive, lock = benchmark.folder(root) / name, root / f".{benchmark.name}.lock"
+    was_there = root.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            if not (paths := recordings_in(benchmark, root, train)):
+                _fetch(url, archive, md5)
+                _unpack(archive, archive.parent)
+                paths = recordings_in(benchmark, root, train)
+    except (URLError, OSError, RuntimeError) as error:
+        lock.unlink(missing_ok=True)
+        _remove_if_empty(archive.parent, *([] if was_there else [root]))
+        raise FileNotFoundError(
+            f"{no_recordings(benchmark, root, train)}, and no download ({error}). Fetch {url} as"
+            f" {archive} (md5 {md5}){recordings_beside(benchmark, root)}"
+        ) from None
+    return paths
+
+
+def _archive(benchmark: Benchmark, train: bool) -> tuple[str, str, str]:
+    """Address, name and md5 of one split's archive, or of the benchmark's."""
+    dataset, side = benchmark.dataset, "train" if train else "test"
     url, name, md5 = (
         getattr(dataset, f"{side}_{what}", None) or getattr(dataset, alone)
         for what, alone in (("url", "url"), ("filename", "filename"), ("md5", "file_md5"))
     )
-    url = url.replace(FIGSHARE_OLD, FIGSHARE)
-    folder = benchmark.folder(root)
-    archive = folder / name
+    return url.replace(FIGSHARE_OLD, FIGSHARE), name, md5
+
+
+def _fetch(url: str, archive: Path, md5: str) -> None:
     if archive.exists() and not check_integrity(str(archive), md5):
         archive.unlink()  # what an interrupted download left
     try:
-        download_url(url, str(folder), name, md5)
-    except (URLError, OSError, RuntimeError) as error:
+        download_url(url, str(archive.parent), archive.name, md5)
+    except (URLError, OSError, RuntimeError):
         archive.unlink(missing_ok=True)
+        raise
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
-        raise FileNotFoundError(
-            f"{folder / benchmark.folders[0 if train else 1]}: no recordings of {benchmark.name}"
-            f" here, and no download ({error}). Fetch {url} as {archive} (md5 {md5})"
-        ) from None
-    _unpack(archive, folder)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -67,6 +98,10 @@ def _unpack(archive: Path, folder: Path) -> None:
     if len(tops) == 1 and tops[0].name == archive.stem:  # a folder named as the archive
         tops = list(tops[0].iterdir())
     for top in tops:
-        shutil.rmtree(folder / top.name, ignore_errors=True)
-        top.rename(folder / top.name)
+        target = (folder / top.name).resolve()  # a link to another disk stays one
+        here = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(here, ignore_errors=True)
+        shutil.move(top, here)
+        shutil.rmtree(target, ignore_errors=True)
+        here.rename(target)
     shutil.rmtree(partial)

@@ -26,9 +26,9 @@ class BadRecording(ValueError):
 
 def check_size(path: Path) -> None:
     """What a look at the folder tells: raises BadRecording for an empty or a cut `.bin` file."""
-    size = path.stat().st_size
-    if size == 0 or (path.suffix == ".bin" and size % EVENT_BYTES):
-        expected = f"events of {EVENT_BYTES} bytes each" if path.suffix == ".bin" else "a recording"
+    size, in_events = path.stat().st_size, path.suffix.lower() == ".bin"
+    if size == 0 or (in_events and size % EVENT_BYTES):
+        expected = f"events of {EVENT_BYTES} bytes each" if in_events else "a recording"
         raise BadRecording(
             f"{path}: {size} bytes, expected {expected} (an empty or truncated recording)"
         )
@@ -55,7 +55,7 @@ def read_events(path: Path, width: int, height: int) -> np.ndarray:
         The file is none of its format, or an event lies off the sensor.
     """
     check_size(path)
-    events = READERS[path.suffix](path)
+    events = READERS[path.suffix.lower()](path)
     for axis, size in (("x", width), ("y", height), ("p", 2)):
         off = np.flatnonzero((events[axis] >= size) | (events[axis] < 0))
         if len(off):

@@ -9,6 +9,12 @@ import numpy as np
 from snnq.recordings.benchmarks import Benchmark, get_benchmark
 from snnq.recordings.download import download
 from snnq.recordings.formats import BadRecording, check_size, read_events
+from snnq.recordings.layout import (
+    has_recordings,
+    recordings_in,
+    refuse_download,
+    warn_of_others,
+)
 
 TEST_SHARE = 0.2  # of each class, where a benchmark has no official split
 SPLIT_KEY = "snnq"
@@ -22,8 +28,9 @@ class Recordings:
     benchmark : str
         A name in `snnq.BENCHMARKS`.
     root : path
-        The data folder; recordings lie below it as tonic lays them out. Where there are none,
-        they are downloaded. Any part of them will do, and may lack one of the splits.
+        The data folder; recordings lie below it as tonic lays them out, or it is the benchmark's
+        own folder. Links are followed. Any part of them will do, and may lack one of the splits.
+        Where there are none, they are downloaded, if the folder is there or is "data".
     train : bool
         The training split, or the test split. Without an official one, a fifth of each class is
         the test: those whose path below the benchmark's folder comes first by its SHA-256.
@@ -46,12 +53,15 @@ class Recordings:
         Unknown benchmark, a class folder that is none, two recordings with the same name, or a
         file whose size is that of no recording.
     FileNotFoundError
-        No recordings under the folder, and none could be downloaded.
+        No recordings under the folder, with what lies there in their place, or why they could not
+        be downloaded; or a link that leads nowhere.
+    OSError
+        A folder that cannot be read.
     """
 
     def __init__(self, benchmark: str, root: str | Path, train: bool, fetch: bool = True):
         self.benchmark = get_benchmark(benchmark)
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.name = f"{benchmark}-{'train' if train else 'test'}"
         self.complete = self.benchmark.recordings[0 if train else 1]
         found = _listed(self.benchmark, self.root, train, fetch)
@@ -84,11 +94,11 @@ def read_recording(benchmark: Benchmark, path: Path) -> np.ndarray:
 
 def _listed(benchmark: Benchmark, root: Path, train: bool, fetch: bool) -> list[list[Path]]:
     """The paths of a folder's recordings by class, each in order."""
-    folder = benchmark.folder(root) / benchmark.folders[0 if train else 1]
-    paths = _below(folder, benchmark.pattern)
+    paths = recordings_in(benchmark, root, train)
     if fetch and not paths and not _is_a_part(benchmark, root):
-        download(benchmark, root, train)
-        paths = _below(folder, benchmark.pattern)
+        refuse_download(benchmark, root, train)
+        paths = download(benchmark, root, train)
+    warn_of_others(benchmark, root, train)
     found: list[list[Path]] = [[] for _ in benchmark.classes]
     names = defaultdict(list)
     for path in paths:
@@ -108,18 +118,8 @@ def _is_a_part(benchmark: Benchmark, root: Path) -> bool:
     """Whether somebody put a part of the recordings there, which may lack a split: there are some,
     and no archive that they came from."""
     folder = benchmark.folder(root)
-    has_some = any(any((folder / side).glob(benchmark.pattern)) for side in benchmark.folders)
-    return has_some and not any(folder.glob("*.zip")) and not any(folder.glob("*.tar.gz"))
-
-
-def _below(folder: Path, pattern: str) -> list[Path]:
-    """Recordings by class folder and name; hidden files, which archives may bring, are none."""
-    suffix = Path(pattern).suffix
-    paths = sorted(path for path in folder.rglob(f"*{suffix}") if path.name[0] != ".")
-    for path in paths:
-        if len(path.relative_to(folder).parts) != 2:
-            raise BadRecording(f"{path}: expected recordings as {folder / pattern}")
-    return paths
+    archives = any(folder.glob("*.zip")) or any(folder.glob("*.tar.gz"))
+    return not archives and has_recordings(benchmark, root)
 
 
 def _split(found: list[list[Path]], folder: Path, train: bool) -> list[list[Path]]:

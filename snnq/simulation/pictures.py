@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from snnq.system.files import files_below
+
 MNIST_SIZE = 28
 DIGIT = 24  # pixels that one of scikit-learn's digits covers in MNIST's format
 TEST_SHARE = 0.2  # of pictures that come without a split: the last ones, by other people
@@ -101,16 +103,16 @@ def _from_arrays(path: Path) -> list[Picture]:
 
 
 def _from_folder(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES:
-            yield path.relative_to(folder).as_posix(), _grey(path.read_bytes(), str(path))
+    for path in files_below(folder, SUFFIXES):
+        yield path.relative_to(folder).as_posix(), _grey(path.read_bytes(), str(path))
 
 
 def _from_zip(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                if Path(name).suffix.lower() in SUFFIXES:
+                hidden = any(part[0] == "." for part in Path(name).parts)  # a Mac's, say
+                if Path(name).suffix.lower() in SUFFIXES and not hidden:
                     yield name, _grey(archive.read(name), f"{path}:{name}")
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: expected .npz, .zip or a folder ({error})") from None

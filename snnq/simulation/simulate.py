@@ -21,8 +21,10 @@ from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 from snnq.simulation import gestures
 from snnq.simulation.camera import Camera, record_looks, record_pictures
-from snnq.simulation.pictures import TEST_SHARE, Picture, resized
+from snnq.simulation.pictures import Picture, resized
 from snnq.simulation.presets import SETTINGS, Setting
+from snnq.simulation.selection import numbered, refuse_other_classes, refuse_same_names
+from snnq.system.files import files_below
 
 VERSION = 1  # of what is simulated: raise it when the same pictures come to give other events
 JOB = 2048  # pictures of one size that a process simulates at a time
@@ -63,11 +65,11 @@ def simulate_pictures(
     ValueError
         A picture of no class of the benchmark.
     """
-    found, setting = get_benchmark(benchmark), setting or SETTINGS[benchmark]
+    setting = setting or SETTINGS[benchmark]
     pictures = list(pictures)
-    for picture in pictures:
-        if picture.label not in found.classes:
-            raise ValueError(f"{images}: {picture.label!r} is no class of {benchmark}")
+    refuse_other_classes(benchmark, pictures, images)
+    to_record = numbered(benchmark, pictures)
+    refuse_same_names(benchmark, to_record, images)
     made = {
         "images": images,
         "recordings": len(pictures),
@@ -79,31 +81,12 @@ def simulate_pictures(
     if place.is_made:
         return place.final
     with place as folder:
-        pictures = _split_as(benchmark, pictures)
         jobs = [
             joblib.delayed(_write_pictures)(benchmark, folder, some, first, seed, setting)
-            for first, some in _jobs(pictures, setting.size)
+            for first, some in _jobs(to_record, setting.size)
         ]
         _run(jobs, len(pictures))
     return place.final
-
-
-def chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
-    """The first `limit` of each class and split, without those that were recorded for real."""
-    recorded = set()
-    if without is not None:
-        recorded = {
-            int(path.stem) for path in get_benchmark("nmnist").folder(without).rglob("*.bin")
-        }
-    counts: dict[tuple[str, bool], int] = {}
-    chosen = []
-    for picture in pictures:
-        kind = picture.label, picture.train
-        if (picture.train and picture.number in recorded) or counts.get(kind, 0) == limit:
-            continue
-        counts[kind] = counts.get(kind, 0) + 1
-        chosen.append(picture)
-    return chosen
 
 
 def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
@@ -146,13 +129,15 @@ class _Folder:
     def __init__(self, benchmark: str, root: str | Path, made: dict):
         found = get_benchmark(benchmark)
         self.final, self.pattern = found.folder(root), found.pattern
+        self.place = self.final.resolve()  # a link stays one
         made = {"simulated": True, "version": VERSION, "benchmark": benchmark, **made}
         self.made = json.loads(json.dumps(made))  # as the file gives it back
-        if self.final.exists() and not (self.final / SOURCE_FILE).exists():
+        holds_something = self.final.exists() and any(self.final.iterdir())
+        if holds_something and not (self.final / SOURCE_FILE).exists():
             raise FileExistsError(
                 f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced"
             )
-        self.partial = self.final.with_name(self.final.name + ".partial")
+        self.partial = self.place.with_name(self.place.name + ".partial")
 
     @property
     def is_made(self) -> bool:
@@ -160,7 +145,7 @@ class _Folder:
         source, suffix = self.final / SOURCE_FILE, Path(self.pattern).suffix
         if not source.exists() or json.loads(source.read_text()) != self.made:
             return False
-        return sum(1 for _ in self.final.rglob(f"*{suffix}")) == self.made["recordings"]
+        return len(files_below(self.final, (suffix,))) == self.made["recordings"]
 
     def __enter__(self) -> Path:
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -170,8 +155,8 @@ class _Folder:
     def __exit__(self, error, *_) -> None:
         if error is None:
             (self.partial / SOURCE_FILE).write_text(json.dumps(self.made, indent=2) + "\n")
-            shutil.rmtree(self.final, ignore_errors=True)
-            self.partial.rename(self.final)
+            shutil.rmtree(self.place, ignore_errors=True)
+            self.partial.rename(self.place)
         else:
             shutil.rmtree(self.partial, ignore_errors=True)
 
@@ -190,20 +175,6 @@ def _run(jobs: list, total: int) -> None:
     with tqdm(total=total, desc="simulating", unit="recording") as bar:
         for done in joblib.Parallel(workers, return_as="generator_unordered")(jobs):
             bar.update(done)
-
-
-def _split_as(benchmark: str, pictures: list[Picture]) -> list[Picture]:
-    """Pictures without a split are given N-MNIST's: the last of each class are the test."""
-    if benchmark != "nmnist" or not all(picture.train for picture in pictures):
-        return pictures
-    counts: dict[str, int] = {}
-    for picture in pictures:
-        counts[picture.label] = max(counts.get(picture.label, 0), picture.number)
-    ranked = enumerate(pictures, start=1)  # N-MNIST's numbers are unique
-    return [
-        replace(picture, number=n, train=picture.number <= counts[picture.label] * (1 - TEST_SHARE))
-        for n, picture in ranked
-    ]
 
 
 def _jobs(pictures: list[Picture], size: tuple[int, int]) -> Iterator[tuple[int, list[Picture]]]:

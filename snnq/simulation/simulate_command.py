@@ -7,6 +7,8 @@ own as an .npz file, a .zip or a folder with one folder per class. For dvsgestur
 import argparse
 from pathlib import Path
 
+from snnq.recordings.places import DIGITS
+
 EXAMPLES = (
     "snnq simulate data/digits",
     "snnq simulate data/mine --benchmark cifar10dvs --images pictures.zip --limit 100",
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "root",
         type=Path,
         nargs="?",
-        default=Path("data/digits"),
+        default=Path(DIGITS),
         help="data folder that gets the recordings (data/digits)",
     )
     parser.add_argument(
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without",
         metavar="FOLDER",
         type=Path,
-        help="data folder of real N-MNIST recordings, whose pictures to leave out",
+        help="data folder of real N-MNIST recordings, whose pictures of MNIST to leave out",
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="of the pixels and the noise (0)"
@@ -53,12 +55,17 @@ def _simulated(arguments: argparse.Namespace) -> Path:
     from snnq.recordings.benchmarks import get_benchmark
     from snnq.simulation.pictures import digits, read_pictures
     from snnq.simulation.presets import DIGITS, SETTINGS
-    from snnq.simulation.simulate import chosen, simulate_gestures, simulate_pictures
+    from snnq.simulation.selection import chosen
+    from snnq.simulation.simulate import simulate_gestures, simulate_pictures
 
     benchmark, images = get_benchmark(arguments.benchmark).name, arguments.images
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit {arguments.limit}: expected at least 1")
+    if arguments.without is not None and benchmark != "nmnist":
+        raise ValueError(f"--without {arguments.without}: expected with --benchmark nmnist alone")
     if benchmark == "dvsgesture":
+        if images is not None:
+            raise ValueError(f"--images {images}: expected none, people are drawn for dvsgesture")
         return simulate_gestures(arguments.root, arguments.seed, arguments.limit)
     if images is None and benchmark != "nmnist":
         raise ValueError(f"--images: expected pictures for {benchmark}")

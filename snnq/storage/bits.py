@@ -36,7 +36,8 @@ def pack_levels(indices: Tensor, levels: int) -> Tensor:
         More than 256 levels, or an index that is none of 0 to levels − 1.
     """
     _refuse_unless_bytes(levels)
-    if ((indices < 0) | (indices >= levels)).any():
+    # As Python's numbers: a byte compared with 256 is compared with 0.
+    if indices.numel() and not 0 <= indices.min().item() <= indices.max().item() < levels:
         raise ValueError(
             f"indices from {indices.min()} to {indices.max()}: expected 0 to {levels - 1}"
         )

@@ -174,7 +174,7 @@ def _put_packed(layer: nn.Module, name: str, packed: Tensor, values: Tensor, lev
     """Have a layer take its weight from packed level indices, which must be all in order."""
     shape = layer.weight.shape
     indices = unpack_levels(packed, len(levels), shape.numel())
-    if (indices >= len(levels)).any() or not packed.equal(pack_levels(indices, len(levels))):
+    if indices.max().item() >= len(levels) or not packed.equal(pack_levels(indices, len(levels))):
         raise ValueError(f"{name}.weight: expected indices of {len(levels)} levels, then zeros")
     if not values.any():
         raise ValueError(f"{name}.values: expected numbers that are not all zero")

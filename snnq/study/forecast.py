@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 from tqdm import tqdm
 
 from snnq.recordings.benchmarks import get_benchmark
+from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study
 from snnq.training.evaluation import EVALUATION_BATCH
@@ -152,7 +153,7 @@ def _cpu_batch(run: Run) -> int:
 def _recordings(run: Run) -> tuple[int, int]:
     """How many training and test recordings there are, or are to be."""
     benchmark = get_benchmark(run.benchmark)
-    if not any(benchmark.folder(run.data).rglob(benchmark.pattern.split("/")[-1])):
+    if not has_recordings(benchmark, Path(run.data)):
         return benchmark.recordings
     return tuple(len(Recordings(run.benchmark, run.data, train)) for train in (True, False))
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 PARTIAL = "partial"  # in the names of files that are being written
@@ -33,6 +33,50 @@ def sweep(folder: Path, name: str = "") -> None:
     """
     for path in folder.glob(f".{name}*.{PARTIAL}*"):
         path.unlink(missing_ok=True)
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files with one of some suffixes, whatever their case, anywhere below a folder, in order.
+
+    Links are followed as if what they lead to lay in their place, except back into a folder that
+    they lie in. Hidden files and folders, which archives and editors leave, are passed over. None
+    where there is no such folder.
+
+    Raises
+    ------
+    OSError
+        A folder that cannot be read, or a link that leads nowhere: what is below is unknown.
+    """
+    if not os.path.lexists(folder):
+        return []
+    found, places = [], [(folder, {_identity(folder)})]
+    while places:
+        place, inside = places.pop()
+        with os.scandir(place) as entries:
+            visible = [entry for entry in entries if entry.name[0] != "."]
+        for entry in visible:
+            path = place / entry.name
+            if entry.is_symlink() or entry.is_dir():
+                identity = _identity(path)
+            if not entry.is_dir():
+                if path.suffix.lower() in suffixes:
+                    found.append(path)
+            elif identity not in inside:
+                places.append((path, inside | {identity}))
+    return sorted(found)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Of a file or folder, whatever links lead to it."""
+    try:
+        stat = path.stat()
+    except OSError:
+        if not path.is_symlink():
+            raise
+        raise FileNotFoundError(
+            f"{path}: a link to {os.readlink(path)}, which cannot be reached"
+        ) from None
+    return stat.st_dev, stat.st_ino
 
 
 def first_line(error: BaseException) -> str:

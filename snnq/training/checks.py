@@ -1,28 +1,43 @@
 """What the settings of a run may be."""
 
-import math
+import sys
+from functools import lru_cache
 
 import torch
 
-from snnq.networks.models import NETWORKS, NEURONS
+from snnq.networks.models import NETWORKS, NEURONS, build_model
 from snnq.quantization.levels import BIASES, resolve_levels
 from snnq.quantization.methods import QUANTIZERS
-from snnq.quantization.sigmoid import check_learned
+from snnq.quantization.network import quantize
+from snnq.quantization.sigmoid import SCALES, check_learned
 from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.frames import CUTS
+from snnq.storage.bits import MOST_LEVELS
+from snnq.storage.format import network_without_numbers
 from snnq.training.run import FULL, Run
+
+NARROW = 1  # channels of the network that quantizing is tried on
+
+MOST_SEED = 2**64 - 1  # torch's
+TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer")
+TEXTS += ("temperature_schedule", "biases", "device")
 
 
 def check(run: Run) -> None:
     """Raise ValueError for the first setting out of range or unknown name, with what was expected."""
+    for name in TEXTS:
+        if not isinstance(getattr(run, name), str):
+            raise ValueError(f"{name}={getattr(run, name)!r}: expected a text")
+    if not isinstance(run.start, str | None):
+        raise ValueError(f"start={run.start!r}: expected the folder of a run, or none")
     benchmark = get_benchmark(run.benchmark)
-    if run.levels != FULL:
-        resolve_levels(run.levels)
-    if not isinstance(run.keep, tuple) or not all(isinstance(n, str) for n in run.keep):
-        raise ValueError(f"keep={run.keep!r}: expected a list of layer names")
+    _names(run, "keep")
+    _names(run, "learned")
     _whole(run, "seed", least=0)
+    if run.seed > MOST_SEED:
+        raise ValueError(f"seed={run.seed}: expected {MOST_SEED} at most")
     for name in ("epochs", "batch_size", "channels"):
         _whole(run, name, least=1)
     for name in ("steps", "size"):
@@ -44,7 +59,7 @@ def check(run: Run) -> None:
     _one_of(run, "temperature_schedule", TEMPERATURE_SCHEDULES)
     _one_of(run, "biases", BIASES)
     check_learned(run.learned)
-    _number(run, "learning_rate", above=0, most=math.inf)
+    _number(run, "learning_rate", above=0, most=sys.float_info.max)
     for name in ("temperature_initial", "temperature_final"):
         _number(run, name, above=0, most=TEMPERATURE_CAP)
     if run.backward_temperature is not None:
@@ -52,9 +67,55 @@ def check(run: Run) -> None:
     _number(run, "validation", above=-1e-9, most=0.9)
     if run.device != "auto":
         try:
-            torch.device(run.device)
+            known = torch.device(run.device).type in ("cpu", "cuda")
         except RuntimeError:
-            raise ValueError(f"device={run.device!r}: expected auto, cpu or cuda") from None
+            known = False
+        if not known:
+            raise ValueError(f"device={run.device!r}: expected auto, cpu or cuda")
+    _levels(run)
+    _network(run.benchmark, run.neuron, run.channels, run.network, run.size)
+    if run.levels != FULL:
+        kind = run.benchmark, run.neuron, NARROW, run.network, run.size
+        _quantized(kind, run.levels, run.keep, run.quantizer)
+
+
+def _levels(run: Run) -> None:
+    if run.levels == FULL:
+        return
+    if not isinstance(run.levels, str | tuple):
+        raise ValueError(f"levels={run.levels!r}: expected a name or a list of numbers")
+    if not isinstance(run.levels, str):
+        if others := [level for level in run.levels if type(level) not in (int, float)]:
+            raise ValueError(f"levels: {others[0]!r} among them, expected numbers")
+        if len(run.levels) > MOST_LEVELS:
+            raise ValueError(f"levels: {len(run.levels)} of them, expected {MOST_LEVELS} at most")
+    values = torch.tensor(resolve_levels(run.levels), dtype=torch.float64).float()
+    if not (values.isfinite().all() and (values.diff() > 0).all()):
+        raise ValueError(f"levels={run.levels}: expected numbers that float32 tells apart")
+
+
+@lru_cache
+def _network(benchmark: str, neuron: str, channels: int, network: str, size: int | None) -> None:
+    """Whether there is such a network. No memory is taken."""
+    architecture = {"benchmark": benchmark, "neuron": neuron, "channels": channels}
+    network_without_numbers(architecture | {"network": network, "size": size})
+
+
+@lru_cache
+def _quantized(kind: tuple, levels: str | tuple, keep: tuple[str, ...], quantizer: str) -> None:
+    """Whether a method takes these levels, and the network has the layers that are kept: tried on
+    a narrow one."""
+    options = {"biases": "uniform"} if quantizer == "sigmoid" else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        quantize(build_model(*kind), levels, keep, QUANTIZERS[quantizer], **options)
+
+
+def _names(run: Run, name: str) -> None:
+    value = getattr(run, name)
+    if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
+        expected = "layer names" if name == "keep" else f"some of {', '.join(SCALES)}"
+        raise ValueError(f"{name}={value!r}: expected a list of {expected}")
 
 
 def _whole(run: Run, name: str, least: int) -> None:
@@ -66,7 +127,8 @@ def _whole(run: Run, name: str, least: int) -> None:
 def _number(run: Run, name: str, above: float, most: float) -> None:
     value = getattr(run, name)
     if type(value) not in (int, float) or not above < value <= most:
-        raise ValueError(f"{name}={value!r}: expected a number above {above}, {most} at most")
+        hint = " (a text: in YAML 1e-3 is one, and 1.0e-3 a number)" * isinstance(value, str)
+        raise ValueError(f"{name}={value!r}: expected a number above {above}, {most} at most{hint}")
 
 
 def _one_of(run: Run, name: str, choices) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from snnq.networks.models import SpikingNetwork, build_model
@@ -17,7 +18,7 @@ from snnq.quantization.methods import QUANTIZERS
 from snnq.quantization.network import quantize
 from snnq.recordings.benchmarks import get_benchmark, source
 from snnq.storage.footprint import footprint
-from snnq.system.files import write_atomically
+from snnq.system.files import first_line, write_atomically
 from snnq.training.run import FULL, Run
 
 RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
@@ -32,13 +33,14 @@ def initial_network(run: Run) -> SpikingNetwork:
     Raises
     ------
     FileNotFoundError, ValueError
-        `run.start` holds no finished run, or one of another network or of quantized weights.
+        `run.start` holds no finished run, or one of another network or of quantized weights, or
+        its weights cannot be read.
     """
     with torch.random.fork_rng():
         torch.manual_seed(run.seed)
         model = _network(run)
     if run.start is not None:
-        model.load_state_dict(_full_precision_weights(run))
+        _load(model, _full_precision(run))
     return _quantized(model, run)
 
 
@@ -46,7 +48,7 @@ def trained_network(folder: str | Path) -> SpikingNetwork:
     """The network of a finished run, in evaluation mode."""
     run = Run.of(read_record(folder)["run"])
     model = _quantized(_network(run), run)
-    model.load_state_dict(load_file(Path(folder) / WEIGHTS))
+    _load(model, Path(folder) / WEIGHTS)
     return model.eval()
 
 
@@ -133,7 +135,8 @@ def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
     return quantize(model, run.levels, run.keep, QUANTIZERS[run.quantizer], **options)
 
 
-def _full_precision_weights(run: Run) -> dict[str, torch.Tensor]:
+def _full_precision(run: Run) -> Path:
+    """The weights that a run starts from."""
     started = Run.of(read_record(run.start)["run"])
     for name, expected in (
         ("levels", FULL),
@@ -146,7 +149,15 @@ def _full_precision_weights(run: Run) -> dict[str, torch.Tensor]:
         found = getattr(started, name)
         if found != expected:
             raise ValueError(f"start={run.start!r}: its {name} is {found!r}, expected {expected!r}")
-    return load_file(Path(run.start) / WEIGHTS)
+    return Path(run.start) / WEIGHTS
+
+
+def _load(model: SpikingNetwork, path: Path) -> None:
+    """Raises ValueError for a file that does not hold the network's weights."""
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path}: not the weights of this run ({first_line(error)})") from None
 
 
 def _commit() -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from snnq.recordings.places import DATA, DIGITS
+
 FULL = "full"  # in place of a level set: no quantizer
 
 
@@ -14,12 +16,15 @@ FULL = "full"  # in place of a level set: no quantizer
 class Run:
     """Every setting of a training run. The defaults are those of the quick study.
 
+    Paths, lists, ranges, arrays and NumPy's numbers become text, tuples and Python's own numbers.
+
     Parameters
     ----------
     benchmark : str
         A name in `snnq.BENCHMARKS`.
     levels : str or increasing numbers
-        A name in `snnq.LEVELS`, the levels themselves, or "full" for full precision.
+        A name in `snnq.LEVELS`, the levels themselves (256 at most; "[-1, 0, 3]" too), or "full"
+        for full precision.
     data : str or None
         The data folder that holds the benchmark's recordings, or gets them by download. None:
         "data/digits", the simulated ones, for nmnist, and "data" for the others.
@@ -58,7 +63,9 @@ class Run:
     Raises
     ------
     ValueError
-        A value out of range or an unknown name, with the parameter and what was expected.
+        A value out of range or of another type, an unknown name, or settings that do not go
+        together, with the parameter and what was expected: all that training would refuse, but
+        for what is on disk.
     """
 
     benchmark: str = "nmnist"
@@ -88,15 +95,14 @@ class Run:
     device: str = "auto"
 
     def __post_init__(self):
-        for name in ("levels", "keep", "learned"):  # lists, as JSON and YAML give them
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.data is None:
-            data = "data/digits" if self.benchmark == "nmnist" else "data"
-            object.__setattr__(self, "data", data)
-        # Not above: the checks need torch, for which the help of `snnq train` would have to wait.
+            object.__setattr__(self, "data", DIGITS if self.benchmark == "nmnist" else DATA)
+        # Not above: these need torch, for which the help of `snnq train` would have to wait.
         from snnq.training.checks import check
+        from snnq.training.plain import plain
 
+        for field in fields(self):
+            object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
         check(self)
 
     @classmethod

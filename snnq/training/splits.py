@@ -13,7 +13,7 @@ def splits_of(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
     Raises
     ------
     ValueError, FileNotFoundError
-        As `load` does, and for a split without recordings.
+        As `load` does, for a split without recordings, and where none is left to train on.
     """
     recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size)
     for split in (recordings, test):
@@ -23,6 +23,11 @@ def splits_of(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
     train, validation = (
         Subset(recordings, np.flatnonzero(chosen).tolist()) for chosen in (~held_out, held_out)
     )
+    if not len(train):
+        raise ValueError(
+            f"validation={run.validation}: holds out all of the {len(recordings)} training recordings"
+            f" in {run.data}, at least one of each class; expected 0 for so few"
+        )
     return train, validation, test, (recordings.name, test.name)
 
 

@@ -97,7 +97,7 @@ def _reading(kind: Any) -> dict[str, Any]:
     if kind == tuple[str, ...]:
         return {"nargs": "*", "metavar": "NAME"}
     if kind == str | tuple[float, ...]:
-        return {"type": _levels, "metavar": "LEVELS"}
+        return {"metavar": "LEVELS"}
     kinds = get_args(kind) or (kind,)
     return {"type": _reader(kinds[0], NoneType in kinds), "metavar": METAVARS[kinds[0]]}
 
@@ -113,15 +113,6 @@ def _reader(kind: type, may_be_none: bool) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}") from None
 
     return read
-
-
-def _levels(text: str) -> str | tuple[float, ...]:
-    """Numbers where all are numbers, whole ones as such: -1,0,2.5 is (-1, 0, 2.5)."""
-    try:
-        values = [float(level) for level in text.split(",")]
-    except ValueError:
-        return text  # a name
-    return tuple(int(value) if value.is_integer() else value for value in values)
 
 
 def _shown(default: Any) -> str:

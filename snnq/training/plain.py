@@ -1,0 +1,39 @@
+"""Settings as people give them, as the plain ones that JSON and YAML hold."""
+
+import numbers
+import os
+from typing import Any
+
+import torch
+
+from snnq.quantization.levels import read_levels
+
+
+def plain(name: str, value: Any) -> Any:
+    """A setting's value as text, number, tuple or None.
+
+    Paths and devices become text; numbers of NumPy, torch and others Python's own; lists, ranges,
+    arrays and tensors tuples; and levels that are written out, as JSON or `str` write them, too.
+    Anything else stays as it is, for `check` to refuse.
+    """
+    if name == "levels" and isinstance(value, str):
+        return read_levels(value)
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # of NumPy, torch, pandas and `array`
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, (list, tuple, range)):
+        return tuple(map(_plain, value))
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return str(value) if isinstance(value, str) else value
