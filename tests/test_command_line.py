@@ -167,7 +167,7 @@ def test_every_setting_arrives_as_it_is():
         "augmentation": "none",  # a name here, no None
         "start": "results/runs/full",
         "keep": (),
-        "quantizer": "sign",
+        "quantizer": "lsq",
         "temperature_schedule": "linear",
         "temperature_initial": 1.0,
         "temperature_final": 40.0,

@@ -146,12 +146,14 @@ def test_every_setting_changes_the_name():
 
 
 def test_notebook_settings_are_the_notebooks_own():
-    namespace = {"epochs": 3, "something": 1, "In": ["", "epochs = 3\nsomething = 1"]}
+    namespace = {"epochs": 3, "something": 1, "In": ["", "epochs = 3", "something = 1"]}
     assert notebook_settings(namespace) == {"epochs": 3}
 
 
-def test_what_papermill_was_told_to_set_is_not_passed_over():
-    cell = '# Parameters\nlevles = "ternary"\nfolder = "x"\n'
+@pytest.mark.parametrize(
+    "cell", ['# Parameters\nlevles = "ternary"\nfolder = "x"\n', "epochs = 3\nlevles = 2"]
+)
+def test_a_misspelt_parameter_is_not_passed_over(cell):
     namespace = {"levels": "binary", "levles": "ternary", "folder": "x", "In": ["", cell]}
-    settings = notebook_settings(namespace, besides=["folder"])
-    assert settings == {"levels": "binary", "levles": "ternary"}
+    with pytest.raises(ValueError, match="unknown parameter 'levles': did you mean 'levels'"):
+        notebook_settings(namespace, besides=["folder"])
