@@ -10,7 +10,8 @@ from conftest import random_events
 import snnq
 from snnq.recordings.formats import BadRecording
 from snnq.recordings.layout import has_recordings
-from snnq.recordings.recordings import Recordings, _split
+from snnq.recordings.recordings import Recordings
+from snnq.recordings.splits import split_by_hash
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 
 WRITERS = {".bin": write_bin, ".npy": write_gesture, ".aedat4": write_aedat4}
@@ -100,7 +101,9 @@ def test_complete_downloads_split_into_the_stated_numbers(real_data, benchmark):
             labels = [Path(name).parent.name for name in archive.namelist() if name.endswith("jpg")]
         counts = {label: labels.count(label) for label in found.classes}
     paths = [[Path(label, f"{n}") for n in range(count)] for label, count in counts.items()]
-    sides = [sum(map(len, _split(paths, Path(), train))) for train in (True, False)]
+    sides = [
+        sum(len(split_by_hash(of_class, Path(), train)) for of_class in paths) for train in (True, False)
+    ]
     assert tuple(sides) == found.recordings
 
 

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from spikingjelly.activation_based import functional
 
 import snnq
+from snnq.recordings.splits import last_of_each_class
 from snnq.study.tables import number_of_levels
-from snnq.training import identity, splits
+from snnq.training import identity
 from snnq.training import loop as training
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
@@ -82,7 +83,7 @@ def test_rounding_trains_in_full_precision(tiny, in_tmp):
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
 def test_validation_is_the_last_of_each_class(share, count):
     labels = np.tile(np.arange(3), 20)  # 20 of each class, taking turns
-    chosen = splits.last_of_each_class(labels, share)
+    chosen = last_of_each_class(labels, share)
     for label in range(3):
         assert np.flatnonzero(chosen[labels == label]).tolist() == list(range(20 - count, 20))
 

@@ -1,6 +1,5 @@
 """The recordings of one split of a benchmark, from a complete download or any part of one."""
 
-import hashlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from snnq.recordings.layout import (
     refuse_download,
     warn_of_others,
 )
-
-TEST_SHARE = 0.2  # of each class, where a benchmark has no official split
-SPLIT_KEY = "snnq"
+from snnq.recordings.splits import split_by_hash
 
 
 class Recordings:
@@ -32,8 +29,7 @@ class Recordings:
         own folder. Links are followed. Any part of them will do, and may lack one of the splits.
         Where there are none, they are downloaded, if the folder is there or is "data".
     train : bool
-        The training split, or the test split. Without an official one, a fifth of each class is
-        the test: those whose path below the benchmark's folder comes first by its SHA-256.
+        The training split, or the test split: the official one, or else `split_by_hash`'s.
     fetch : bool
         Whether to download where there are none; otherwise the split is empty.
 
@@ -66,7 +62,8 @@ class Recordings:
         self.complete = self.benchmark.recordings[0 if train else 1]
         found = _listed(self.benchmark, self.root, train, fetch)
         if not self.benchmark.has_official_split:
-            found = _split(found, self.benchmark.folder(root), train)
+            folder = self.benchmark.folder(root)
+            found = [split_by_hash(paths, folder, train) for paths in found]
         self.paths = [path for paths in found for path in paths]
         self.labels = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
         for path in self.paths:
@@ -120,17 +117,3 @@ def _is_a_part(benchmark: Benchmark, root: Path) -> bool:
     folder = benchmark.folder(root)
     archives = any(folder.glob("*.zip")) or any(folder.glob("*.tar.gz"))
     return not archives and has_recordings(benchmark, root)
-
-
-def _split(found: list[list[Path]], folder: Path, train: bool) -> list[list[Path]]:
-    def place(path: Path) -> str:
-        return hashlib.sha256(
-            f"{SPLIT_KEY}/{path.relative_to(folder).as_posix()}".encode()
-        ).hexdigest()
-
-    sides = []
-    for paths in found:
-        ranked = sorted(paths, key=place)
-        test = int(TEST_SHARE * len(paths) + 0.5)
-        sides.append(sorted(ranked[test:] if train else ranked[:test]))
-    return sides

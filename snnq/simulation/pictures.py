@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from snnq.recordings.splits import is_numbered_test
 from snnq.system.files import files_below
 
 MNIST_SIZE = 28
 DIGIT = 24  # pixels that one of scikit-learn's digits covers in MNIST's format
-TEST_SHARE = 0.2  # of pictures that come without a split: the last ones, by other people
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm")
 
 
@@ -37,9 +37,8 @@ def digits() -> list[Picture]:
     for picture, image in zip(images, found.images):
         grey = Image.fromarray((image * (255 / 16)).astype(np.uint8))
         picture[inside, inside] = grey.resize((DIGIT, DIGIT), Image.Resampling.BICUBIC)
-    training = int(len(images) * (1 - TEST_SHARE))
     return [
-        Picture(image, str(label), number, train=number <= training)
+        Picture(image, str(label), number, train=not is_numbered_test(number, len(images)))
         for number, (image, label) in enumerate(zip(images, found.target), start=1)
     ]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.layout import no_recordings, recordings_in
-from snnq.simulation.pictures import TEST_SHARE, Picture
+from snnq.recordings.splits import is_numbered_test
+from snnq.simulation.pictures import Picture
 
 
 def chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
@@ -83,7 +84,7 @@ def numbered(benchmark: str, pictures: list[Picture]) -> list[Picture]:
         return pictures
     ranked = enumerate(pictures, start=1)  # N-MNIST's numbers are unique
     return [
-        replace(picture, number=n, train=picture.number <= counts[picture.label] * (1 - TEST_SHARE))
+        replace(picture, number=n, train=not is_numbered_test(picture.number, counts[picture.label]))
         for n, picture in ranked
     ]
 

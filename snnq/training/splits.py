@@ -4,6 +4,7 @@ import numpy as np
 from torch.utils.data import Subset
 
 from snnq.recordings.frames import Frames, load
+from snnq.recordings.splits import last_of_each_class
 from snnq.training.run import Run
 
 
@@ -29,18 +30,3 @@ def splits_of(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
             f" in {run.data}, at least one of each class; expected 0 for so few"
         )
     return train, validation, test, (recordings.name, test.name)
-
-
-def last_of_each_class(labels: np.ndarray, share: float) -> np.ndarray:
-    """Whether each recording is among the last of its class.
-
-    Files are numbered in the order of their making: the last ones are by writers, or users, whom
-    the rest hardly knows, which makes them a harder and a fairer test than a random choice. The
-    same for every seed, so that no run meets a recording that its start was trained on.
-    """
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(round(share * len(members)), int(share > 0))
-        chosen[members[len(members) - count :]] = True
-    return chosen
