@@ -53,9 +53,9 @@ def export_c(model: SpikingNetwork, folder: str | Path) -> None:
 
 
 def write_frames(path: str | Path, frames: np.ndarray | Tensor) -> None:
-    """Write frames, uint8 [recordings, T, 2, H, W], as the C program reads them.
+    """Write frames, uint8 [recordings, N_t, 2, H, W], as the C program reads them.
 
-    "SNNF" and six little-endian 32-bit numbers: version 1, recordings, T, channels, H and W. Then
+    "SNNF" and six little-endian 32-bit numbers: version 1, recordings, time steps, channels, H and W. Then
     the counts, a byte each.
 
     Raises
@@ -67,7 +67,7 @@ def write_frames(path: str | Path, frames: np.ndarray | Tensor) -> None:
     if frames.dtype != np.uint8 or frames.ndim != 5 or frames.size == 0:
         raise ValueError(
             f"frames are {frames.dtype} {list(frames.shape)},"
-            " expected uint8 [recordings, T, 2, H, W]"
+            " expected uint8 [recordings, N_t, 2, H, W]"
         )
 
     def write(partial: Path) -> None:

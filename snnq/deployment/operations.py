@@ -103,7 +103,7 @@ def operations(model: nn.Module, data: Dataset) -> pd.DataFrame:
 
 
 def _uses(inputs: Tensor) -> tuple[Tensor, int, bool]:
-    """Of inputs [T, N, ...]: how often each was not zero [...], of T·N times, and whether all were
+    """Of inputs [N_t, N, ...]: how often each was not zero [...], of N_t·N times, and whether all were
     spikes."""
     spiking = ((inputs == 0) | (inputs == 1)).all().item()
     return (inputs != 0).sum((0, 1)), inputs.shape[:2].numel(), spiking

@@ -21,8 +21,8 @@ NEURONS = {
 class SpikingNetwork(nn.Module):
     """Layers in multi-step mode, from frames to firing rates.
 
-    Input [T, N, 2, H, W], T time steps of event counts; output [N, classes], the firing rate of
-    each class's group of output neurons over the T steps, between 0 and 1 (of VGG-11 the mean
+    Input [N_t, N, 2, H, W], N_t time steps of event counts; output [N, classes], the firing rate of
+    each class's group of output neurons over the N_t steps, between 0 and 1 (of VGG-11 the mean
     of its last layer, which does not spike). Every recording starts
     from rest: the membrane potentials are reset before it, and after it, so that the network can
     be copied.

@@ -91,7 +91,7 @@ def _has_channels_last(x_seq: Tensor) -> bool:
 
 
 def _steps(tensor: Tensor) -> np.ndarray:
-    """[T, …] as [T, neurons], with the neurons in the order that they have in memory."""
+    """[N_t, …] as [N_t, neurons], with the neurons in the order that they have in memory."""
     neurons = tensor[0].numel()
     return tensor.detach().as_strided((len(tensor), neurons), (neurons, 1)).numpy()
 

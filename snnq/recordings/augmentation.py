@@ -1,4 +1,4 @@
-"""Augmentation of training batches of frames [N, T, 2, H, W], seeded by torch's own generator.
+"""Augmentation of training batches of frames [N, N_t, 2, H, W], seeded by torch's own generator.
 
 Numbers are drawn on the CPU, the same for frames on every device; all else is done where the frames
 are. Angles are those of the pixels, whatever the sensor's height and width.

@@ -36,7 +36,7 @@ class Benchmark:
     recordings : (int, int)
         How many training and test recordings a complete download has.
     steps : int
-        Time steps T that a recording is cut into, unless told otherwise.
+        Time steps that a recording is cut into, unless told otherwise.
     mirrors : bool
         Whether a recording seen in a mirror keeps its class.
     """

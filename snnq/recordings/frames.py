@@ -1,4 +1,4 @@
-"""Recordings as frames: events added up in T time steps, one memory-mapped array per split."""
+"""Recordings as frames: events added up in time steps, one memory-mapped array per split."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ WORTH_PROCESSES = 2**26  # bytes of recordings: building fewer takes less than s
 class Frames(Dataset):
     """Frames and labels of one split.
 
-    Item i is (uint8 tensor [T, 2, H, W], class). The items of a batch, as a `DataLoader` asks for
+    Item i is (uint8 tensor [N_t, 2, H, W], class). The items of a batch, as a `DataLoader` asks for
     them, are read at once.
 
     Attributes
     ----------
     name : str
         The benchmark, the split, and a digest of all that determines the frames.
-    frames : uint8 array [recordings, T, 2, H, W], memory-mapped
+    frames : uint8 array [recordings, N_t, 2, H, W], memory-mapped
     labels : int64 array [recordings]
     """
 
@@ -56,7 +56,7 @@ class Batch(list):
 
     Attributes
     ----------
-    tensors : (uint8 tensor [N, T, 2, H, W], int64 tensor [N])
+    tensors : (uint8 tensor [N, N_t, 2, H, W], int64 tensor [N])
     """
 
     def __init__(self, frames: torch.Tensor, labels: torch.Tensor):
@@ -82,16 +82,16 @@ def load(
         The data folder, with a complete download or a part of one. Where it holds no recording
         of the benchmark, they are downloaded.
     steps : int, optional
-        Time steps T; the benchmark's own where not given.
+        Time steps N_t; the benchmark's own where not given.
     cut : str
-        "number": T slices of equally many events, the last with the remainder (the protocol of
-        Fang et al., ICCV 2021). "time": T slices of equal duration.
+        "number": N_t slices of equally many events, the last with the remainder (the protocol of
+        Fang et al., ICCV 2021). "time": N_t slices of equal duration.
     size : int, optional
         Height and width of the frames, at most the sensor's: the events of all pixels that fall
         into one are added up. The sensor's own where not given.
     cache : path
         Where the frames are kept. A file there is named by all that determines it: the
-        recordings (path and content), T, the cut, the size and the version of this code.
+        recordings (path and content), the time steps, the cut, the size and the version of this code.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def frames_of(
     sensor: tuple[int, int],
     size: int | None = None,
 ) -> np.ndarray:
-    """Events of a sensor (height, width) added up in T steps: int64 [T, 2, H, W].
+    """Events of a sensor (height, width) added up in N_t steps: int64 [N_t, 2, H, W].
 
     Every event counts exactly once. With `size`, pixel x goes to column ⌊x·size/width⌋.
     """
@@ -179,7 +179,7 @@ def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = Tr
     what = json.dumps([VERSION, recordings.benchmark.name, cutting, files])
     digest = hashlib.sha256(what.encode()).hexdigest()[:16]
     cut = "-".join(str(value) for value in cutting if value is not None)
-    return f"{recordings.name}-T{cut}-{digest}"
+    return f"{recordings.name}-{cut}-{digest}"
 
 
 def _cached(recordings: Recordings, cutting: Cutting, cache: Path, name: str) -> Frames:

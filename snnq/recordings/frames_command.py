@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("benchmark", help="nmnist, dvsgesture, cifar10dvs or ncaltech101")
     parser.add_argument("root", help="data folder that holds the recordings, or gets them")
     parser.add_argument(
-        "--steps", metavar="N", type=int, help="time steps T (the benchmark's own)"
+        "--steps", metavar="N", type=int, help="time steps (the benchmark's own)"
     )
     parser.add_argument(
         "--cut",

@@ -20,7 +20,7 @@ def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float
     """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
 
     With hard weights, or with `soft` those of the soft staircase at the present temperature. `data`
-    is any dataset, or list, of (frames [T, 2, H, W], class).
+    is any dataset, or list, of (frames [N_t, 2, H, W], class).
     """
     rates, labels = predict(model, data, soft)
     accuracy = (rates.argmax(1) == labels).float().mean()
@@ -65,10 +65,10 @@ def batches(
     order: Sequence[int] | None = None,
     augment: Callable[[Tensor], Tensor] = none,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches as a network takes them: float frames [T, N, 2, H, W] and labels [N].
+    """Batches as a network takes them: float frames [N_t, N, 2, H, W] and labels [N].
 
     In some `order` of the recordings' indices, or as they are. `augment` gets them as they are
-    stored, uint8 [N, T, 2, H, W].
+    stored, uint8 [N, N_t, 2, H, W].
     """
     # A loader draws a number even where nothing is random, which must not be torch's own next one.
     loader = DataLoader(

@@ -35,7 +35,7 @@ class Run:
     network, channels, neuron
         See `snnq.build_model`.
     steps : int or None
-        Time steps T; None for the benchmark's own.
+        Time steps; None for the benchmark's own.
     cut : str
         How a recording is cut into time steps: by "number" of events or by "time".
     size : int or None

@@ -33,7 +33,7 @@ HELP = {
     "network": "plif or vgg11",
     "channels": "of each convolution; 128 in the paper",
     "neuron": "plif, lif or if",
-    "steps": "time steps T; none: the benchmark's own",
+    "steps": "time steps; none: the benchmark's own",
     "cut": "time steps with equal numbers of events or of equal time: number or time",
     "size": "height and width of the frames; none: the sensor's",
     "augmentation": "none, roll, affine, flip, nda or flip_nda, of the training recordings",
