@@ -1,22 +1,106 @@
-"""The README states what runs wrote."""
+"""The README states what is in the committed tables, and these belong together."""
+
+import re
 
 import pandas as pd
+import pytest
 from conftest import PROJECT
 
 import snnq
+from snnq.study.report import interval
+
+REFERENCE = PROJECT / "results" / "reference"
+QUICK = REFERENCE / "quick"
 
 
-def test_readme_states_the_tables_numbers():
-    text = (PROJECT / "README.md").read_text()
-    for row in pd.read_csv(PROJECT / "results/quick/table.csv").itertuples():
-        assert (
-            f"| {row.benchmark} | {row.levels} | {row.last_mean:.2f} ± {row.last_sd:.2f} | {row.drop:+.2f} |"
-            f" {row.bytes / 1000:.1f} | {row.times_smaller:.1f} |" in text
-        )
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (PROJECT / "README.md").read_text()
 
 
-def test_readme_states_the_benches_numbers():
-    readme = (PROJECT / "README.md").read_text()
+def bench(name: str) -> pd.DataFrame:
+    return pd.read_csv(REFERENCE / "bench" / f"{name}.csv")
+
+
+def percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def test_every_link_leads_somewhere(readme):
+    links = re.findall(r"\]\(([^)#]+)\)", readme)
+    assert len(links) > 30
+    for link in links:
+        assert link.startswith("https://") or (PROJECT / link).exists(), link
+
+
+def test_results(readme):
+    table = pd.read_csv(QUICK / "table.csv")
+    assert len(table) == 7
+    for row in table.itertuples():
+        difference = "" if row.levels == "full" else f"{row.difference:+.2f}"
+        cells = [
+            row.recordings,
+            row.levels,
+            f"{row.last_mean:.2f} ± {row.last_sd:.2f}",
+            difference,
+            interval(row.difference_low, row.difference_high),
+            f"{row.bytes / 1000:.1f}",
+            f"{row.times_smaller:.1f}",
+        ]
+        assert f"| {' | '.join(cells)} |" in readme
+
+
+def test_methods(readme):
+    rows = snnq.read_gathered(QUICK, "ablations")
+    table = snnq.ablation_table(rows[rows["ablation"].str.startswith("quantizer")])
+    assert len(table) == 10
+    for row in table.itertuples():
+        difference = "" if pd.isna(row.difference) else f"{row.difference:+.2f}"
+        cells = [
+            row.levels,
+            row.change,
+            f"{row.mean:.2f} ± {row.sd:.2f}",
+            difference,
+            interval(row.low, row.high),
+        ]
+        assert f"| {' | '.join(cells)} |" in readme
+
+
+def test_the_tables_are_gathered_from_the_runs_beside_them():
+    runs = snnq.read_gathered(QUICK, "runs")
+    table = snnq.read_gathered(QUICK, "table")
+    pd.testing.assert_frame_equal(
+        snnq.results_table(runs)[list(table)], table, check_dtype=False, atol=1e-3
+    )
+    histories = snnq.read_gathered(QUICK, "histories")
+    last = histories.groupby(["benchmark", "levels", "seed"])["test_accuracy"].last()
+    for run in runs.itertuples():
+        stated = last[run.benchmark, run.levels, run.seed]
+        assert stated == pytest.approx(run.last, rel=1e-5)
+    ablations = snnq.read_gathered(QUICK, "ablations")
+    shared = ablations.merge(runs, on="name", suffixes=("", "_of_runs"))
+    assert len(shared) > 20 and (shared["last"] == shared["last_of_runs"]).all()
+
+
+@pytest.mark.parametrize("table", ["runs", "ablations"])
+def test_every_reference_run_is_of_a_commit(table):
+    assert snnq.read_gathered(QUICK, table)["commit"].str.fullmatch("[0-9a-f]{40}").all()
+
+
+def test_each_network_of_the_reference_is_a_run_of_it():
+    runs = snnq.read_gathered(QUICK, "runs")
+    runs = runs[runs["seed"] == 0].set_index(["benchmark", "levels"])
+    found = snnq.packed_networks(QUICK)
+    assert len(found) == 7
+    for row in found.itertuples():
+        run = runs.loc[(row.benchmark, row.levels)]
+        source = snnq.unpack(PROJECT / row.path).source
+        assert snnq.Run.of(source).name == run["name"]
+        card = (PROJECT / row.path).with_suffix(".md").read_text()
+        assert percent(run["last"]) in card
+
+
+def test_speed(readme):
     for name, times in (
         ("frames_batches", lambda t: t["ratio"]),
         ("frames_building", lambda t: 1 / t["ratio"]),
@@ -25,11 +109,10 @@ def test_readme_states_the_benches_numbers():
     ):
         ratio = times(bench(name)).iloc[1]
         stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"
-        assert f"| {stated} ([{name}.csv](results/bench/{name}.csv)) |" in readme
+        assert f"| {stated} ([{name}.csv](results/reference/bench/{name}.csv)) |" in readme
 
 
-def test_readme_states_what_quantization_costs():
-    readme = (PROJECT / "README.md").read_text()
+def test_what_quantization_costs(readme):
     quantizer, step = (bench(name).set_index("candidate") for name in ("quantizer", "step"))
     for bits in (1, 2, 3, 4):
         columns = [f"{quantizer.ratio[f'snnq, {bits} bit, T = 10']:.1f}"]
@@ -43,45 +126,23 @@ def test_readme_states_what_quantization_costs():
         assert f"| {bits} | {' | '.join(columns)} |" in readme
 
 
-def test_readme_states_the_kills():
+def test_interruptions(readme):
     (row,) = bench("kills").itertuples()
-    assert f"killed {row.kills} times" in (PROJECT / "README.md").read_text()
-    assert row.kills >= 20
+    assert f"killed {row.kills} times" in readme and row.kills >= 20
     assert all(bench("kills").iloc[0][["history.csv", "weights.safetensors", "accuracies"]])
+    assert bench("restarts")["as_expected"].all()
 
 
-def bench(name: str) -> pd.DataFrame:
-    return pd.read_csv(PROJECT / "results" / "bench" / f"{name}.csv")
-
-
-def test_readme_states_how_far_simulated_is_from_real():
-    readme = (PROJECT / "README.md").read_text()
-    bench = PROJECT / "results" / "bench"
-    cameras = pd.read_csv(bench / "camera.csv", index_col="camera")
+def test_how_far_simulated_is_from_real(readme):
+    cameras = bench("camera").set_index("camera")
     for column in ("events", "spread", "time", "place", "sign", "frames"):
         crude, calibrated = cameras.loc[["crude", "calibrated"], column]
         assert f"| {crude:.3f} | {calibrated:.3f} |" in readme
-    for _, row in pd.read_csv(bench / "simulated_to_real.csv").iterrows():
+    for row in bench("simulated_to_real").itertuples():
         assert (
             f"| {row.levels} | {row.simulated_accuracy:.2%} | {row.real_accuracy:.2%} "
             f"({row.low:.1%} to {row.high:.1%}) |" in readme
         )
-
-
-def test_readme_states_the_methods_beside_the_sigmoids():
-    readme = (PROJECT / "README.md").read_text()
-    rows = snnq.read_gathered(PROJECT / "results/quick", "ablations")
-    table = snnq.ablation_table(rows[rows["ablation"].str.startswith("quantizer")])
-    assert len(table) > 8
-    for row in table.itertuples():
-        assert f"| {row.levels} | {row.change} | {row.mean:.2f} ± {row.sd:.2f} |" in readme
-        if row.difference == row.difference:
-            interval = f"{row.difference:+.2f} ({row.low:+.1f} to {row.high:+.1f})"
-            assert f"± {row.sd:.2f} | {interval} |" in readme
-
-
-def test_readme_states_the_real_recordings_accuracies():
-    readme = (PROJECT / "README.md").read_text()
     for row in bench("real_nmnist").itertuples():
         assert (
             f"| {row.levels} | {row.seed} | {row.simulated_accuracy:.2%} | {row.accuracy:.0%}"
@@ -89,8 +150,7 @@ def test_readme_states_the_real_recordings_accuracies():
         )
 
 
-def test_readme_states_the_packed_files_and_the_c_program():
-    readme = (PROJECT / "README.md").read_text()
+def test_packed_files_and_the_c_program(readme):
     binary = bench("packing").query("levels == 'binary'")
     for benchmark, times in binary.pivot(index="benchmark", columns="keep", values="times").iterrows():
         stated = (f"{times[keep]:.1f}" for keep in ("first", "none", "first+last"))
@@ -100,20 +160,16 @@ def test_readme_states_the_packed_files_and_the_c_program():
     assert f"takes {c.megabytes:.1f} MB" in readme and c.same_class == c.recordings
 
 
-def test_readme_states_that_only_the_right_runs_are_run_again():
-    assert bench("restarts")["as_expected"].all()
-
-
-def test_readme_states_the_recipe_beside_others_on_validation_recordings():
-    readme = " ".join((PROJECT / "README.md").read_text().split())
+def test_the_recipe_beside_others_on_held_out_images(readme):
+    stated = " ".join(readme.split())
     mean = bench("recipe").set_index("candidate")["mean"]
-    for stated, candidate in (
+    for name, candidate in (
         ("full precision", "full precision"),
         ("the recipe", "the recipe: exponential to 1000"),
-        ("linearly to 100", "linear to 100"),
+        ("linear to 100", "linear to 100"),
         ("sign", "sign"),
         ("LSQ", "LSQ"),
         ("DoReFa", "DoReFa"),
     ):
-        assert f"{stated} {mean[candidate]:.2%}".replace("%", " %") in readme
+        assert f"{name} {percent(mean[candidate])}" in stated
     assert mean.max() - mean.min() < 0.003
