@@ -1,4 +1,5 @@
 import itertools
+import timeit
 
 import numpy as np
 import pytest
@@ -266,3 +267,48 @@ def test_second_derivatives_are_refused(dtype):
     (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+EIGHT_BITS = tuple(range(-255, 256, 2))
+WIDE_APART = (-1000, -1, 0, 1, 1000)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0, 50.0, 150.0, 200.0, 700.0, 2000.0])
+@pytest.mark.parametrize("levels", [EIGHT_BITS, WIDE_APART, tuple(range(1500))], ids=len)
+def test_any_number_of_levels_at_any_temperature(levels, temperature):
+    """The table's accuracy, where all of it would be too long as well, thresholds among the weights."""
+    weight = random_weight(0, 20_000, dtype=torch.float32)
+    single = snnq.SigmoidQuantizer(weight, levels, temperature, biases="uniform")
+    with torch.no_grad():  # every threshold, and where its clamp sets in, has weights about it
+        around = single.biases + torch.linspace(-11.93, 11.93, 40)[:, None] / temperature
+        weight = torch.cat([weight, (around / single.beta).flatten()])
+    double = snnq.SigmoidQuantizer(weight.double(), levels, temperature, biases="uniform")
+    for name in ("alpha", "beta", "biases"):
+        getattr(double, name).data.copy_(getattr(single, name))
+    found, expected = [], []
+    for quantizer, results in ((single, found), (double, expected)):
+        w = weight.clone().to(quantizer.alpha).detach().requires_grad_()
+        output = quantizer(w)
+        results += [output, *torch.autograd.grad(output.sum(), [w, quantizer.beta])]
+    alpha, beta, biases = as_numpy(single)
+    alpha, beta = alpha.item(), beta.item()
+    by_hand = reference(weight.double().numpy(), alpha, beta, biases, levels, temperature)
+    span = abs(alpha) * (levels[-1] - levels[0])
+    assert np.abs(found[0].detach().double().numpy() - by_hand).max() <= 1e-6 * span
+    steepest = alpha * beta * temperature * max(np.diff(levels)) / 4
+    error = (found[1] - expected[1]).abs() / steepest
+    assert (error > 1e-5).sum() <= 1e-3 * len(weight) and error.max() < 1e-3
+    scale = expected[1].abs().mul(weight.abs()).sum() / beta
+    assert (found[2] - expected[2]).abs() <= 1e-4 * scale
+
+
+def test_no_temperature_makes_eight_bits_slow():
+    """Where the table grew too long the sigmoids were summed, at thirty times the time."""
+    weight = random_weight(0, 200_000, dtype=torch.float32)
+
+    def seconds(temperature):
+        quantizer = snnq.SigmoidQuantizer(weight, EIGHT_BITS, temperature)
+        quantizer(weight)
+        return min(timeit.repeat(lambda: quantizer(weight), number=1, repeat=7))
+
+    assert max(seconds(200.0), seconds(2000.0)) < 8 * seconds(100.0)

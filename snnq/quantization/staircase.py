@@ -4,7 +4,7 @@
 
 with the sigmoid's argument clamped to ±10. Given temperature and thresholds, f and its slope are
 functions of one number. For float32 weights on a CPU they are looked up in a table, in one pass
-over the weights; elsewhere, and where a table would be too long, the sigmoids are summed.
+over the weights; elsewhere the sigmoids are summed.
 """
 
 import itertools

@@ -16,6 +16,9 @@ ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slop
 SLOPE_AT_LIMIT = 1 / (2 + 2 * math.cosh(ARGUMENT_LIMIT))  # σ'(±10)
 DENSITY = 16  # pieces per unit of T·x: a parabola is then within 2e-7 of the sigmoid
 FEWEST, MOST = 2**10, 2**20  # pieces: for each threshold, so that few hold a jump; 8 MB
+COARSE = 2**6  # pieces for each threshold where more than MOST would be needed
+MOST_SIGMOIDS = 2**15 - 1
+NEAR = 2 / DENSITY  # of the clamp, in units of T·x: more than a piece
 BLOCK = 2**17  # weights that a thread takes at a time: half a megabyte
 RUN = 2**7  # of them that the kernels take at a time
 MARGIN = 1e-6  # of a piece
@@ -28,8 +31,10 @@ class Table(NamedTuple):
     A piece covers 1/per_unit of x; place (x − start)·per_unit lies in piece k = ⌊place⌋, at t from
     its middle, and there f is value + slope·t + curvature·t². One word of 64 bits holds them as
     whole numbers, of 32, 16 and 15 bits, in units of `units`. Its last bit says that sigmoids are
-    left out of a piece of f', to be added one by one: those that the clamp sets in for, with a
-    jump. (A parabola is near enough to the corner that f has there.)
+    left out of a piece, to be added one by one. In a table of f' these are those that the clamp sets
+    in for, with a jump. (A parabola is near enough to the corner that f has there.) In a coarse
+    table they are all that are in reach of the piece: where thresholds lie so many 1/T apart that
+    pieces fine enough would be too many, most weights are in reach of none.
     """
 
     start: float
@@ -40,6 +45,7 @@ class Table(NamedTuple):
     steps: np.ndarray
     left_out: np.ndarray  # int16 [pieces, 2]: the first of them, and the one after the last
     temperature: float
+    slope: bool  # of f'
 
 
 @lru_cache(maxsize=64)
@@ -50,17 +56,23 @@ def table(
     temperature: float,
     slope: bool,
 ) -> Table | None:
-    """The table of f, or with `slope` of f'; None where it would be longer than MOST pieces."""
+    """The table of f, or with `slope` of f'; None of more than MOST_SIGMOIDS."""
+    if len(steps) > MOST_SIGMOIDS:
+        return None
     places, heights = np.array(thresholds), np.array(steps)
     reach = ARGUMENT_LIMIT / temperature
     width = thresholds[-1] - thresholds[0] + 2 * reach
     count = max(FEWEST * len(steps), math.ceil(width * temperature * DENSITY))
-    if count > MOST:
-        return None
+    coarse = count > MOST
+    if coarse:
+        count = COARSE * len(steps)
     size = width / count
     start, count = thresholds[0] - reach - 2 * size, count + 4  # constants on either side
     corners = (places[:, None] + [-reach, reach] - start) / size
-    left_out = _jumps(count, corners if slope else ())
+    if coarse:
+        left_out = _left_out_of(count, corners[:, None])
+    else:  # the corners alone
+        left_out = _left_out_of(count, corners[:, :, None] if slope else ())
     f = np.full((3, count), 0.0 if slope else lowest, float)  # at three nodes of each piece
     nodes = np.array([[0.5 - NODE], [0.5], [0.5 + NODE]])
     for i, (first, last) in enumerate(_beside(corners)):
@@ -74,14 +86,15 @@ def table(
             f[:, last:] += steps[i] * _clamped(np.inf)
     pieces, units = _packed(f)
     pieces |= left_out[:, 0] < left_out[:, 1]
-    return Table(start, 1 / size, pieces, units, places, heights, left_out, temperature)
+    found = start, 1 / size, pieces, units, places, heights, left_out
+    return Table(*found, temperature, slope)
 
 
-def _jumps(count: int, corners) -> np.ndarray:
-    """`Table.left_out`, of so many pieces, where σ_i jumps at corners[i]."""
-    left_out = np.full((count, 2), (len(corners), 0), np.int16)
-    for i, places in enumerate(corners):
-        for first, last in _beside(places[:, None]):
+def _left_out_of(count: int, spans) -> np.ndarray:
+    """`Table.left_out`, of so many pieces, where σ_i is left out of the spans of places spans[i]."""
+    left_out = np.full((count, 2), (len(spans), 0), np.int16)
+    for i, places in enumerate(spans):
+        for first, last in _beside(places):
             span = left_out[first:last]
             np.minimum(span[:, 0], i, out=span[:, 0])
             np.maximum(span[:, 1], i + 1, out=span[:, 1])
@@ -218,13 +231,25 @@ def _chain(weight, run, output, grad, by_weight):
 
 @numba.njit
 def _left_out(x, piece, table):
-    """Σ s_i T g_i (1 − g_i) of the sigmoids that are left out of a piece of f'.
+    """What the sigmoids that are left out of a piece add to f or f' at x.
 
-    So near to the clamp g (1 − g) falls like e^−a, which there is as good as a straight line.
+    Of f' these may be more than those that the clamp sets in for: all between two of them.
     """
     total = 0.0
     for i in range(table.left_out[piece, 0], table.left_out[piece, 1]):
-        within = ARGUMENT_LIMIT - abs(table.temperature * (x - table.thresholds[i]))
-        if within > 0:
-            total += table.steps[i] * table.temperature * SLOPE_AT_LIMIT * (1 + within)
+        argument = table.temperature * (x - table.thresholds[i])
+        total += table.steps[i] * _sigmoid(argument, table.temperature, table.slope)
     return total
+
+
+@numba.njit
+def _sigmoid(argument, temperature, slope):
+    """g = σ(clamp(argument, ±10)), or T g (1 − g) within the clamp.
+
+    Near the clamp g (1 − g) falls like e^−a, which there is as good as a straight line.
+    """
+    within = ARGUMENT_LIMIT - abs(argument)
+    if slope and within < NEAR:
+        return temperature * SLOPE_AT_LIMIT * (1 + within) if within > 0 else 0.0
+    g = 1 / (1 + math.exp(-min(max(argument, -ARGUMENT_LIMIT), ARGUMENT_LIMIT)))
+    return temperature * g * (1 - g) if slope else g
