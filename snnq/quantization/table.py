@@ -117,6 +117,9 @@ def _packed(f: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
     )
     units = np.maximum(np.abs(parabolas).max(1), 1e-30) / [2**31 - 1, 2**15 - 1, 2**14 - 1]
     value, slope, curvature = np.rint(parabolas / units[:, None]).astype(np.int64)
+    # As 0.5 + 0.25 t − 0.125 t² in units of 2⁻³¹, 2⁻¹⁵ and 2⁻¹⁴: 2³⁰, 2¹³ and −2¹¹, which are the words
+    # 0x40000000, 0x2000 and, of 15 bits, 0x7800. Together 0x40000000_2000_F000, its last bit for the
+    # sigmoids that are left out.
     return value << 32 | (slope & 0xFFFF) << 16 | (curvature & 0x7FFF) << 1, tuple(units.tolist())
 
 
