@@ -196,6 +196,15 @@ def test_table_is_mean_and_deviation_over_seeds(study_of_two):
     assert table.loc["binary", "relative_difference"] == pytest.approx(100 * (low_bit / full - 1))
 
 
+def test_levels_of_ones_own_are_a_row_however_many_there_are(study_of_two):
+    runs = snnq.read_runs(study_of_two)
+    assert len(runs) == 4
+    for levels in ((-3, -1, 1, 3), "(-3, -1, 1, 3)"):  # as many as rows; as a file has them
+        own = [levels if name == "binary" else name for name in runs["levels"]]
+        table = snnq.results_table(runs.assign(levels=own))
+        assert table["levels"].tolist() == ["full", levels] and table["seeds"].tolist() == [2, 2]
+
+
 def test_simulated_and_real_runs_are_never_one_row(study_of_two):
     runs = snnq.read_runs(study_of_two)
     named = ["simulated", "recordings"]
