@@ -1,8 +1,10 @@
 import errno
 import hashlib
+import json
 import os
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +148,61 @@ def test_each_content_is_read_once(in_tmp, monkeypatch):
     (root / "NMNIST/Train/0/00000.bin").touch()
     snnq.load("nmnist", root)
     assert len(read) == 21
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """A function that makes a folder refuse to be written to, which permissions do not for root."""
+
+    def make(folder):
+        def opened(path, flags, *mode, **options):
+            if flags & os.O_CREAT and Path(path).parent == folder:
+                raise OSError(errno.EROFS, "Read-only file system", str(path))
+            return os_open(path, flags, *mode, **options)
+
+        os_open = os.open
+        monkeypatch.setattr(os, "open", opened)
+
+    return make
+
+
+def test_frames_that_are_there_are_read_from_a_read_only_cache(in_tmp, read_only):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    cache = in_tmp / "data/frames"
+    names = [split.name for split in snnq.load("nmnist", root, cache=cache)]
+    read_only(cache)
+    (root / "NMNIST").rename(in_tmp / "NMNIST")  # whose fingerprints are not there
+    before = sorted(cache.iterdir())
+    assert [split.name for split in snnq.load("nmnist", in_tmp, cache=cache)] == names
+    assert sorted(cache.iterdir()) == before
+    with pytest.raises(OSError, match="Read-only file system, for frames that .*: '.*data/frames'"):
+        snnq.load("nmnist", in_tmp, steps=2, cache=cache)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"Test/0/00000.bin": 3}', '{"Train/0/00000.bin": [1]}', "{"])
+def test_spoilt_fingerprints_are_computed_anew(in_tmp, content):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    names = [split.name for split in snnq.load("nmnist", root)]
+    (kept,) = (in_tmp / "data/frames").glob("fingerprints-*.json")
+    whole = kept.read_text()
+    kept.write_text(content)
+    assert [split.name for split in snnq.load("nmnist", root)] == names
+    assert json.loads(kept.read_text()) == json.loads(whole)
+
+
+def test_a_recording_that_cannot_be_read_is_named(in_tmp, monkeypatch):
+    root = write_recordings(in_tmp / "data", per_class=1)
+    opened = Path.open
+
+    def refuse(path, *mode, **options):
+        if path.name == "30000.bin":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *mode, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PermissionError, match="Train/3/30000.bin"):
+        snnq.load("nmnist", root)
+    assert frames_in(in_tmp / "data/frames") == []
 
 
 def test_what_a_killed_build_left_is_swept(recordings, in_tmp):

@@ -96,11 +96,64 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
             changed(ablations={"x": {"benchmark": "dvsgesture", "changes": {}}}),
             "ablations: x: benchmark='dvsgesture' is none of the profile's",
         ),
+        (changed(seeds=0), r"seeds=0: expected a list of whole numbers, as in \[0, 1, 2\]"),
+        (changed(seeds=[]), r"seeds=\[\]: expected a list of whole numbers"),
+        (changed(seeds=None), "seeds=None: expected a list of whole numbers"),
+        (changed(seeds=["0"]), "seed='0': expected a whole number"),
+        (changed(levels="binary"), "levels='binary': expected a list of level sets, as in"),
+        (changed(levels=[-1, 0, 1]), "levels=-1: expected a name or a list of numbers"),
+        (changed(settings={"learning_rate": "1e-3"}), "learning_rate='1e-3': .* 1.0e-3 a number"),
+        (changed(quantized=["epochs"]), r"quantized=\['epochs'\]: expected names with values"),
+        (changed(settings={1: 2}), "settings={1: 2}: expected names with values"),
+        (changed(benchmarks={}), "benchmarks: expected each with settings of its own"),
+        (changed(benchmarks={"nmnist": {"full": 3}}), "benchmarks: nmnist: full=3: expected names"),
+        (changed(benchmarks={"nmnist": {"seeds": 3}}), "benchmarks: nmnist: seeds=3: expected a li"),
+        (changed(benchmarks={"nmnist": {"simulate": None}}), "nmnist: simulate=None: expected argum"),
+        (changed(benchmarks={"nmnist": {"simulate": "--x 'a"}}), "nmnist: simulate=.*: expected arg"),
+        (changed(ablations={"x": {}}), "ablations: x: changes: expected names with what is changed"),
+        (changed(ablations={"x": {"changes": ["y"]}}), "ablations: x: changes=.*: expected names"),
+        (changed(study="../x"), "study='../x': expected a text of letters, digits"),
+        (changed(study="a; touch b"), "study='a; touch b': expected a text of letters, digits"),
+        (changed(settings={"data": "a{b}"}), "data='a{b}': expected no braces"),
+        (changed(study=2024), "study=2024: expected a text of letters, digits"),
     ],
 )
 def test_bad_profiles_are_refused(profile, message):
     with pytest.raises(ValueError, match=message):
         plan(profile)
+
+
+def test_a_section_with_every_line_commented_out_is_empty():
+    empty = {"changes": {"nothing": None, "still": {"quantized": None}}, "seeds": None}
+    study = plan(changed(benchmarks={"nmnist": None}, ablations={"x": empty}))
+    assert study.runs == plan(PROFILE).runs and len(study.ablations) == 4
+    assert plan(changed(settings=None, full=None, quantized=None, ablations=None)).runs
+    assert plan(changed(benchmarks={"nmnist": {"settings": None, "levels": None}})).runs == study.runs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study: a\nseeds: [0]\nseeds: [1]\n", "line 3: key 'seeds' is there twice"),
+        ("full:\n  epochs: 3\n  epochs: 4\n", "line 3: key 'epochs' is there twice"),
+        ("- study\n", "expected keys and values"),
+        ("a: [\n", "while parsing"),
+    ],
+)
+def test_profiles_that_yaml_would_misread_are_refused(tmp_path, text, message):
+    (tmp_path / "profile.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"profile.yaml: {message}"):
+        read_profiles([tmp_path / "profile.yaml"])
+
+
+def test_what_may_be_real_is_not_taken_for_the_studys_own_recordings(recordings, in_tmp):
+    shutil.copytree(recordings, in_tmp / "data/digits")
+    profile = changed(benchmarks={"nmnist": {"simulate": "--limit 3"}})
+    with pytest.raises(ValueError, match="data/digits/NMNIST: has no SOURCE.json, so .* may be real"):
+        plan(profile)
+    (in_tmp / "data/digits/NMNIST/SOURCE.json").write_text('{"simulated": true}')
+    assert plan(profile).simulate == {"data/digits": "--limit 3"}
+    assert plan(PROFILE).runs
 
 
 @pytest.mark.parametrize("names", [["quick"], ["paper"], ["paper", "simulated"]])
@@ -169,6 +222,23 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     assert all(snnq.Run.of(settings) in runs for settings in given)
 
 
+def test_nothing_in_a_profile_is_executed(tmp_path):
+    """Each argument arrives as it is, in a shell that is shown every command."""
+    data = "data/it's $(touch bad); touch bad `touch bad` & \"*\" > bad"
+    own = {"simulate": "--benchmark nmnist --limit '1; touch bad'", "settings": {"data": data}}
+    profile = PROFILE | {"benchmarks": {"nmnist": own}}
+    found = snakemake(tmp_path, profile, "--cores", "1", "--printshellcmds")
+    assert found.returncode == 0, found.stdout + found.stderr
+    lines = [line for line in found.stdout.split("\n") if line.startswith("Shell command: ")]
+    commands = [shlex.split(line)[2:] for line in lines]
+    given = ["--benchmark", "nmnist", "--limit", "1; touch bad"]
+    assert ["python", "-m", "snnq", "simulate", data, *given] in commands
+    assert any(command[:6] == ["python", "-m", "snnq", "frames", "nmnist", data] for command in commands)
+    (events,) = [command for command in commands if "notebooks/2_events.ipynb" in command]
+    assert events[events.index("data") + 1] == data
+    assert not list(tmp_path.rglob("bad*"))
+
+
 @pytest.fixture
 def study_of_two(tiny, in_tmp):
     """Two seeds of full precision and of binary, finished."""
@@ -194,6 +264,15 @@ def test_table_is_mean_and_deviation_over_seeds(study_of_two):
     low_bit, full = table.loc["binary", "last_mean"], table.loc["full", "last_mean"]
     assert table.loc["binary", "difference"] == pytest.approx(low_bit - full)
     assert table.loc["binary", "relative_difference"] == pytest.approx(100 * (low_bit / full - 1))
+
+
+def test_levels_of_ones_own_are_a_row_however_many_there_are(study_of_two):
+    runs = snnq.read_runs(study_of_two)
+    assert len(runs) == 4
+    for levels in ((-3, -1, 1, 3), "(-3, -1, 1, 3)"):  # as many as rows; as a file has them
+        own = [levels if name == "binary" else name for name in runs["levels"]]
+        table = snnq.results_table(runs.assign(levels=own))
+        assert table["levels"].tolist() == ["full", levels] and table["seeds"].tolist() == [2, 2]
 
 
 def test_simulated_and_real_runs_are_never_one_row(study_of_two):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import at_call, fit, results
+from IPython.core.interactiveshell import InteractiveShell
 
 import snnq
 from snnq.system.files import write_atomically
@@ -104,6 +105,56 @@ def test_going_on_with_another_version_of_torch_is_said(undisturbed, in_tmp, mon
     monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "9.0"})
     with pytest.warns(UserWarning, match="with other versions: torch 2.13.* there and 9.0 here"):
         fit(settings, in_tmp / "run")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "message"),
+    [
+        ("cuda", 2, "cuda there and cpu here"),
+        ("cpu", 2, "2 GPUs there and 0 here"),
+        (None, 2, "2 GPUs there and 0 here"),  # of before devices were kept
+        ("cpu", 0, None),
+        (None, 0, None),
+    ],
+)
+def test_where_there_are_fewer_gpus_a_run_goes_on_and_says_so(
+    undisturbed, in_tmp, monkeypatch, device, gpus, message
+):
+    settings, expected = undisturbed
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "loss_of", at_call(4, kill, training.loss_of))
+        with pytest.raises(Killed):
+            fit(settings, in_tmp / "run")
+    path = in_tmp / "run/checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    state["progress"]["random"] += [torch.zeros(16, dtype=torch.uint8)] * gpus
+    assert state["progress"].pop("device") == "cpu"
+    state["progress"] |= {"device": device} if device else {}
+    torch.save(state, path)
+    if message:
+        with pytest.warns(UserWarning, match=f"run: going on with other devices .{message}., not to"):
+            fit(settings, in_tmp / "run")
+    else:
+        fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+def test_a_stopped_training_is_one_line_in_a_notebook(tiny, in_tmp, monkeypatch, capsys):
+    monkeypatch.setattr(training, "loss_of", at_call(3, interrupt, training.loss_of))
+    monkeypatch.setenv("IPYTHONDIR", str(in_tmp))
+    shell = InteractiveShell()
+    shell.user_ns |= {"snnq": snnq, "tiny": tiny}
+    done = shell.run_cell("snnq.fit(snnq.Run(**tiny), 'run', progress=False)")
+    assert isinstance(done.error_in_exec, KeyboardInterrupt)  # to papermill it is a failure
+    assert capsys.readouterr().out == (
+        "SIGINT: saved after step 1 of epoch 2 in run; the same command goes on from there\n"
+    )
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_what_a_killed_process_left_is_swept(undisturbed, in_tmp):

@@ -11,13 +11,13 @@ gradient; here it is one of each.
 
 import math
 
-import numba
 import numpy as np
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from snnq.system.compiled import compiled
 from snnq.system.threads import in_blocks
 
 BLOCK = 2**15  # neurons that a thread takes at a time
@@ -96,7 +96,7 @@ def _steps(tensor: Tensor) -> np.ndarray:
     return tensor.detach().as_strided((len(tensor), neurons), (neurons, 1)).numpy()
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _forward(x, potentials, spikes, k, last, begin, stop):
     one, zero = np.float32(1), np.float32(0)
     for first in range(begin, stop, CACHED):
@@ -111,7 +111,7 @@ def _forward(x, potentials, spikes, k, last, begin, stop):
                 v[i] = zero if h[i] >= one else h[i]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _backward(potentials, grad, by_input, by_last, k, surrogate_alpha, begin, stop):
     """∂loss/∂x of neurons `begin` to `stop` into `by_input`; returns their part of ∂loss/∂k.
 
@@ -142,7 +142,7 @@ def _backward(potentials, grad, by_input, by_last, k, surrogate_alpha, begin, st
     return by_k
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
+@compiled(fastmath={"reassoc"})
 def _change(grad, potential, before, has_before):
     """Σ G_h,t (h_t − v_t−1), in float64: k times ∂loss/∂k of a time step."""
     total = 0.0

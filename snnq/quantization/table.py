@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from snnq.system.compiled import compiled
 from snnq.system.threads import in_blocks
 
 ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slope is taken as zero
@@ -162,7 +163,7 @@ def gradients(
 # unsigned, since it would test signed ones, and arrays are not sliced, since numba counts slices.
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _value(weight, alpha, beta, table, out):
     scratch = _scratch()
     for first in range(0, weight.size, RUN):
@@ -170,7 +171,7 @@ def _value(weight, alpha, beta, table, out):
         _look_up(weight, run, alpha, beta, table, out, scratch)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _gradients(weight, output, grad, by_weight, slope, beta, table):
     scratch = _scratch()
     by_output, by_slope = 0.0, 0.0
@@ -188,7 +189,7 @@ def _scratch():
     return np.empty(RUN, np.int32), np.empty(RUN, np.float32), np.empty(RUN, np.int64)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _look_up(weight, run, gain, beta, table, out, scratch):
     """out = gain · f(βw), or gain · f'(βw), of one run: its first weight, and how many."""
     first, size = run
@@ -220,7 +221,7 @@ def _look_up(weight, run, gain, beta, table, out, scratch):
                 out[first + i] += gain * _left_out(weight[first + i] * beta, places[i], table)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _chain(weight, run, output, grad, by_weight):
     """by_weight · G, and the two sums of a run: of few enough to be added up in float32."""
     first, size = run

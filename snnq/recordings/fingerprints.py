@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from snnq.system.files import write_atomically
@@ -26,7 +27,7 @@ def fingerprints(folder: Path, paths: Sequence[Path], cache: Path, keep: bool = 
     cache : Path
         Where hashes are kept, in a file for each folder.
     keep : bool
-        Whether to write those that were computed now.
+        Whether to write those that were computed now, where that is possible.
 
     Raises
     ------
@@ -49,12 +50,17 @@ def fingerprints(folder: Path, paths: Sequence[Path], cache: Path, keep: bool = 
         found = {name: kept for name, *kept in pool.map(kept_with, paths)}
     if keep and not found.items() <= known.items():
         text = json.dumps(known | found)
-        write_atomically(known_in, lambda path: path.write_text(text))
+        with suppress(OSError):  # a full or read-only place: they are computed again
+            write_atomically(known_in, lambda path: path.write_text(text))
     return [digest for *_, digest in found.values()]
 
 
 def _read(path: Path) -> dict[str, list]:
+    """What of a file is as it was written; the rest, or all of it, can be computed again."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):  # not there, or spoilt: what it holds can be computed again
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
         return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: kept for name, kept in found.items() if isinstance(kept, list) and len(kept) == 4}

@@ -185,13 +185,24 @@ def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = Tr
 def _cached(recordings: Recordings, cutting: Cutting, cache: Path, name: str) -> Frames:
     path = cache / f"{name}.npy"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{name}.lock"):  # others that need the same frames wait for them
+        with _locked(cache, name):  # others that need the same frames wait for them
             sweep(cache, name)
             if not path.exists():
                 write_atomically(path, lambda partial: _build(recordings, cutting, partial))
     frames = np.load(path, mmap_mode="r", allow_pickle=False)
     return Frames(name, frames, recordings.labels)
+
+
+def _locked(cache: Path, name: str) -> FileLock:
+    """Raises OSError where frames cannot be kept."""
+    lock = FileLock(cache / f".{name}.lock")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        reason = f"{error.strerror}, for frames that are not there yet"
+        raise OSError(error.errno, reason, str(cache)) from None
+    return lock
 
 
 def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:

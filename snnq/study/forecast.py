@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import yaml
 from snakemake.utils import update_config
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study
+from snnq.study.sections import read_profile
 from snnq.training.evaluation import EVALUATION_BATCH
 from snnq.training.loop import device_of, gradients
 from snnq.training.record import initial_network, read_record
@@ -99,13 +99,7 @@ def read_profiles(paths: Iterable[Path]) -> dict:
     """Profiles merged as Snakemake merges them. Raises OSError, or ValueError for what is none."""
     merged: dict = {}
     for path in paths:
-        try:
-            profile = yaml.safe_load(path.read_text())
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"{path}: {error}") from None
-        if not isinstance(profile, dict):
-            raise ValueError(f"{path}: expected keys and values")
-        update_config(merged, profile)
+        update_config(merged, read_profile(path))
     merged.pop("job", None)
     return merged
 

@@ -1,19 +1,17 @@
 """A study: the runs that a profile (`config/*.yaml`) asks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.study.sections import PARTS, checked
 from snnq.training.identity import differences, frames_of_run, identity_of, recorded_identity
 from snnq.training.record import HISTORY, RECORD
-from snnq.training.run import FULL, Run, refuse_unknown
+from snnq.training.run import FULL, Run
 
-KEYS = ("study", "benchmarks", "levels", "seeds", "settings", "full", "quantized")
-PARTS = ("settings", "full", "quantized")
-OWN = ("simulate", "levels", "seeds", *PARTS)  # of one benchmark
-ABLATION = ("benchmark", "levels", "seeds", "changes")
 FROM_FULL = "full"  # as `start`: the full-precision run of the same benchmark and seed
 
 
@@ -99,31 +97,44 @@ def plan(profile: Mapping[str, Any]) -> Study:
     Raises
     ------
     ValueError
-        A key that no profile has, a missing one, or settings that `Run` refuses.
+        A key that no profile has, a missing one, one that holds something else than it should,
+        settings that `Run` refuses, or a folder for simulated recordings with others in it.
     """
-    refuse_unknown("key", profile, (*KEYS, "ablations"))
-    missing = [key for key in KEYS if key not in profile]
-    if missing:
-        raise ValueError(f"missing {', '.join(missing)}")
-    if not isinstance(profile["benchmarks"], Mapping):
-        raise ValueError("benchmarks: expected each with settings of its own, like `nmnist: {}`")
+    profile = checked(profile)
     folder = Path("results", profile["study"])
     runs: dict[str, Run] = {}
     simulate: dict[str, str] = {}
     for benchmark, own in profile["benchmarks"].items():
-        refuse_unknown("key", own, OWN)
         found = _runs_of(benchmark, own, profile, folder)
+        _refuse_braces(found)
         runs |= found
         if "simulate" in own:
             simulate |= {run.data: own["simulate"] for run in found.values()}
+            _refuse_real(benchmark, {run.data for run in found.values()})
     ablations, needed = [], {}
-    for name, ablation in profile.get("ablations", {}).items():
-        refuse_unknown("key", ablation, ABLATION)
+    for name, ablation in profile["ablations"].items():
         for variant, found in _variants(name, ablation, profile, folder):
             needed |= found
             ablations += variant
     others = {name: run for name, run in needed.items() if name not in runs}
     return Study(folder, simulate, runs, ablations, others)
+
+
+def _refuse_braces(runs: dict[str, Run]) -> None:
+    for run in runs.values():
+        if set("{}") & set(run.data):
+            raise ValueError(f"data={run.data!r}: expected no braces, which Snakemake replaces")
+
+
+def _refuse_real(benchmark: str, data: Iterable[str]) -> None:
+    """Before a study trains on whatever lies where its simulated recordings are to be."""
+    for root in sorted(data):
+        folder = get_benchmark(benchmark).folder(root)
+        if not (folder / SOURCE_FILE).exists() and folder.exists() and any(folder.iterdir()):
+            raise ValueError(
+                f"{folder}: has no {SOURCE_FILE}, so what lies there may be real, and the study"
+                " simulates its own: move it, or name another data folder in the profile"
+            )
 
 
 def _variants(
@@ -137,7 +148,6 @@ def _variants(
     levels = ablation.get("levels", ["binary"])
     seeds = ablation.get("seeds", own.get("seeds", profile["seeds"]))
     for change, settings in ablation["changes"].items():
-        refuse_unknown("key", settings, PARTS)
         changed = {part: own.get(part, {}) | settings.get(part, {}) for part in PARTS}
         with_start = {"levels": list(dict.fromkeys([FULL, *levels])), "seeds": seeds}
         runs = _runs_of(benchmark, changed | with_start, profile, folder)

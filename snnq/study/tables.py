@@ -77,7 +77,8 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     for (recordings, benchmark), study in runs.groupby(["recordings", "benchmark"], sort=False):
         full = study[study["levels"] == FULL].set_index("seed")["last"]
         for levels in sorted(study["levels"].unique(), key=number_of_levels, reverse=True):
-            group = study[study["levels"] == levels]
+            # One by one: pandas takes a tuple as long as the table for a column.
+            group = study[[found == levels for found in study["levels"]]]
             row = {
                 "recordings": recordings,
                 "benchmark": benchmark,

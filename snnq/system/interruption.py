@@ -11,6 +11,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
+class Stopped(KeyboardInterrupt):
+    """Stopped as somebody wished, with everything saved; the message says how to go on.
+
+    In a notebook it is this one line, since there is nothing in a traceback to look for.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # which IPython asks for
+        return [str(self)]
+
+
 class Interruption:
     """Whether somebody asked the process to stop: `asked` is the signal's name, or None."""
 

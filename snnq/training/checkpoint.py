@@ -31,7 +31,9 @@ class Progress:
     seconds : float
         What the present epoch took until it was saved.
     random : list of Tensor, optional
-        The generators' states, within an epoch.
+        The generators' states, within an epoch: of the CPU, and of every GPU.
+    device : str, optional
+        Where it was trained until then.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -41,6 +43,7 @@ class Progress:
     correct: int = 0
     seconds: float = 0.0
     random: list[Tensor] | None = None
+    device: str | None = None
 
     def start_epoch(self) -> None:
         self.step, self.loss_sum, self.correct, self.seconds, self.random = 0, 0.0, 0, 0.0, None

@@ -20,6 +20,7 @@ from snnq.training.run import FULL, Run
 
 NARROW = 1  # channels of the network that quantizing is tried on
 
+LARGEST = sys.float_info.max
 MOST_SEED = 2**64 - 1  # torch's
 TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer")
 TEXTS += ("temperature_schedule", "biases", "device")
@@ -59,7 +60,7 @@ def check(run: Run) -> None:
     _one_of(run, "temperature_schedule", TEMPERATURE_SCHEDULES)
     _one_of(run, "biases", BIASES)
     check_learned(run.learned)
-    _number(run, "learning_rate", above=0, most=sys.float_info.max)
+    _number(run, "learning_rate", above=0, most=LARGEST)
     for name in ("temperature_initial", "temperature_final"):
         _number(run, name, above=0, most=TEMPERATURE_CAP)
     if run.backward_temperature is not None:
@@ -127,8 +128,9 @@ def _whole(run: Run, name: str, least: int) -> None:
 def _number(run: Run, name: str, above: float, most: float) -> None:
     value = getattr(run, name)
     if type(value) not in (int, float) or not above < value <= most:
+        limit = f", {most} at most" if most < LARGEST else ""
         hint = " (a text: in YAML 1e-3 is one, and 1.0e-3 a number)" * isinstance(value, str)
-        raise ValueError(f"{name}={value!r}: expected a number above {above}, {most} at most{hint}")
+        raise ValueError(f"{name}={value!r}: expected a finite number above {above}{limit}{hint}")
 
 
 def _one_of(run: Run, name: str, choices) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,7 +22,7 @@ from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.storage.pack import pack
 from snnq.system.files import sweep, write_atomically
-from snnq.system.interruption import Interruption, memory_advice
+from snnq.system.interruption import Interruption, Stopped, memory_advice
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
 from snnq.training.checkpoint import Checkpoint
@@ -90,7 +91,7 @@ def fit(
     MemoryError
         Says which settings to lower.
     KeyboardInterrupt
-        Ctrl-C or SIGTERM, after saving.
+        Ctrl-C or SIGTERM, after saving; a single line in a notebook.
     """
     folder = Path(folder)
     if is_finished(run, folder, restart):
@@ -177,6 +178,7 @@ class _Training:
         self.interruption = Interruption()
         before = self._histograms(0)
         self.progress = self.checkpoint.restore(**self._state())
+        self._compare_devices()
         self.progress.histograms = self.progress.histograms or before
         self.since = time.perf_counter() - self.progress.seconds
         (folder / RECORD).unlink(missing_ok=True)  # of another run: this one begins in its place
@@ -192,7 +194,24 @@ class _Training:
     def _state(self) -> dict:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
+    def _compare_devices(self) -> None:
+        """Say where a run goes on on other devices than those that it was saved on."""
+        there, here = self.progress.device, str(self.device)
+        gpus, gpus_here = len(self.progress.random or [None]) - 1, torch.cuda.device_count()
+        if there and there.split(":")[0] != self.device.type:
+            changed = f"{there} there and {here} here"
+        elif gpus > gpus_here:
+            changed = f"{gpus} GPUs there and {gpus_here} here"
+        else:
+            return
+        warnings.warn(
+            f"{self.folder}: going on with other devices ({changed}), not to the same end as if it"
+            " had not been stopped",
+            stacklevel=4,
+        )
+
     def save(self) -> None:
+        self.progress.device = str(self.device)
         self.progress.seconds = time.perf_counter() - self.since
         self.checkpoint.save(self.progress, **self._state())
         self.saved = time.perf_counter()
@@ -244,7 +263,7 @@ class _Training:
                 progress.random = _random_state()
                 self.save()
             if asked:
-                raise KeyboardInterrupt(
+                raise Stopped(
                     f"{asked}: saved after step {progress.step} of epoch {epoch + 1} in"
                     f" {self.folder}; the same command goes on from there"
                 )
@@ -321,8 +340,10 @@ def _random_state() -> list[Tensor]:
 
 
 def _set_random_state(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    torch.cuda.set_rng_state_all(states[1:])
+    """What `_random_state` returned, of the devices that are here too."""
+    cpu, *gpus = states
+    torch.set_rng_state(cpu)
+    torch.cuda.set_rng_state_all(gpus[: torch.cuda.device_count()])
 
 
 def _mixed_seed(*numbers: int) -> int:
