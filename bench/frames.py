@@ -6,7 +6,7 @@ Claims: at least 50 times as many batches per second as tonic's `DiskCachedDatas
 `DataLoader`; building no slower per core than tonic's `ToFrame` on the same files.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -24,7 +24,9 @@ BATCH, STEPS, RECORDINGS = 16, 10, 640
 
 
 def main() -> None:
-    root = sys.argv[1] if len(sys.argv) > 1 else "data/digits"
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", nargs="?", default="data/digits")
+    root = parser.parse_args().data
     torch.set_num_threads(1)
     recordings = snnq.Recordings("nmnist", root, train=True)
     chosen = (

@@ -8,6 +8,7 @@ Claims, at 128 channels, the whole of both files: with every layer but the first
 does not depend on them.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,7 @@ KEEP = ((), ("first",), ("first", "last"))
 
 
 def main() -> None:
+    argparse.ArgumentParser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.safetensors"
         rows = [row for benchmark in snnq.BENCHMARKS for row in sizes(benchmark, path)]

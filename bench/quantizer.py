@@ -2,11 +2,11 @@
 
     python bench/quantizer.py [millions of weights]
 
-Claims: at most twice a plain scaling, at every bit width; 4 bits at most 1.3 times 1 bit. The
+Both read and write as many numbers; the quantizer looks up two tables too, and sums two slopes. The
 temperatures are those of the middle of a quick run (10), its start (2) and its end (1000).
 """
 
-import sys
+import argparse
 from functools import partial
 
 import torch
@@ -20,7 +20,9 @@ TEMPERATURES = (10.0, 2.0, 1000.0)
 
 
 def main() -> None:
-    millions = float(sys.argv[1]) if len(sys.argv) > 1 else 17
+    parser = argparse.ArgumentParser()
+    parser.add_argument("millions", nargs="?", type=float, default=17)
+    millions = parser.parse_args().millions
     keep_freed_memory()
     torch.manual_seed(0)
     weight = (0.02 * torch.randn(int(millions * 1e6) // 2048, 2048)).requires_grad_()

@@ -7,6 +7,7 @@ simulated digits, each event in turn; then Snakemake is started again, and the r
 are counted. Takes about four minutes on two cores.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -41,6 +42,7 @@ PROFILE = {
 
 
 def main() -> None:
+    argparse.ArgumentParser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for name in COPIED:

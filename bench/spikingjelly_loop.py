@@ -6,7 +6,7 @@ Its PLIF network of the same layers, frames from a `DataLoader`, Adam, mean-squa
 clipping, no setting of the allocator or of threads.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Iterator
 
@@ -21,10 +21,14 @@ BATCH, WARM_UP = 16, 3
 
 
 def main() -> None:
-    found = np.load(sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("frames", help=".npz with frames uint8 [N, T, 2, H, W] and labels [N]")
+    parser.add_argument("channels", type=int)
+    arguments = parser.parse_args()
+    found = np.load(arguments.frames)
     data = TensorDataset(*(torch.from_numpy(found[name]) for name in ("frames", "labels")))
     loader = DataLoader(data, BATCH, shuffle=True)
-    print(seconds_per_step(steps(loader, network(int(sys.argv[2]))), len(loader)))
+    print(seconds_per_step(steps(loader, network(arguments.channels)), len(loader)))
 
 
 def network(channels: int) -> nn.Module:

@@ -1,15 +1,18 @@
 """What stops a run, and that it goes on to the same end."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from conftest import at_call, fit, results
 from IPython.core.interactiveshell import InteractiveShell
+from safetensors import SafetensorError
 
 import snnq
 from snnq.system.files import write_atomically
@@ -179,10 +182,38 @@ def test_a_full_disk_leaves_the_checkpoint_before(undisturbed, in_tmp, monkeypat
 
     torch_save = torch.save
     monkeypatch.setattr(checkpoint.torch, "save", save)
-    with pytest.raises(OSError, match="checkpoint.pt: not written .*No space left"):
+    with pytest.raises(OSError, match="checkpoint.pt: not written, the disk may be full .*No space left"):
         fit(settings, in_tmp / "run")
     left = [path.name for path in (in_tmp / "run").glob("*.pt*")]
     assert left == ["checkpoint.previous.pt"]
+    fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == expected
+
+
+def no_room(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_room_for_tensors(*_, **__):
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "full", "message"),
+    [
+        (training, "save_file", no_room_for_tensors, r"weights.safetensors: not written, the disk may be full .*No sp"),
+        (Path, "write_bytes", no_room, "No space left on device: '.*run/packed.safetensors'"),
+        (pd.DataFrame, "to_csv", no_room, "No space left on device: '.*run/history.csv'"),
+    ],
+)
+def test_a_full_disk_is_told_with_the_file_and_loses_nothing(
+    undisturbed, in_tmp, monkeypatch, module, name, full, message
+):
+    settings, expected = undisturbed
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, full)
+        with pytest.raises(OSError, match=message):
+            fit(settings, in_tmp / "run")
     fit(settings, in_tmp / "run")
     assert results(in_tmp / "run") == expected
 

@@ -5,11 +5,19 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 PARTIAL = "partial"  # in the names of files that are being written
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Call `write` with a temporary path in the same folder, then rename it to `path`."""
+    """Call `write` with a temporary path in the same folder, then rename it to `path`.
+
+    Raises
+    ------
+    OSError
+        It could not be written, as to a full disk, with its name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{PARTIAL}."
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
@@ -22,8 +30,27 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             # Or a crash of the machine may leave an empty file of that name.
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.filename is None and error.errno:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, save: Callable[[Path], None]) -> None:
+    """`write_atomically` for torch and safetensors, which say in other ways that a disk is full.
+
+    Raises
+    ------
+    OSError
+        It could not be written; what was there still is.
+    """
+    try:
+        write_atomically(path, save)
+    except (RuntimeError, SafetensorError) as error:
+        reason = f"not written, the disk may be full ({first_line(error)})"
+        raise OSError(f"{path}: {reason}") from error
 
 
 def sweep(folder: Path, name: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnq.system.files import first_line, write_atomically
+from snnq.system.files import first_line, save_tensors
 from snnq.training.identity import refuse_another
 from snnq.training.record import versions
 
@@ -96,10 +96,7 @@ class Checkpoint:
         state |= {"identity": self.identity, "versions": versions(), "progress": asdict(progress)}
         if self.path.exists():
             self.path.replace(self.previous)
-        try:
-            write_atomically(self.path, lambda path: torch.save(state, path))
-        except RuntimeError as error:  # torch's way of saying that the disk is full
-            raise OSError(f"{self.path}: not written ({first_line(error)})") from error
+        save_tensors(self.path, lambda path: torch.save(state, path))
 
     def remove(self) -> None:
         """For a run that is finished."""

@@ -21,7 +21,7 @@ from snnq.quantization.network import quantizers, set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.storage.pack import pack
-from snnq.system.files import sweep, write_atomically
+from snnq.system.files import save_tensors, sweep, write_atomically
 from snnq.system.interruption import Interruption, Stopped, memory_advice
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
@@ -90,6 +90,8 @@ def fit(
         The loss or a gradient is not finite; the batch and the network are kept in `failure.pt`.
     MemoryError
         Says which settings to lower.
+    OSError
+        A file that could not be written; called again, the run goes on from its checkpoint.
     KeyboardInterrupt
         Ctrl-C or SIGTERM, after saving; a single line in a notebook.
     """
@@ -280,7 +282,7 @@ class _Training:
             "labels": labels,
             **{k: v.state_dict() for k, v in self._state().items()},
         }
-        write_atomically(path, lambda partial: torch.save(kept, partial))
+        save_tensors(path, lambda partial: torch.save(kept, partial))
         raise FloatingPointError(
             f"epoch {epoch + 1}, step {self.progress.step + 1}: loss={loss.item()}, gradients that are not finite:"
             f" {', '.join(bad) or 'none'}; batch and network are in {path}; try a lower learning_rate"
@@ -315,7 +317,7 @@ class _Training:
         self._write_tables()
         history = pd.DataFrame(self.progress.history)
         weights = self.model.state_dict()
-        write_atomically(self.folder / WEIGHTS, lambda path: save_file(weights, path))
+        save_tensors(self.folder / WEIGHTS, lambda path: save_file(weights, path))
         pack(self.model, self.folder / PACKED, asdict(self.run))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
