@@ -22,7 +22,7 @@ from torch.optim import Adam
 import snnq
 from snnq.quantization.layers import layers_of
 from snnq.system.memory import keep_freed_memory
-from snnq.training.loop import gradients
+from snnq.training.step import gradients
 
 FULL = "full precision"
 PROCESSES = 5  # whose peak memory is looked at

@@ -15,9 +15,10 @@ from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study
 from snnq.study.sections import read_profile
 from snnq.training.evaluation import EVALUATION_BATCH
-from snnq.training.loop import device_of, gradients
+from snnq.training.loop import device_of
 from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run
+from snnq.training.step import gradients
 
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
 CPU_NUMBERS = 2**26  # of a layer's outputs in a measured step without a GPU: a full batch may not fit

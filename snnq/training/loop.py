@@ -5,19 +5,17 @@ import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
-from snnq.quantization.network import quantizers, set_temperature
+from snnq.quantization.network import set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.storage.pack import pack
@@ -26,8 +24,9 @@ from snnq.system.interruption import Interruption, Stopped, memory_advice
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
 from snnq.training.checkpoint import Checkpoint
-from snnq.training.evaluation import batches, evaluate, loss_of
+from snnq.training.evaluation import batches, evaluate
 from snnq.training.identity import identity_of, is_finished
+from snnq.training.random_state import mixed_seed, random_state, set_random_state
 from snnq.training.record import (
     HISTOGRAMS,
     HISTORY,
@@ -40,8 +39,8 @@ from snnq.training.record import (
 )
 from snnq.training.run import FULL, Run
 from snnq.training.splits import splits_of
+from snnq.training.step import gradients, parameter_groups
 
-GRADIENT_NORM = 5.0  # L2 norm that gradients are clipped at (Yang et al. 2019, sec. 4.1)
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
@@ -124,41 +123,6 @@ def device_of(run: Run) -> torch.device:
         count = torch.cuda.device_count()
         raise ValueError(f"device={run.device!r}: this machine has {count} GPUs that torch can use")
     return device
-
-
-def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """For an optimizer: every parameter, and each quantizer's own at a rate relative to its size.
-
-    Adam's steps are about as large as its learning rate whatever the gradient. A scale α of 0.02
-    would change by a tenth with each of the steps that suit the weights, and no layer behind the
-    last ones has batch norm to make up for it.
-    """
-    scales = [
-        parameter
-        for quantizer in quantizers(model).values()
-        for parameter in quantizer.parameters()
-        if parameter.requires_grad
-    ]
-    known = {id(scale) for scale in scales}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    sizes = [scale.detach().abs().mean().item() for scale in scales]
-    return [{"params": others}] + [
-        {"params": [scale], "lr": learning_rate * size} for scale, size in zip(scales, sizes)
-    ]
-
-
-def gradients(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each parameter's clipped gradient into its `.grad`; rates, loss, and the norm before clipping.
-
-    The weights pass through their quantizers once, however often a network that loops over time
-    steps asks for them.
-    """
-    with parametrize.cached():
-        rates = model(frames)
-    loss = loss_of(rates, labels)
-    model.zero_grad()
-    loss.backward()
-    return rates, loss, nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
 
 
 class _Training:
@@ -244,10 +208,10 @@ class _Training:
     def _pass(self, epoch: int) -> None:
         """Every training recording once, in an order and with draws that the epoch determines."""
         run, model, progress = self.run, self.model.train(), self.progress
-        torch.manual_seed(_mixed_seed(run.seed, epoch + 1))
+        torch.manual_seed(mixed_seed(run.seed, epoch + 1))
         order = torch.randperm(len(self.train)).tolist()[progress.step * run.batch_size :]
         if progress.random is not None:
-            _set_random_state(progress.random)
+            set_random_state(progress.random)
         self.saved = time.perf_counter()
         augment = AUGMENTATIONS[run.augmentation]
         for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
@@ -262,7 +226,7 @@ class _Training:
             self.bar.update()
             asked = self.interruption.asked
             if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
-                progress.random = _random_state()
+                progress.random = random_state()
                 self.save()
             if asked:
                 raise Stopped(
@@ -334,19 +298,3 @@ def _temperature(run: Run, epoch: int) -> float:
         run.temperature_initial,
         run.temperature_final,
     )
-
-
-def _random_state() -> list[Tensor]:
-    """Of the CPU, and of every GPU."""
-    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
-
-
-def _set_random_state(states: list[Tensor]) -> None:
-    """What `_random_state` returned, of the devices that are here too."""
-    cpu, *gpus = states
-    torch.set_rng_state(cpu)
-    torch.cuda.set_rng_state_all(gpus[: torch.cuda.device_count()])
-
-
-def _mixed_seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
