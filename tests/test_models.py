@@ -82,8 +82,10 @@ def test_recordings_do_not_leak_into_each_other():
 
 def test_network_can_be_copied_after_training():
     model = snnq.build_model("nmnist", channels=2)
-    model(torch.rand(2, 2, 2, 34, 34)).sum().backward()
-    copy.deepcopy(model)
+    frames = torch.rand(2, 2, 2, 34, 34)
+    model(frames).sum().backward()
+    copied = copy.deepcopy(model).eval()
+    assert torch.equal(copied(frames), model.eval()(frames))
 
 
 @pytest.mark.parametrize(

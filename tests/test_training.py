@@ -295,8 +295,12 @@ def test_record_of_a_folder_without_one(tmp_path):
 
 
 def test_record_is_plain_json(finished):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON, though Python reads it")
+
     _, folder, _ = finished
-    json.loads((folder / "run.json").read_text())
+    record = json.loads((folder / "run.json").read_text(), parse_constant=refuse)
+    assert record == snnq.read_record(folder)
 
 
 @pytest.mark.parametrize(("quantizer", "levels"), [("sigmoid", "2bit"), ("ttq", "ternary")])
