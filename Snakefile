@@ -21,14 +21,16 @@ from snakemake.exceptions import WorkflowError
 
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
+from snnq.study.forecast import read_profiles
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import plan
 from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
 
-JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | config.pop("job", {})
+JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | (config.get("job") or {})
 TRAIN_ABLATIONS = config.pop("train_ablations", False)
 try:
+    read_profiles(map(Path, workflow.configfiles))  # which refuses what YAML passes over
     STUDY = plan(config)
 except ValueError as error:
     profiles = " ".join(map(str, workflow.configfiles)) or "no --configfile was given"
@@ -51,7 +53,8 @@ def frames_name(run):
 
 
 def name_of(data):
-    return data.strip("/").replace("/", "_")
+    """A folder's path as a file's name; "a/b" and "a_b" differ."""
+    return data.replace("_", "__").replace("/", "_")
 
 
 FRAMES = {frames_name(run): run for run in RUNS.values()}

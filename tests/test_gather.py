@@ -194,5 +194,6 @@ def test_profiles_are_merged(tmp_path):
     first.write_text("job: {gpu: 1}\nbenchmarks: {nmnist: {settings: {data: x, steps: 2}}}")
     second.write_text("benchmarks: {nmnist: {settings: {data: y}}}")
     assert forecasting.read_profiles([first, second]) == {
+        "job": {"gpu": 1},
         "benchmarks": {"nmnist": {"settings": {"data": "y", "steps": 2}}}
     }

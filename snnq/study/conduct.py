@@ -62,7 +62,7 @@ def conduct(
     StudyFailed
     """
     profile = read_profiles(profiles)
-    job = JOB | profile.pop("job", {})
+    job = JOB | (profile.get("job") or {})
     study = plan(profile)
     if ablations:
         study = replace(study, runs=study.all_runs)

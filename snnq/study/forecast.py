@@ -101,7 +101,6 @@ def read_profiles(paths: Iterable[Path]) -> dict:
     merged: dict = {}
     for path in paths:
         update_config(merged, read_profile(path))
-    merged.pop("job", None)
     return merged
 
 

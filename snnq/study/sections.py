@@ -39,7 +39,7 @@ def checked(profile: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         A key that no profile has, a missing one, or one that holds something else than it should.
     """
-    found = _section("profile", profile, (*KEYS, "ablations"))
+    found = _section("profile", profile, (*KEYS, "ablations", "job"))
     if missing := [key for key in KEYS if key not in found]:
         raise ValueError(f"missing {', '.join(missing)}")
     if not isinstance(found["study"], str) or not re.fullmatch(r"\w[\w.-]*", found["study"]):
