@@ -5,8 +5,9 @@
 #
 # What takes long is no output of a rule here, since Snakemake deletes a rule's outputs before it
 # starts: recordings, frames and runs stand behind empty files that are named here `marks`. Each
-# command looks for itself whether its work is done, by content, and then returns at once; a mark
-# whose work is gone, or is of other recordings, is removed below before anything is planned.
+# command looks for itself whether its work is done, by content, and then returns at once. Before
+# anything is planned a mark is removed whose work is gone, or is of other recordings, and one is made
+# for a run that is finished; so it does not matter when a run's marks were made.
 #
 # Steps depend on the sources of a notebook's cells, not on its file: JupyterLab saves that as soon as
 # it is opened.
@@ -65,17 +66,29 @@ def marks(kind, names):
     return [MARKS / kind / f"{name}.done" for name in names]
 
 
-def remove_untrue_marks():
+def start_of(run):
+    """The mark of the run whose weights this one starts from, where that is of this study."""
+    name = Path(run.start or "").name
+    return marks("runs", [name]) if run.start == str(STUDY.run_folder(name)) else []
+
+
+def make_marks_true():
     simulated = {run.data: get_benchmark(run.benchmark).folder(run.data) for run in RUNS.values()}
     there = {name for name, (data, _) in SIMULATED.items() if (simulated[data] / SOURCE_FILE).exists()}
-    for kind, true in (("recordings", there), ("runs", STUDY.finished())):
+    finished = STUDY.finished()
+    for kind, true in (("recordings", there), ("runs", finished)):
         for mark in MARKS.glob(f"{kind}/*.done"):
             if mark.stem not in true:
                 mark.unlink()
+    for name in finished & RUNS.keys():  # also those from elsewhere, or from before there were marks
+        mark = MARKS / "runs" / f"{name}.done"
+        if (STUDY.run_folder(name) / "3_train.ipynb").exists() and not mark.exists():
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
 
 
 if workflow.is_main_process:
-    remove_untrue_marks()
+    make_marks_true()
 
 
 def build_frames(run):
@@ -156,8 +169,8 @@ rule frames:
 rule train:
     # The notebook is written to a log, which stays when the run fails, and copied when it succeeds.
     input:
-        lambda wildcards: marks("frames", [frames_name(RUNS[wildcards.name])]),
-        lambda wildcards: marks("runs", filter(None, [Path(RUNS[wildcards.name].start or "").name])),
+        lambda wildcards: ancient(marks("frames", [frames_name(RUNS[wildcards.name])])),
+        lambda wildcards: ancient(start_of(RUNS[wildcards.name])),
     output:
         touch(MARKS / "runs/{name}.done"),
     params:

@@ -61,6 +61,10 @@ def test_rows_of_one_study_alone_are_left_out():
     assert table[["recordings", "levels"]].to_numpy().tolist() == [["digits, simulated", "full"]]
 
 
+def test_studies_of_nothing_in_common():
+    assert compared(runs({"full": [0.9]}), runs({"binary": [0.9]})).empty
+
+
 def test_equal_networks_hardly_ever_differ():
     """Over many studies of one truth, some row of seven differs in about 5 % of them."""
     rng = np.random.default_rng(0)

@@ -2,11 +2,13 @@
 
 import copy
 import math
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -196,6 +198,33 @@ def test_the_graph_plans_every_run(tmp_path):
     found = snakemake(tmp_path, profile, "--cores", "1")
     assert found.returncode == 0, found.stdout
     assert found.stdout.count("rule train:") == len(plan(profile).runs) == 21
+
+
+def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatch):
+    """Whatever time their files have, and without marks; but where their start has changed they are."""
+    monkeypatch.chdir(tmp_path)
+    settings = {name: value for name, value in tiny.items() if name != "epochs"}
+    profile = PROFILE | {"levels": ["full", "binary"], "seeds": [0], "settings": settings | {"epochs": 1}}
+    profile["quantized"] = {"start": "full", "epochs": 1}
+    study = plan(profile)
+    for name, run in study.runs.items():
+        snnq.fit(run, study.run_folder(name), progress=False)
+        (study.run_folder(name) / "3_train.ipynb").touch()
+    assert study.finished() == set(study.runs)
+    found = snakemake(tmp_path, profile, "--cores", "1")
+    (frames,) = set(re.findall(r"output: (\S+/marks/frames/\S+)", found.stdout))
+    Path(frames).parent.mkdir(parents=True)
+    Path(frames).touch()  # as the step before does
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    command += ["--configfile", "profile.yaml"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0 and found.stdout.count("rule train:") == 0, found.stdout
+    full, binary = study.runs
+    (study.run_folder(full) / "run.json").unlink()
+    assert study.finished() == set()
+    assert len(list((study.folder / "marks/runs").iterdir())) == 2
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.stdout.count("rule train:") == 2, found.stdout
 
 
 def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):

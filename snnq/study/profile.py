@@ -68,11 +68,15 @@ class Study:
         return len(history.read_text().splitlines()) - 1 if history.exists() else 0
 
     def finished(self) -> set[str]:
-        """Names of the runs that are finished, on the recordings as they are now."""
+        """Names of the runs that are finished, on the recordings as they are now.
+
+        None whose start is of this study and is to be trained.
+        """
         frames: dict[tuple, tuple[str, str] | None] = {}
-        found = set()
-        for name, run in self.all_runs.items():
-            if self.is_finished(name):
+        found: set[str] = set()
+        for name, run in self.all_runs.items():  # starts come before what starts from them
+            start = Path(run.start or "").name
+            if self.is_finished(name) and (start in found or start not in self.all_runs):
                 kind = run.benchmark, run.data, run.steps, run.cut, run.size
                 if kind not in frames:  # all recordings are looked at: once, not for each run
                     frames[kind] = frames_of_run(run)

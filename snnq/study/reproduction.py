@@ -18,6 +18,7 @@ from snnq.study.tables import number_of_levels
 
 CONFIDENCE = 0.95  # of all rows of a table together
 ROW = ["recordings", "benchmark", "levels"]
+FOUND = ["yours", "reference", "difference", "low", "high", "verdict"]
 
 
 def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +46,8 @@ def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     runs = pd.concat([rows.assign(study=study) for study, rows in both.items()])
     runs = runs.sort_values("levels", key=lambda of: -of.map(number_of_levels), kind="stable")
     runs = runs.assign(levels=runs["levels"].map(str), accuracy=100 * runs["last"])
-    means = runs.pivot_table("accuracy", ROW, "study", sort=False).dropna()
+    means = runs.pivot_table("accuracy", ROW, "study", sort=False)
+    means = means.reindex(columns=["yours", "reference"]).dropna()
     counts = runs.pivot_table("accuracy", ROW, "study", aggfunc="count", sort=False)
     rows = []
     for row, found in means.iterrows():
@@ -59,7 +61,8 @@ def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
         equal = by_seed.notna().all(axis=None) and (by_seed["yours"] == by_seed["reference"]).all()
         verdict = "agrees" if equal else _verdict(**interval)
         rows.append(dict(zip(ROW, row)) | found | {"verdict": verdict})
-    return pd.DataFrame(rows).sort_values("benchmark", kind="stable", key=_in_order, ignore_index=True)
+    table = pd.DataFrame(rows, columns=[*ROW, *FOUND])
+    return table.sort_values("benchmark", kind="stable", key=_in_order, ignore_index=True)
 
 
 def reproduction_table(study: str | Path) -> pd.DataFrame | None:
