@@ -17,7 +17,7 @@ def report(study: Path) -> str:
         _plain(_results(read_gathered(study, "table"))),
     ]
     beside = reproduction_table(study)
-    if beside is not None:
+    if beside is not None and len(beside):
         parts += [
             f"Yours beside the reference ({REFERENCE / study.name}), difference in points; the 95 %"
             " confidence\nintervals are corrected for the number of rows. Results are not"
