@@ -1,3 +1,5 @@
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -162,8 +164,8 @@ def test_a_weight_of_zeros_is_refused():
         SignQuantizer(torch.zeros(3, 3))
 
 
-def test_lsq_and_sign_are_brevitas_given_its_scale():
-    pytest.importorskip("brevitas", reason="brevitas is not installed")
+def test_lsq_and_sign_are_brevitas_given_its_scale(peer):
+    peer("brevitas", importlib.util.find_spec("brevitas"))
     from brevitas.nn import QuantLinear
     from brevitas.quant import Int8WeightPerTensorFloat, SignedBinaryWeightPerTensorConst
 

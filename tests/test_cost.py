@@ -1,3 +1,4 @@
+import importlib.util
 import itertools
 import math
 
@@ -160,9 +161,9 @@ def test_costs_and_their_summary():
 
 
 @pytest.mark.parametrize("levels", [None, "ternary"])
-def test_neurobench_agrees(levels):
+def test_neurobench_agrees(peer, levels):
     """Its own harness on the same network and recordings."""
-    pytest.importorskip("neurobench")
+    peer("neurobench", importlib.util.find_spec("neurobench"))
     from snnq.deployment.neurobench import neurobench_results
 
     model = network_with_activity(levels)

@@ -23,10 +23,14 @@ from snnq.networks.models import NEURONS
 from snnq.quantization.methods import TrainedTernaryQuantizer
 
 GCC = shutil.which("gcc")
-pytestmark = pytest.mark.skipif(GCC is None, reason="no gcc on this machine")
 STRICT = ("-O3", "-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 UNEVEN = (-1, 0.3, 1.7)
+
+
+@pytest.fixture(autouse=True)
+def gcc(peer):
+    peer("gcc", GCC)
 
 
 def compiled(model: nn.Module, folder: Path, *flags: str) -> Path:
@@ -76,7 +80,7 @@ def reference(model: nn.Module, frames: torch.Tensor) -> dict[str, np.ndarray]:
     Potentials are [recordings, T, neurons], neurons as C has them: layer, y, x, channel. The
     margin [recordings] is how near any potential comes to the threshold 1 before the reset.
     """
-    seen, operations, inputs = [], [], []
+    seen, inputs = [], []
     model = in_double(model)
     hooks = []
     for module in model.layers:
