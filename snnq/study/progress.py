@@ -1,5 +1,6 @@
 """How far a study is while it runs, in lines that a person can follow."""
 
+import math
 import statistics
 import time
 
@@ -39,7 +40,7 @@ class Progress:
         self.out_of_date = {name for name in study.runs if study.is_finished(name)} - self.said
         self.started = time.monotonic()
         self.seen: dict[str, list[tuple[float, int]]] = {}
-        self.line = self.started
+        self.line = -math.inf  # when the last was written: the first comes at once
         self.bar = tqdm(
             total=1.0,
             desc=study.folder.name,
@@ -54,7 +55,7 @@ class Progress:
             if self.study.is_finished(name):
                 if name not in self.said | self.out_of_date:
                     self.said.add(name)
-                    self.say(finished_line(self.study, name, run))
+                    tqdm.write(finished_line(self.study, name, run))
             else:
                 self.out_of_date.discard(name)
                 self._see(name)
@@ -64,7 +65,8 @@ class Progress:
             self.bar.n = done
             self.bar.set_postfix_str(state)
         elif time.monotonic() - self.line > LINE_SECONDS:
-            self.say(f"{self.study.folder.name}: {100 * done:.0f} %, {state}")
+            self.line = time.monotonic()
+            tqdm.write(f"{self.study.folder.name}: {100 * done:.0f} %, {state}")
 
     def summary(self, table: pd.DataFrame) -> tuple[float, str]:
         """The share of the work that is done, and how far that is, in words."""
@@ -79,10 +81,6 @@ class Progress:
         seconds = left / side_by_side + DRAWING_SECONDS
         share = 1 - (left + DRAWING_SECONDS) / (all_of_it + DRAWING_SECONDS)
         return share, words + f"about {duration(seconds / 3600)} left"
-
-    def say(self, line: str) -> None:
-        self.line = time.monotonic()
-        tqdm.write(line)
 
     def close(self) -> None:
         self.bar.close()
