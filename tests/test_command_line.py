@@ -360,8 +360,8 @@ def test_as_a_process_it_ends_with_one_line_and_its_exit_code(tmp_path):
     assert done.stderr.startswith(f"snnq inspect: {path}: ") and done.stderr.count("\n") == 1
 
 
-@in_c.pytestmark
-def test_export_c_writes_a_program_and_says_how_to_compile_it(tmp_path, said):
+def test_export_c_writes_a_program_and_says_how_to_compile_it(peer, tmp_path, said):
+    peer("gcc", in_c.GCC)
     frames = in_c.random_frames(9)
     model = in_c.random_network(frames, "binary", benchmark="nmnist", channels=3, size=9)
     snnq.pack(model, tmp_path / "net.safetensors")

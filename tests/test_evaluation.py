@@ -10,7 +10,8 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 import snnq
 from snnq.recordings.frames import Frames
 from snnq.system.state import reset_state
-from snnq.training import evaluation, loop
+from snnq.training import evaluation
+from snnq.training import step as training_step
 
 RECORDINGS, STEPS, SIZE = 150, 4, 8  # more than two batches of 64
 
@@ -208,9 +209,9 @@ def test_a_training_step_quantizes_each_layer_once():
     def in_float64_without_cache(model, frames, labels):
         loss = evaluation.loss_of(model.double()(frames.double()), labels)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), loop.GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(model.parameters(), training_step.GRADIENT_NORM)
 
-    model, found, calls = gradients_of(loop.gradients)
+    model, found, calls = gradients_of(training_step.gradients)
     _, expected, calls_without = gradients_of(in_float64_without_cache)
     assert calls == 2 and calls_without == 2 * STEPS
     for name, gradient in found.items():
