@@ -73,11 +73,11 @@ def conduct(
     side_by_side = 1 if job["gpu"] else max(1, cores // job["threads"])
     with _alone() as lock, _log(study) as log:
         print(f"{study.folder.name}: recordings and frames", flush=True)
-        _wait(_started(["recordings", *settings], log, lock), study, log)
+        _run(["recordings", *settings], study, log, lock)
         torch.set_num_threads(job["threads"])
         progress = Progress(study, side_by_side, measure(study))
         try:
-            _wait(_started(["all", *settings], log, lock), study, log, progress)
+            _run(["all", *settings], study, log, lock, progress)
         finally:
             progress.close()
     return study
@@ -93,22 +93,28 @@ def _started(arguments: list[str], log: TextIO, lock: TextIO) -> subprocess.Pope
     )
 
 
-def _wait(
-    process: subprocess.Popen, study: Study, log: TextIO, progress: Progress | None = None
+def _run(
+    arguments: list[str],
+    study: Study,
+    log: TextIO,
+    lock: TextIO,
+    progress: Progress | None = None,
 ) -> None:
-    """Until a process has ended, which is told to stop where this one is.
+    """Snakemake to its end; it is told to stop where this process is.
 
     Raises StudyFailed with what failed.
     """
-    start = log.tell()
+    process, start = None, log.tell()
     try:
         with _terminating():
+            process = _started(arguments, log, lock)
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 if progress:
                     progress.update()
     except KeyboardInterrupt:
-        _stop(process)
+        if process:
+            _stop(process)
         raise KeyboardInterrupt(
             f"{study.folder.name}: stopped; the same command goes on from here"
         ) from None
