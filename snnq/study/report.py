@@ -35,13 +35,18 @@ def interval(low: float, high: float, digits: int = 1) -> str:
     return "" if pd.isna(low) else f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 
+def _spread(mean: float, deviation: float) -> str:
+    """"96.02 ± 0.42", or the mean alone where one seed has no deviation."""
+    return f"{mean:.2f}" if pd.isna(deviation) else f"{mean:.2f} ± {deviation:.2f}"
+
+
 def _results(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.itertuples()
     return pd.DataFrame(
         {
             "recordings": row.recordings,
             "weights": str(row.levels),
-            "accuracy (%)": f"{row.last_mean:.2f} ± {row.last_sd:.2f}",
+            "accuracy (%)": _spread(row.last_mean, row.last_sd),
             "difference": "" if row.levels == "full" else f"{row.difference:+.2f}",
             "interval": interval(row.difference_low, row.difference_high),
             "network (kB)": f"{row.bytes / 1000:.1f}",
