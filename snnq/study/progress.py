@@ -43,8 +43,7 @@ class Progress:
         self.line = -math.inf  # when the last was written: the first comes at once
         self.bar = tqdm(
             total=1.0,
-            desc=study.folder.name,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}",
+            bar_format="{percentage:3.0f}%|{bar}| {desc}",
             mininterval=0,
             disable=None,  # where there is no terminal
         )
@@ -63,7 +62,7 @@ class Progress:
         done, state = self.summary(table)
         if not self.bar.disable:
             self.bar.n = done
-            self.bar.set_postfix_str(state)
+            self.bar.set_description_str(f"{self.study.folder.name}: {state}")
         elif time.monotonic() - self.line > LINE_SECONDS:
             self.line = time.monotonic()
             tqdm.write(f"{self.study.folder.name}: {100 * done:.0f} %, {state}")
