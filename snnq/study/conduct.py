@@ -18,6 +18,7 @@ import torch
 from snnq.study.forecast import measure, read_profiles
 from snnq.study.profile import Study, plan
 from snnq.study.progress import Progress
+from snnq.system.interruption import SIGNALS
 
 LOCK = Path(".study.lock")
 POLL_SECONDS = 1.0
@@ -106,7 +107,7 @@ def _run(
     """
     process, start = None, log.tell()
     try:
-        with _terminating():
+        with _interruptible():
             process = _started(arguments, log, lock)
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
@@ -135,17 +136,19 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def _terminating() -> Iterator[None]:
-    """A cluster's or a system's SIGTERM as Ctrl-C."""
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM as KeyboardInterrupt, also where a shell had this process ignore the first,
+    and what it starts would too."""
 
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
