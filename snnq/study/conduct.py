@@ -18,7 +18,7 @@ import torch
 from snnq.study.forecast import measure, read_profiles
 from snnq.study.profile import Study, plan
 from snnq.study.progress import Progress
-from snnq.system.interruption import SIGNALS
+from snnq.system.interruption import handling
 
 LOCK = Path(".study.lock")
 POLL_SECONDS = 1.0
@@ -107,7 +107,7 @@ def _run(
     """
     process, start = None, log.tell()
     try:
-        with _interruptible():
+        with handling(_interrupt):
             process = _started(arguments, log, lock)
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
@@ -135,20 +135,8 @@ def _stop(process: subprocess.Popen) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM as KeyboardInterrupt, also where a shell had this process ignore the first,
-    and what it starts would too."""
-
-    def interrupt(*_) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -79,9 +79,14 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
     return found[list(COLUMNS)]
 
 
-def _packed(study: Path, run) -> str | None:
+def network_name(run) -> str:
+    """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
-    kept = study / "networks" / f"{run.benchmark}-{levels}-seed{run.seed}.safetensors"
+    return f"{run.benchmark}-{levels}-seed{run.seed}"
+
+
+def _packed(study: Path, run) -> str | None:
+    kept = study / "networks" / f"{network_name(run)}.safetensors"
     places = study / "runs" / run.name / PACKED, kept
     return next((str(path) for path in places if path.exists()), None)
 

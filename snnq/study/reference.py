@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from snnq.study.folders import REFERENCE, packed_networks
+from snnq.study.folders import REFERENCE, network_name, packed_networks
 from snnq.study.gather import read_gathered
 from snnq.study.intervals import wilson
 from snnq.training.record import read_record
@@ -106,8 +106,7 @@ def _copy_networks(study: Path, runs: pd.DataFrame, place: Path, final: Path) ->
     place.mkdir()
     for packed in packed_networks(study).itertuples(index=False):
         run = runs[runs["name"] == Path(packed.path).parent.name].iloc[0]
-        levels = run["levels"] if isinstance(run["levels"], str) else f"{len(run['levels'])}levels"
-        name = f"{run['benchmark']}-{levels}-seed{run['seed']}"
+        name = network_name(run)
         shutil.copyfile(packed.path, place / f"{name}.safetensors")
         (place / f"{name}.md").write_text(_card(run, Path(packed.path), final / f"{name}.safetensors"))
 

@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -31,23 +32,35 @@ class Interruption:
     def watched(self) -> Iterator[None]:
         """Take Ctrl-C and SIGTERM as a wish to stop at the next good moment; a second one stops
         at once. Only a main thread hears of signals; in others nothing changes."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
 
         def ask(number: int, _) -> None:
             self.asked = signal.Signals(number).name
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            restore()
 
-        for number in SIGNALS:
-            signal.signal(number, ask)
-        try:
+        with handling(ask) as restore:
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def handling(handler: Callable[[int, Any], None]) -> Iterator[Callable[[], None]]:
+    """Have Ctrl-C and SIGTERM call a handler; yields a function that puts the ones before back.
+
+    Also where a shell had the process ignore the first. Only a main thread may set handlers; in
+    others nothing changes.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS} if main else {}
+
+    def restore() -> None:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield restore
+    finally:
+        restore()
 
 
 @contextmanager
