@@ -4,10 +4,15 @@
 
 with the sigmoid's argument clamped to ±10. Given temperature and thresholds, f and its slope are
 functions of one number. For float32 weights on a CPU they are looked up in a table, in one pass
-over the weights; elsewhere the sigmoids are summed.
+over the weights. On a GPU one kernel adds up the sigmoids, in one pass as well: where there is
+Triton our own, on devices that `torch.compile` has another compiler for, its. Elsewhere (float64, or
+a GPU without Triton, which `torch.compile` needs there too) they are summed one by one.
 """
 
+import importlib.util
 import itertools
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -32,9 +37,56 @@ def staircase(
         ∂/∂w = G αβT'S,   ∂/∂α = Σ G y/α,   ∂/∂β = Σ G αT' w S,   S = Σ s_i g_i (1 − g_i)
 
     where G = ∂loss/∂y and g_i = σ(T'(βw − b_i)) is taken at the backward temperature T'. What is
-    kept for the backward pass is w and y, whatever the number of levels.
+    kept for the backward pass is w and y, or w alone, whatever the number of levels.
     """
-    return _Staircase.apply(weight, alpha, beta, biases, temperature, backward_temperature, levels)
+    scales, temperatures = (alpha, beta), (temperature, backward_temperature)
+    form = _one_pass_form(weight)
+    if form is None:
+        return _Staircase.apply(weight, *scales, biases, *temperatures, levels)
+    return _OnePass.apply(form, weight, *scales, biases, _heights(levels, weight), *temperatures)
+
+
+def _one_pass_form(weight: Tensor) -> ModuleType | None:
+    """The module with `value` and `gradients` for weights on this device, if there is one."""
+    if weight.dtype != torch.float32:
+        return None
+    if weight.is_cuda and _has_triton():
+        from snnq.quantization import gpu as form
+    elif weight.is_mps or weight.is_xpu:
+        from snnq.quantization import inductor as form
+    else:
+        return None
+    return form
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _heights(levels: tuple[float, ...], like: Tensor) -> Tensor:
+    return _heights_on(levels, like.device, like.dtype)
+
+
+@cache
+def _heights_on(levels: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Y_0, s_1, …, s_n: once for each device, so that no training step waits for a copy."""
+    return torch.tensor([levels[0], *_steps(levels)], dtype=dtype, device=device)
+
+
+class _OnePass(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, form, weight, alpha, beta, biases, heights, temperature, backward_temperature):
+        curve = alpha, beta, biases, heights, temperature
+        ctx.save_for_backward(weight, *curve, backward_temperature)
+        ctx.form = form
+        return form.value(weight, *curve)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        weight, *curve = ctx.saved_tensors
+        return None, *ctx.form.gradients(weight, grad, *curve), None, None, None, None
 
 
 class _Staircase(torch.autograd.Function):
