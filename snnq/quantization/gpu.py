@@ -15,7 +15,7 @@ from torch import Tensor
 from snnq.quantization.table import ARGUMENT_LIMIT
 
 LIMIT = tl.constexpr(ARGUMENT_LIMIT)
-BLOCK = 1024  # weights of one program: two loads of 16 bytes for each of its 128 threads
+BLOCK = 2048  # weights of one program: four loads of 16 bytes for each of its 128 threads
 MOST_UNROLLED = 32  # thresholds; more are taken eight at a time, or the code would grow with them
 
 
@@ -138,7 +138,7 @@ def _slope(w, beta, biases, heights, temperature, THRESHOLDS: tl.constexpr, UNRO
     for i in tl.range(THRESHOLDS, loop_unroll_factor=UNROLLED):
         argument = _argument(w, beta, tl.load(biases + i), temperature)
         g = _sigmoid(argument)
-        total += tl.where(tl.abs(argument) < LIMIT, tl.load(heights + i + 1) * g * (1 - g), 0.0)
+        total += tl.where(tl.abs(argument) >= LIMIT, 0.0, tl.load(heights + i + 1) * g * (1 - g))
     return temperature * total
 
 

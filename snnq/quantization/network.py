@@ -175,7 +175,7 @@ def quantizers(model: nn.Module) -> dict[str, nn.Module]:
 
 def set_temperature(model: nn.Module, temperature: float) -> None:
     """Set T of every quantizer that has one. Raises ValueError unless T is finite and above 0."""
-    value = checked_temperature(temperature)
+    checked_temperature(temperature)
     for quantizer in quantizers(model).values():
         if isinstance(quantizer, SigmoidQuantizer):
-            quantizer.temperature.copy_(value)
+            quantizer.temperature.fill_(temperature)
