@@ -17,6 +17,7 @@ import torch
 from conftest import PROJECT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import snnq
@@ -85,48 +86,33 @@ def results(quantizer, weight, grad):
     return output.detach(), *torch.autograd.grad(output, [weight, *scales], grad)
 
 
-def reference(quantizer, weight, grad):
-    """As `results`, by the formulas in NumPy's float64; and the rounding that float32 allows each.
-
-    Rounding moves a threshold's argument T(βw − b), here by at most `moved`, and each term of a sum.
-    """
-    w, G, alpha, beta, b, T = (
-        tensor.detach().double().numpy()
-        for tensor in (weight, grad, quantizer.alpha, quantizer.beta, quantizer.biases,
-                       quantizer.temperature)
-    )  # fmt: skip
-    slope_at = quantizer.backward_temperature or T
-    levels, steps = np.array(quantizer.levels, float), np.diff(quantizer.levels)
-    x = beta * w[..., None] - b
-
-    def sigmoids(temperature):
-        return 1 / (1 + np.exp(-np.clip(temperature * x, -10, 10)))
-
-    f, g = levels[0] + (steps * sigmoids(T)).sum(-1), sigmoids(slope_at)
-    slope = (steps * g * (1 - g) * (np.abs(slope_at * x) < 10)).sum(-1)
-    found = alpha * f, G * alpha * beta * slope_at * slope, (G * f).sum(), G * alpha * slope_at * w
-    expected = *found[:3], (found[3] * slope).sum()
-
-    rounding = 2.0**-22
-    moved = rounding * (np.abs(beta * w[..., None]) + np.abs(b))
-    sums = rounding * (len(levels) + 4) * np.abs(levels).max()
-    f_error = sums + (T * moved * steps / 4).clip(max=5e-5 + steps * (np.abs(T * x) < 11)).sum(-1)
-    terms = np.abs(slope_at * x) < 11
-    # Where the clamp sets in, the slope jumps by 4.5e-5.
-    jump = 5e-5 * (np.abs(np.abs(slope_at * x) - 10) <= slope_at * moved + 1e-4)
-    each = rounding * 4 + np.minimum(slope_at * moved, 1) / 4 + jump
-    slope_error = (steps * each * terms).sum(-1) + rounding * len(levels) * steps.max()
-    return expected, (
-        np.abs(alpha) * f_error,
-        np.abs(G * alpha * beta * slope_at) * slope_error,
-        (np.abs(G) * f_error).sum() + rounding * (np.abs(G * f)).sum(),
-        (np.abs(found[3]) * slope_error).sum() + rounding * np.abs(found[3] * slope).sum(),
+def formulas(quantizer, weight, grad):
+    """In float64, for each weight: y, ∂loss/∂w, and what it adds to ∂loss/∂α and ∂loss/∂β; and how
+    large these get [4, ...]."""
+    alpha, beta, b, T = (
+        getattr(quantizer, name).detach().double().numpy()
+        for name in ("alpha", "beta", "biases", "temperature")
     )
+    levels, slope_at = np.array(quantizer.levels, float), quantizer.backward_temperature or T
+    x, steps = beta * weight[..., None] - b, np.diff(levels)
+    f = levels[0] + (steps * expit(np.clip(T * x, -10, 10))).sum(-1)
+    g = expit(slope_at * x)
+    slope = (steps * g * (1 - g) * (np.abs(slope_at * x) < 10)).sum(-1)
+    chain = np.stack([np.ones_like(f), grad * beta * slope_at, grad, grad * slope_at * weight])
+    chain *= np.reshape([alpha, alpha, 1, alpha], (4,) + (1,) * f.ndim)
+    most, steepest = np.abs(levels).max(), steps.sum() / 4
+    sizes = np.abs(chain) * np.reshape([most, steepest] * 2, (4,) + (1,) * f.ndim)
+    return chain * np.stack([f, slope, f, slope]), sizes
 
 
 def assert_within_float32(quantizer, weight, grad):
-    expected, allowed = reference(quantizer, weight, grad)
-    for found, by_hand, error in zip(results(quantizer, weight, grad), expected, allowed):
+    """What rounding a weight may change, up to two units of its last place, and 2e-6."""
+    w, G = weight.double().numpy(), grad.double().numpy()
+    expected, sizes = formulas(quantizer, w, G)
+    nearby = [formulas(quantizer, w * (1 + shift), G)[0] for shift in (-(2.0**-22), 2.0**-22)]
+    allowed = np.abs(np.stack(nearby) - expected).max(0) + 2e-6 * sizes
+    for i, found in enumerate(results(quantizer, weight, grad)):
+        by_hand, error = (parts[i] if i < 2 else parts[i].sum() for parts in (expected, allowed))
         assert found.dtype == torch.float32 and found.shape == by_hand.shape
         assert (np.abs(found.double().numpy() - by_hand) <= error).all()
 
