@@ -23,8 +23,9 @@ from snnq.system.files import save_tensors, sweep, write_atomically
 from snnq.system.interruption import Interruption, Stopped, memory_advice
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
+from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
-from snnq.training.evaluation import batches, evaluate
+from snnq.training.evaluation import evaluate
 from snnq.training.identity import identity_of, is_finished
 from snnq.training.random_state import mixed_seed, random_state, set_random_state
 from snnq.training.record import (
@@ -209,12 +210,12 @@ class _Training:
         """Every training recording once, in an order and with draws that the epoch determines."""
         run, model, progress = self.run, self.model.train(), self.progress
         torch.manual_seed(mixed_seed(run.seed, epoch + 1))
-        order = torch.randperm(len(self.train)).tolist()[progress.step * run.batch_size :]
+        order = torch.randperm(len(self.train))[progress.step * run.batch_size :]
+        changes = AUGMENTATIONS[run.augmentation](len(self.train))
         if progress.random is not None:
             set_random_state(progress.random)
         self.saved = time.perf_counter()
-        augment = AUGMENTATIONS[run.augmentation]
-        for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
+        for frames, labels in batches(self.train, run.batch_size, self.device, order, changes):
             rates, loss, norm = gradients(model, frames, labels)
             if not torch.isfinite(loss + norm):
                 self._fail(epoch, loss, frames, labels)
