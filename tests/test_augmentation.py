@@ -147,7 +147,7 @@ def test_halves_are_rounded_as_torch_does():
     torch.manual_seed(0)
     height, width = 32, 64
     frames = torch.randint(0, 256, (50, 1, 2, height, width), dtype=torch.uint8)
-    changes = torch.zeros(50, 10)
+    changes = torch.zeros(50, 7)
     changes[:, :6] = torch.randint(-8, 9, (50, 6)) / 4
     across = torch.arange(width) - (width - 1) / 2
     down = torch.arange(height)[:, None] - (height - 1) / 2

@@ -22,9 +22,11 @@ NDA_SHEAR = math.radians(15)
 NDA_HOLE = 8  # pixels
 
 # The columns of a row of changes. A pixel (x, y), measured from the frame's centre, has the counts
-# of the one nearest to (XX·x + XY·y + X, YX·x + YY·y + Y), and none where that is outside, or
-# around the edges. A hole is a square, its corner a share of the frame's height and width.
-XX, XY, X, YX, YY, Y, AROUND, TOP, LEFT, SIDE = range(10)
+# of the one nearest to (XX·x + XY·y + X, YX·x + YY·y + Y), and none where that is outside; or, of
+# maps that only mirror and shift, those around the edges. With a hole there are three more columns:
+# a square of SIDE pixels without counts, its corner a share of the frame's height and width.
+XX, XY, X, YX, YY, Y, AROUND = range(7)
+TOP, LEFT, SIDE = range(7, 10)
 
 
 def none(recordings: int) -> None:
@@ -77,7 +79,7 @@ def nda(recordings: int) -> Tensor:
     side = _integers(1, NDA_HOLE + 1, (recordings,)) * (choice == 3)
     corners = _uniform(recordings, 2)
     cos, sin = turn.cos(), turn.sin()
-    changes = _unchanged(recordings)
+    changes = _unchanged(recordings, columns=10)
     changes[:, XX], changes[:, XY] = cos, shear - sin
     changes[:, YX], changes[:, YY] = sin, cos
     changes[:, [Y, X]] = -shifts.float()
@@ -104,7 +106,7 @@ MIRRORING = ("flip", "flip_nda")  # only where a mirrored recording keeps its cl
 
 
 def changed(frames: Tensor, changes: Tensor) -> Tensor:
-    """Frames [N, N_t, 2, H, W] of any type, each recording with its row of changes [N, 10]."""
+    """Frames [N, N_t, 2, H, W] of any type, each recording with its row of changes [N, 7 or 10]."""
     height, width = frames.shape[-2:]
     places, kept = _sources(changes, height, width)
     pixels = frames.flatten(1, -3).flatten(-2)  # (N, N_t·2, H·W)
@@ -115,20 +117,27 @@ def changed(frames: Tensor, changes: Tensor) -> Tensor:
 def _sources(changes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where each pixel's counts come from, and whether it has any: both [N, H·W].
 
-    One operation after the other, each exact or rounded once: a kernel that fuses a product and a
-    sum would choose other pixels than the next device, where two are equally near.
+    One operation after the other, so that each is rounded once on any device: where products and
+    sums are fused, another pixel is chosen of two that are about as near.
     """
-    xx, xy, x, yx, yy, y, around, top, left, side = changes.T[..., None, None].unbind()
+    xx, xy, x, yx, yy, y, around, *hole = changes.T[..., None, None]
     row = torch.arange(height, device=changes.device)[:, None]
     column = torch.arange(width, device=changes.device)
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    across, down = column - middle_x, row - middle_y
-    from_x = (xx * across + (xy * down + (x + middle_x))).round_()
-    from_y = (yx * across + (yy * down + (y + middle_y))).round_()
-    inside_x, inside_y = from_x.remainder(width), from_y.remainder(height)
-    kept = ((inside_x == from_x) & (inside_y == from_y)) | around.bool()
-    kept &= ~(_within(row, top * height, side) & _within(column, left * width, side))
-    return (inside_y * width + inside_x).long().flatten(1), kept.flatten(1)
+    across, down = column - (width - 1) / 2, row - (height - 1) / 2
+    # What depends on the column or the row alone is small: (N, 1, W) or (N, H, 1).
+    along_x = _around(xx * across + (x + (width - 1) / 2), around, width)
+    along_y = _around(yy * down + (y + (height - 1) / 2), around, height)
+    from_x, from_y = (along_x + xy * down).round_(), (along_y + yx * across).round_()
+    inside_x, inside_y = from_x.clamp(0, width - 1), from_y.clamp(0, height - 1)
+    kept = (inside_x == from_x) & (inside_y == from_y)
+    if hole:
+        top, left, side = hole
+        kept &= ~(_within(row, top * height, side) & _within(column, left * width, side))
+    return torch.add(inside_x, inside_y, alpha=width).long().flatten(1), kept.flatten(1)
+
+
+def _around(places: Tensor, around: Tensor, size: int) -> Tensor:
+    return torch.where(around.bool(), places.remainder(size), places)
 
 
 def _within(places: Tensor, first: Tensor, count: Tensor) -> Tensor:
@@ -136,8 +145,8 @@ def _within(places: Tensor, first: Tensor, count: Tensor) -> Tensor:
     return (places >= first) & (places < first + count)
 
 
-def _unchanged(recordings: int) -> Tensor:
-    changes = torch.zeros(recordings, 10, device="cpu")
+def _unchanged(recordings: int, columns: int = 7) -> Tensor:
+    changes = torch.zeros(recordings, columns, device="cpu")
     changes[:, [XX, YY]] = 1
     return changes
 

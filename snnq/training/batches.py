@@ -31,7 +31,7 @@ def batches(
         Any dataset, or list, of (frames [N_t, 2, H, W], class).
     order : indices, optional
         Of the recordings; all of them as they are where not given.
-    changes : float32 tensor [recordings, 10], optional
+    changes : float32 tensor [recordings, 7 or 10], optional
         What an augmentation does to each recording of `data`, whatever batch it is in: see
         `snnq.recordings.augmentation`.
     """
