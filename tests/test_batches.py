@@ -17,8 +17,9 @@ RECORDINGS, STEPS, HEIGHT, WIDTH, BATCH = 50, 3, 8, 10, 7
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
-@pytest.fixture
-def frames():
+@pytest.fixture(params=[1, 3], ids=["a batch at once", "three batches at once"])
+def frames(request, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", request.param * BATCH * STEPS * 2 * HEIGHT * WIDTH)
     rng = np.random.default_rng(0)
     numbers = rng.integers(0, 256, (RECORDINGS, STEPS, 2, HEIGHT, WIDTH), dtype=np.uint8)
     return Frames("test", numbers, rng.integers(0, 10, RECORDINGS))

@@ -11,6 +11,7 @@ from snnq.recordings.frames import Batch, Frames
 from snnq.recordings.resident import ResidentFrames, store_of
 
 Stored = tuple[Tensor, Tensor]  # frames [N, N_t, 2, H, W] as they are stored, labels [N]
+BLOCK = 2**21  # bytes of frames: that many batches are read and changed at once, at least one
 
 
 def batches(
@@ -38,14 +39,16 @@ def batches(
     order = None if order is None else torch.as_tensor(order, dtype=torch.int64, device="cpu")
     if changes is not None:
         changes = (changes if order is None else changes[order]).to(device)
-    for number, (frames, labels) in enumerate(_read(data, batch_size, order, device)):
+    first = 0
+    for frames, labels in _read(data, batch_size, order, device):
         frames, labels = frames.to(device), labels.to(device)
         if changes is not None:
-            first = number * batch_size
-            frames = changed(frames, changes[first : first + batch_size])
-        # Transposed and converted in one pass.
-        frames = frames.transpose(0, 1)
-        yield frames.to(torch.float32, memory_format=torch.contiguous_format), labels
+            frames = changed(frames, changes[first : first + len(frames)])
+        first += len(frames)
+        for some, of_some in zip(frames.split(batch_size), labels.split(batch_size)):
+            # Transposed and converted in one pass.
+            some = some.transpose(0, 1)
+            yield some.to(torch.float32, memory_format=torch.contiguous_format), of_some
 
 
 def collate(items: list) -> Stored:
@@ -56,7 +59,7 @@ def collate(items: list) -> Stored:
 def _read(
     data: Dataset, batch_size: int, order: Tensor | None, device: torch.device
 ) -> Iterable[Stored]:
-    """Batches as they are stored, on the device if nobody is to wait for it."""
+    """One batch or several as they are stored, on the device where nobody is to wait for it."""
     store = store_of(data)
     if type(store) not in (Frames, ResidentFrames):
         # A loader draws a number even where nothing is random, which must not be torch's next one.
@@ -64,8 +67,8 @@ def _read(
             data, batch_size, sampler=order, collate_fn=collate, generator=torch.Generator()
         )
     places = _places(data, order).to(store.device)
-    firsts = range(0, len(places), batch_size)
-    read = (store.rows(places[first : first + batch_size]) for first in firsts)
+    rows = batch_size * max(1, BLOCK // (batch_size * store.frames[:1].nbytes or 1))
+    read = (store.rows(some) for some in places.split(rows) if len(some))
     copy = store.device.type == "cpu" and device.type == "cuda"
     return _ahead(read, device) if copy else read
 
@@ -80,7 +83,7 @@ def _places(data: Dataset, order: Tensor | None) -> Tensor:
 
 
 def _ahead(read: Iterable[Stored], device: torch.device) -> Iterator[Stored]:
-    """Each batch copied to the device while that works on the one before, in a stream of its own."""
+    """Each copied to the device while that works on the one before, in a stream of its own."""
     backend = torch.get_device_module(device)
     side, ready = backend.Stream(device), None
     try:
