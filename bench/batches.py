@@ -38,10 +38,12 @@ def of(benchmark: str) -> pd.DataFrame:
     numbers = rng.poisson(0.2, SHAPES[benchmark]).astype(np.uint8)
     data = Frames(benchmark, numbers, rng.integers(0, 10, len(numbers)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    candidates = {"DataLoader": partial(_loaded, data, device)}
-    if device.type == "cuda":
-        candidates["copied"] = partial(_ours, data, device)
-    candidates["resident"] = partial(_ours, ResidentFrames(data, device), device)
+    if device.type == "cpu":
+        ours = {"mapped": data}
+    else:
+        ours = {"copied": data, "resident": ResidentFrames(data, device)}
+    candidates = {name: partial(_ours, frames, device) for name, frames in ours.items()}
+    candidates = {"DataLoader": partial(_loaded, data, device)} | candidates
     table = compare(candidates)
     table["batches_per_second"] = -(-len(data) // BATCH) / table["seconds"]
     return table.assign(benchmark=benchmark, device=device.type, threads=torch.get_num_threads())

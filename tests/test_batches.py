@@ -3,6 +3,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from conftest import fit, results
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
@@ -106,11 +107,11 @@ def test_what_is_resident_is_prepared_there_and_nobody_waits_for_it(frames):
 )
 def test_arrays_fit_together(sizes, free):
     fits = fitting(sizes, free)
-    taken = [size for size, fit in zip(sizes, fits) if fit]
+    taken = [size for size, fits_too in zip(sizes, fits) if fits_too]
     assert sum(taken) <= SHARE * free and 0 not in taken
-    for i, (size, fit) in enumerate(zip(sizes, fits)):
-        before = sum(size for size, fit in zip(sizes[:i], fits) if fit)
-        assert fit == (0 < size <= SHARE * free - before)
+    for i, size in enumerate(sizes):
+        before = sum(size for size, fits_too in zip(sizes[:i], fits) if fits_too)
+        assert fits[i] == (0 < size <= SHARE * free - before)
 
 
 def test_splits_that_fit_are_resident_and_share_their_frames(frames):
@@ -200,3 +201,20 @@ def test_a_batch_that_nobody_takes_is_copied_to_its_end(frames, monkeypatch):
     assert backend.asked[-1] == "side copies"
     ahead.close()
     assert backend.asked[-1] == "main waits for side"
+
+
+def test_a_run_ends_the_same_with_resident_frames(tiny, in_tmp, monkeypatch):
+    fit(tiny, in_tmp / "mapped")
+    made = []
+
+    class Counted(ResidentFrames):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self.name)
+
+    monkeypatch.setattr("snnq.recordings.resident.free_memory", lambda _: 2**30)
+    monkeypatch.setattr("snnq.recordings.resident.ResidentFrames", Counted)
+    monkeypatch.setattr(module, "ResidentFrames", Counted)
+    fit(tiny, in_tmp / "resident")
+    assert len(made) == 2  # both splits, of which one is trained on and chosen from
+    assert results(in_tmp / "resident") == results(in_tmp / "mapped")

@@ -18,6 +18,7 @@ from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
+from snnq.recordings.resident import resident
 from snnq.storage.pack import pack
 from snnq.system.files import save_tensors, sweep, write_atomically
 from snnq.system.interruption import Interruption, Stopped, memory_advice
@@ -46,9 +47,7 @@ CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
-def fit(
-    run: Run, folder: str | Path, progress: bool = True, restart: bool = False
-) -> pd.DataFrame:
+def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = False) -> pd.DataFrame:
     """Train a run in a folder, or go on with it from where it was stopped.
 
     Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
@@ -133,10 +132,11 @@ class _Training:
         self, run: Run, folder: Path, splits: tuple, model: nn.Module, bar: bool, restart: bool
     ):
         self.run, self.folder = run, folder
-        self.train, self.validation, self.test, frames = splits
+        self.device = device_of(run)
+        *splits, frames = splits
+        self.train, self.validation, self.test = resident(splits, self.device)
         self.identity = identity_of(run, frames)
         self.checkpoint = Checkpoint(folder, self.identity, restart)
-        self.device = device_of(run)
         self.model = model.to(self.device)
         groups = parameter_groups(self.model, run.learning_rate)
         self.optimizer = torch.optim.Adam(groups, run.learning_rate, fused=True)
