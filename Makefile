@@ -44,6 +44,7 @@ peers: $(INSTALLED)
 bench: $(INSTALLED)
 	snnq simulate data/digits
 	python bench/frames.py
+	python bench/batches.py
 	python bench/quantizer.py
 	python bench/step.py
 	python bench/loop.py

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Subset
 
 import snnq
 from snnq.recordings.frames import frames_of
-from snnq.training.evaluation import collate
+from snnq.training.batches import collate
 
 BATCH, STEPS, RECORDINGS = 16, 10, 640
 

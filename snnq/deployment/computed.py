@@ -11,7 +11,6 @@ from spikingjelly.activation_based import layer, neuron
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from snnq.networks.plif import PLIFNode
 from snnq.quantization.checks import refuse_unless_on_levels
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
@@ -21,7 +20,7 @@ CONVOLUTIONS = (layer.Conv2d,)
 LINEAR = (nn.Linear, layer.Linear)
 NORMS = (layer.BatchNorm2d,)
 POOLS = (layer.MaxPool2d, layer.AvgPool2d)
-NEURONS = (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode, PLIFNode)
+NEURONS = (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode)
 FLAT = (layer.Flatten,)
 DROPOUT = (nn.Dropout, layer.Dropout)  # nothing, in evaluation
 VOTING = (layer.VotingLayer,)

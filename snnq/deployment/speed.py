@@ -10,7 +10,8 @@ from torch.nn.utils import parametrize
 from torch.utils.data import Dataset, Subset
 
 from snnq.system.state import reset_state
-from snnq.training.evaluation import EVALUATION_BATCH, batches, from_rest
+from snnq.training.batches import batches
+from snnq.training.evaluation import EVALUATION_BATCH, from_rest
 
 SINGLES = 100  # recordings to measure the latency with
 

@@ -34,9 +34,13 @@ class Frames(Dataset):
     ----------
     name : str
         The benchmark, the split, and a digest of all that determines the frames.
+    device : torch.device
+        The CPU.
     frames : uint8 array [recordings, N_t, 2, H, W], memory-mapped
     labels : int64 array [recordings]
     """
+
+    device = torch.device("cpu")
 
     def __init__(self, name: str, frames: np.ndarray, labels: np.ndarray):
         self.name, self.frames, self.labels = name, frames, labels
@@ -48,7 +52,12 @@ class Frames(Dataset):
         return torch.from_numpy(self.frames[index].copy()), int(self.labels[index])
 
     def __getitems__(self, indices: list[int]) -> "Batch":
-        return Batch(torch.from_numpy(self.frames[indices]), torch.from_numpy(self.labels[indices]))
+        return Batch(*self.rows(torch.tensor(indices)))
+
+    def rows(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames [N, N_t, 2, H, W] and labels [N] at N places, read at once."""
+        chosen = places.numpy()
+        return torch.from_numpy(self.frames[chosen]), torch.from_numpy(self.labels[chosen])
 
 
 class Batch(list):

@@ -1,17 +1,14 @@
-"""Batches of frames through a network, and how well it does on them."""
-
-from collections.abc import Callable, Iterator, Sequence
+"""How well a network does on recordings."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset
 
 from snnq.quantization.network import quantizers
-from snnq.recordings.augmentation import none
-from snnq.recordings.frames import Batch
 from snnq.system.state import reset_state
+from snnq.training.batches import batches
 
 EVALUATION_BATCH = 64
 
@@ -56,31 +53,6 @@ def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
     output = model(frames)
     reset_state(model)
     return output
-
-
-def batches(
-    data: Dataset,
-    batch_size: int,
-    device: torch.device,
-    order: Sequence[int] | None = None,
-    augment: Callable[[Tensor], Tensor] = none,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches as a network takes them: float frames [N_t, N, 2, H, W] and labels [N].
-
-    In some `order` of the recordings' indices, or as they are. `augment` gets them as they are
-    stored, uint8 [N, N_t, 2, H, W].
-    """
-    # A loader draws a number even where nothing is random, which must not be torch's own next one.
-    loader = DataLoader(
-        data, batch_size, sampler=order, collate_fn=collate, generator=torch.Generator()
-    )
-    for frames, labels in loader:
-        yield augment(frames.to(device)).transpose(0, 1).float(), labels.to(device)
-
-
-def collate(items: list) -> tuple[Tensor, Tensor]:
-    """The items of a batch as two tensors, for a `DataLoader`."""
-    return items.tensors if isinstance(items, Batch) else default_collate(items)
 
 
 def loss_of(rates: Tensor, labels: Tensor) -> Tensor:

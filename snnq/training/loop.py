@@ -18,13 +18,15 @@ from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
+from snnq.recordings.resident import resident
 from snnq.storage.pack import pack
 from snnq.system.files import save_tensors, sweep, write_atomically
 from snnq.system.interruption import Interruption, Stopped, memory_advice
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
+from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
-from snnq.training.evaluation import batches, evaluate
+from snnq.training.evaluation import evaluate
 from snnq.training.identity import identity_of, is_finished
 from snnq.training.random_state import mixed_seed, random_state, set_random_state
 from snnq.training.record import (
@@ -45,9 +47,7 @@ CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
-def fit(
-    run: Run, folder: str | Path, progress: bool = True, restart: bool = False
-) -> pd.DataFrame:
+def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = False) -> pd.DataFrame:
     """Train a run in a folder, or go on with it from where it was stopped.
 
     Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
@@ -132,10 +132,11 @@ class _Training:
         self, run: Run, folder: Path, splits: tuple, model: nn.Module, bar: bool, restart: bool
     ):
         self.run, self.folder = run, folder
-        self.train, self.validation, self.test, frames = splits
+        self.device = device_of(run)
+        *splits, frames = splits
+        self.train, self.validation, self.test = resident(splits, self.device)
         self.identity = identity_of(run, frames)
         self.checkpoint = Checkpoint(folder, self.identity, restart)
-        self.device = device_of(run)
         self.model = model.to(self.device)
         groups = parameter_groups(self.model, run.learning_rate)
         self.optimizer = torch.optim.Adam(groups, run.learning_rate, fused=True)
@@ -209,12 +210,12 @@ class _Training:
         """Every training recording once, in an order and with draws that the epoch determines."""
         run, model, progress = self.run, self.model.train(), self.progress
         torch.manual_seed(mixed_seed(run.seed, epoch + 1))
-        order = torch.randperm(len(self.train)).tolist()[progress.step * run.batch_size :]
+        order = torch.randperm(len(self.train))[progress.step * run.batch_size :]
+        changes = AUGMENTATIONS[run.augmentation](len(self.train))
         if progress.random is not None:
             set_random_state(progress.random)
         self.saved = time.perf_counter()
-        augment = AUGMENTATIONS[run.augmentation]
-        for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
+        for frames, labels in batches(self.train, run.batch_size, self.device, order, changes):
             rates, loss, norm = gradients(model, frames, labels)
             if not torch.isfinite(loss + norm):
                 self._fail(epoch, loss, frames, labels)
