@@ -6,6 +6,7 @@ Of the first and the second block of the N-MNIST network at batch 16, T = 10, by
 and forward and backward. The layers one by one have the layout of memory that is best for them.
 """
 
+import argparse
 from functools import partial
 
 import pandas as pd
@@ -59,4 +60,5 @@ def both(block: nn.Module, x: torch.Tensor) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser().parse_args()
     main()

@@ -5,6 +5,7 @@
 On the N-MNIST network at batch 16, T = 10. Layer by layer are SpikingJelly's own layers.
 """
 
+import argparse
 from functools import partial
 
 import pandas as pd
@@ -54,4 +55,5 @@ def one(model, optimizer, images, labels) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser().parse_args()
     main()
