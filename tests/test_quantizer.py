@@ -273,7 +273,7 @@ EIGHT_BITS = tuple(range(-255, 256, 2))
 WIDE_APART = (-1000, -1, 0, 1, 1000)
 
 
-@pytest.mark.parametrize("temperature", [3.0, 50.0, 150.0, 200.0, 700.0, 2000.0])
+@pytest.mark.parametrize("temperature", [1.0, 3.0, 50.0, 150.0, 200.0, 700.0, 2000.0])
 @pytest.mark.parametrize("levels", [EIGHT_BITS, WIDE_APART, tuple(range(1500))], ids=len)
 def test_any_number_of_levels_at_any_temperature(levels, temperature):
     """The table's accuracy, where all of it would be too long as well, thresholds among the weights."""

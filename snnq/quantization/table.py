@@ -19,6 +19,7 @@ DENSITY = 16  # pieces per unit of T·x: a parabola is then within 2e-7 of the s
 FEWEST, MOST = 2**10, 2**20  # pieces: for each threshold, so that few hold a jump; 8 MB
 COARSE = 2**6  # pieces for each threshold where more than MOST would be needed
 MOST_SIGMOIDS = 2**15 - 1
+NEAR = 2 / DENSITY  # of the clamp, in units of T·x: more than a piece
 BLOCK = 2**17  # weights that a thread takes at a time: half a megabyte
 RUN = 2**7  # of them that the kernels take at a time
 MARGIN = 1e-6  # of a piece
@@ -32,7 +33,7 @@ class Table(NamedTuple):
     its middle, and there f is value + slope·t + curvature·t². One word of 64 bits holds them as
     whole numbers, of 32, 16 and 15 bits, in units of `units`. Its last bit says that sigmoids are
     left out of a piece, to be added one by one. In a table of f' these are those that the clamp sets
-    in for, with a jump. (A parabola is near enough to the corner that f has there.) In a `coarse`
+    in for, with a jump. (A parabola is near enough to the corner that f has there.) In a coarse
     table they are all that are in reach of the piece: where thresholds lie so many 1/T apart that
     pieces fine enough would be too many, most weights are in reach of none.
     """
@@ -45,7 +46,6 @@ class Table(NamedTuple):
     steps: np.ndarray
     left_out: np.ndarray  # int16 [pieces, 2]: the first of them, and the one after the last
     temperature: float
-    coarse: bool
     slope: bool  # of f'
 
 
@@ -88,7 +88,7 @@ def table(
     pieces, units = _packed(f)
     pieces |= left_out[:, 0] < left_out[:, 1]
     found = start, 1 / size, pieces, units, places, heights, left_out
-    return Table(*found, temperature, coarse, slope)
+    return Table(*found, temperature, slope)
 
 
 def _left_out_of(count: int, spans) -> np.ndarray:
@@ -235,28 +235,25 @@ def _chain(weight, run, output, grad, by_weight):
 
 @numba.njit
 def _left_out(x, piece, table):
-    """What the sigmoids that are left out of a piece add to f or f' at x."""
+    """What the sigmoids that are left out of a piece add to f or f' at x.
+
+    Of f' these may be more than those that the clamp sets in for: all between two of them.
+    """
     total = 0.0
     for i in range(table.left_out[piece, 0], table.left_out[piece, 1]):
         argument = table.temperature * (x - table.thresholds[i])
-        if table.coarse:
-            total += table.steps[i] * _sigmoid(argument, table.temperature, table.slope)
-        else:
-            total += table.steps[i] * _near_the_limit(argument, table.temperature)
+        total += table.steps[i] * _sigmoid(argument, table.temperature, table.slope)
     return total
 
 
 @numba.njit
 def _sigmoid(argument, temperature, slope):
-    """g = σ(clamp(argument, ±10)), or T g (1 − g) within the clamp."""
-    g = 1 / (1 + math.exp(-min(max(argument, -ARGUMENT_LIMIT), ARGUMENT_LIMIT)))
-    if not slope:
-        return g
-    return temperature * g * (1 - g) if abs(argument) < ARGUMENT_LIMIT else 0.0
+    """g = σ(clamp(argument, ±10)), or T g (1 − g) within the clamp.
 
-
-@numba.njit
-def _near_the_limit(argument, temperature):
-    """T g (1 − g) so near to the clamp that it falls like e^−a, as good as a straight line there."""
+    Near the clamp g (1 − g) falls like e^−a, which there is as good as a straight line.
+    """
     within = ARGUMENT_LIMIT - abs(argument)
-    return temperature * SLOPE_AT_LIMIT * (1 + within) if within > 0 else 0.0
+    if slope and within < NEAR:
+        return temperature * SLOPE_AT_LIMIT * (1 + within) if within > 0 else 0.0
+    g = 1 / (1 + math.exp(-min(max(argument, -ARGUMENT_LIMIT), ARGUMENT_LIMIT)))
+    return temperature * g * (1 - g) if slope else g
