@@ -19,7 +19,10 @@ QUANTIZED_LAYERS = (
     nn.ConvTranspose3d,
     nn.Linear,
 )
-NORMS = (nn.LayerNorm, nn.RMSNorm)  # whose factors may have the shape of an image, but are no weights
+NORMS = (
+    nn.LayerNorm,
+    nn.RMSNorm,
+)  # whose factors may have the shape of an image, but are no weights
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -42,9 +45,7 @@ def kept_layers(
     for name in keep:
         found = places.get(name) or [of for of in (*layers, *others) if is_within(of, name)]
         if not found and name not in places:
-            raise ValueError(
-                f"keep={name!r}: expected first, last or one of {', '.join(layers)}"
-            )
+            raise ValueError(f"keep={name!r}: expected first, last or one of {', '.join(layers)}")
         kept.update(found)
     return kept
 

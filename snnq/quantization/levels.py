@@ -65,9 +65,7 @@ def read_levels(text: str) -> str | tuple[float, ...]:
         return text
 
 
-def initial_biases(
-    scaled: Tensor, levels: tuple[float, ...], method: str = "kmeans"
-) -> Tensor:
+def initial_biases(scaled: Tensor, levels: tuple[float, ...], method: str = "kmeans") -> Tensor:
     """Thresholds b_1 <= … <= b_n for weights already multiplied by β.
 
     "uniform": half-way between levels, whatever the weights. "kmeans":

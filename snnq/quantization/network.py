@@ -118,9 +118,7 @@ def _refuse_unless_same(
         raise ValueError(f"{name} is quantized by {before}, not by {now}")
 
 
-def _built(
-    name: str, layer: nn.Module, levels: tuple[float, ...], recipe: Recipe
-) -> nn.Module:
+def _built(name: str, layer: nn.Module, levels: tuple[float, ...], recipe: Recipe) -> nn.Module:
     quantizer, options = recipe
     try:
         built = quantizer(layer.weight.detach(), levels, **options)

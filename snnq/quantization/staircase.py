@@ -3,10 +3,11 @@
     y = α f(βw),  f(x) = Y_0 + Σ s_i σ(T(x − b_i)),  s_i = Y_i − Y_{i−1}
 
 with the sigmoid's argument clamped to ±10. Given temperature and thresholds, f and its slope are
-functions of one number. For float32 weights on a CPU they are looked up in a table, in one pass
-over the weights. On a GPU one kernel adds up the sigmoids, in one pass as well: where there is
-Triton our own, on devices that `torch.compile` has another compiler for, its. Elsewhere (float64, or
-a GPU without Triton, which `torch.compile` needs there too) they are summed one by one.
+functions of one number. For float32 weights on a CPU they are computed in one pass over the
+weights: a sigmoid or two added up, more looked up in a table. On a GPU one kernel adds up the
+sigmoids, in one pass as well: where there is Triton our own, on devices that `torch.compile` has
+another compiler for, its. Elsewhere (float64, or a GPU without Triton, which `torch.compile` needs
+there too) they are summed one by one.
 """
 
 import importlib.util
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from snnq.quantization import table as lookup
-from snnq.quantization.table import ARGUMENT_LIMIT
+from snnq.quantization import loops
+from snnq.quantization.loops import FEW, Sigmoids
+from snnq.quantization.table import ARGUMENT_LIMIT, Table, table
 
 
 def staircase(
@@ -92,13 +94,13 @@ class _OnePass(torch.autograd.Function):
 class _Staircase(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight, alpha, beta, biases, temperature, backward_temperature, levels):
-        table = _table_for(weight, biases, temperature, levels, slope=False)
-        if table is None:
+        curve = _curve_for(weight, biases, temperature, levels, slope=False)
+        if curve is None:
             output = _value(weight * beta, biases, temperature, levels).mul_(alpha)
         else:
             weight = weight.contiguous()
             output = torch.empty_like(weight)
-            lookup.value(_flat(weight), alpha.item(), beta.item(), table, _flat(output))
+            loops.value(_flat(weight), alpha.item(), beta.item(), curve, _flat(output))
         ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output)
         ctx.levels = levels
         return output
@@ -107,8 +109,8 @@ class _Staircase(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         weight, alpha, beta, biases, temperature, output = ctx.saved_tensors
-        table = _table_for(weight, biases, temperature, ctx.levels, slope=True)
-        if table is None:
+        curve = _curve_for(weight, biases, temperature, ctx.levels, slope=True)
+        if curve is None:
             slope = _slope(weight * beta, biases, temperature, ctx.levels)
             slope.mul_(grad).mul_(alpha)  # G αT'S
             by_weight, by_alpha = slope * beta, (grad * output).sum() / alpha
@@ -117,7 +119,7 @@ class _Staircase(torch.autograd.Function):
             by_weight = torch.empty_like(weight)
             arrays = [_flat(tensor) for tensor in (weight, output, grad.contiguous(), by_weight)]
             slope = (alpha * beta).item()
-            by_output, by_slope = lookup.gradients(*arrays, slope, beta.item(), table)
+            by_output, by_slope = loops.gradients(*arrays, slope, beta.item(), curve)
             by_alpha, by_beta = (
                 alpha.new_tensor(by_output) / alpha,
                 beta.new_tensor(by_slope) / beta,
@@ -152,11 +154,14 @@ def _sigmoid(x: Tensor, bias: Tensor, temperature: Tensor) -> Tensor:
     return argument.clamp_(-ARGUMENT_LIMIT, ARGUMENT_LIMIT).sigmoid_()
 
 
-def _table_for(weight, biases, temperature, levels, slope: bool) -> lookup.Table | None:
+def _curve_for(weight, biases, temperature, levels, slope: bool) -> Table | Sigmoids | None:
+    """f, or with `slope` f', as `loops` take it; None where they are not for such weights."""
     if weight.dtype != torch.float32 or weight.device.type != "cpu" or not weight.numel():
         return None
     thresholds, steps = tuple(biases.tolist()), tuple(_steps(levels))
-    return lookup.table(thresholds, steps, levels[0], temperature.item(), slope)
+    if len(steps) <= FEW:
+        return Sigmoids(levels[0], np.array(thresholds), np.array(steps), temperature.item())
+    return table(thresholds, steps, levels[0], temperature.item(), slope)
 
 
 def _flat(tensor: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A sum of clamped sigmoids as a table of pieces, and passes over weights that look it up.
+"""A sum of clamped sigmoids as a table of pieces, to be looked up by `loops`.
 
 f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
 """
@@ -7,21 +7,14 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from snnq.system.compiled import compiled
-from snnq.system.threads import in_blocks
-
 ARGUMENT_LIMIT = 10.0  # σ(±10) is within 5e-5 of the step; beyond it the slope is taken as zero
-SLOPE_AT_LIMIT = 1 / (2 + 2 * math.cosh(ARGUMENT_LIMIT))  # σ'(±10)
 DENSITY = 16  # pieces per unit of T·x: a parabola is then within 2e-7 of the sigmoid
 FEWEST, MOST = 2**10, 2**20  # pieces: for each threshold, so that few hold a jump; 8 MB
 COARSE = 2**6  # pieces for each threshold where more than MOST would be needed
 MOST_SIGMOIDS = 2**15 - 1
 NEAR = 2 / DENSITY  # of the clamp, in units of T·x: more than a piece
-BLOCK = 2**17  # weights that a thread takes at a time: half a megabyte
-RUN = 2**7  # of them that the kernels take at a time
 MARGIN = 1e-6  # of a piece
 NODE = np.sqrt(3) / 4  # where the parabolas meet f, from a piece's middle: Chebyshev's nodes
 
@@ -127,133 +120,3 @@ def _packed(f: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
 def _clamped(argument):
     """σ(clamp(argument, ±10))."""
     return 1 / (1 + np.exp(-np.clip(argument, -ARGUMENT_LIMIT, ARGUMENT_LIMIT)))
-
-
-def value(weight: np.ndarray, alpha: float, beta: float, table: Table, out: np.ndarray) -> None:
-    """out = α f(βw)."""
-
-    def block(first: int, last: int) -> None:
-        _value(weight[first:last], alpha, beta, table, out[first:last])
-
-    in_blocks(block, weight.size, BLOCK)
-
-
-def gradients(
-    weight: np.ndarray,
-    output: np.ndarray,
-    grad: np.ndarray,
-    by_weight: np.ndarray,
-    slope: float,
-    beta: float,
-    table: Table,
-) -> tuple[float, float]:
-    """by_weight = G · slope · f'(βw); returns Σ G y and Σ by_weight · w."""
-    sums = np.empty((-(-weight.size // BLOCK), 2))
-
-    def block(first: int, last: int) -> None:
-        arrays = [array[first:last] for array in (weight, output, grad, by_weight)]
-        sums[first // BLOCK] = _gradients(*arrays, slope, beta, table)
-
-    in_blocks(block, weight.size, BLOCK)
-    return tuple(sums.sum(0).tolist())
-
-
-# The kernels work in runs that stay in the fastest cache, one simple loop after another: the
-# compiler makes vector instructions of each, but for the one that reads the table. Indices are
-# unsigned, since it would test signed ones, and arrays are not sliced, since numba counts slices.
-
-
-@compiled()
-def _value(weight, alpha, beta, table, out):
-    scratch = _scratch()
-    for first in range(0, weight.size, RUN):
-        run = np.uint64(first), np.uint64(min(RUN, weight.size - first))
-        _look_up(weight, run, alpha, beta, table, out, scratch)
-
-
-@compiled()
-def _gradients(weight, output, grad, by_weight, slope, beta, table):
-    scratch = _scratch()
-    by_output, by_slope = 0.0, 0.0
-    for first in range(0, weight.size, RUN):
-        run = np.uint64(first), np.uint64(min(RUN, weight.size - first))
-        _look_up(weight, run, slope, beta, table, by_weight, scratch)
-        sums = _chain(weight, run, output, grad, by_weight)
-        by_output += sums[0]
-        by_slope += sums[1]
-    return by_output, by_slope
-
-
-@numba.njit
-def _scratch():
-    return np.empty(RUN, np.int32), np.empty(RUN, np.float32), np.empty(RUN, np.int64)
-
-
-@compiled(fastmath={"contract"})
-def _look_up(weight, run, gain, beta, table, out, scratch):
-    """out = gain · f(βw), or gain · f'(βw), of one run: its first weight, and how many."""
-    first, size = run
-    places, within, found = scratch
-    scale, shift = beta * table.per_unit, -table.start * table.per_unit
-    last = len(table.pieces) - 0.5
-    for i in range(size):
-        place = min(last, max(0.0, weight[first + i] * scale + shift))
-        places[i] = np.int32(place)
-        within[i] = np.float32(place - places[i] - 0.5)
-    for i in range(size):
-        found[i] = table.pieces[np.uint64(places[i])]
-    value_unit, slope_unit, curvature_unit = table.units
-    a, b, c = (
-        np.float32(gain * value_unit),
-        np.float32(gain * slope_unit),
-        np.float32(gain * curvature_unit),
-    )
-    incomplete = 0
-    for i in range(size):
-        piece, t = found[i], within[i]
-        rise = np.float32((piece << 32) >> 48) * b
-        bend = np.float32((piece << 48) >> 49) * c
-        out[first + i] = np.float32(piece >> 32) * a + t * (rise + t * bend)
-        incomplete |= piece & 1
-    if incomplete:
-        for i in range(size):
-            if found[i] & 1:
-                out[first + i] += gain * _left_out(weight[first + i] * beta, places[i], table)
-
-
-@compiled(fastmath={"reassoc", "contract"})
-def _chain(weight, run, output, grad, by_weight):
-    """by_weight · G, and the two sums of a run: of few enough to be added up in float32."""
-    first, size = run
-    by_output, by_slope = np.float32(0), np.float32(0)
-    for i in range(first, first + size):
-        by_weight[i] *= grad[i]
-        by_output += grad[i] * output[i]
-        by_slope += by_weight[i] * weight[i]
-    return np.float64(by_output), np.float64(by_slope)
-
-
-@numba.njit
-def _left_out(x, piece, table):
-    """What the sigmoids that are left out of a piece add to f or f' at x.
-
-    Of f' these may be more than those that the clamp sets in for: all between two of them.
-    """
-    total = 0.0
-    for i in range(table.left_out[piece, 0], table.left_out[piece, 1]):
-        argument = table.temperature * (x - table.thresholds[i])
-        total += table.steps[i] * _sigmoid(argument, table.temperature, table.slope)
-    return total
-
-
-@numba.njit
-def _sigmoid(argument, temperature, slope):
-    """g = σ(clamp(argument, ±10)), or T g (1 − g) within the clamp.
-
-    Near the clamp g (1 − g) falls like e^−a, which there is as good as a straight line.
-    """
-    within = ARGUMENT_LIMIT - abs(argument)
-    if slope and within < NEAR:
-        return temperature * SLOPE_AT_LIMIT * (1 + within) if within > 0 else 0.0
-    g = 1 / (1 + math.exp(-min(max(argument, -ARGUMENT_LIMIT), ARGUMENT_LIMIT)))
-    return temperature * g * (1 - g) if slope else g
