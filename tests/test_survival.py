@@ -20,6 +20,7 @@ from snnq.system.lock import only_process_in
 from snnq.training import checkpoint
 from snnq.training import loop as training
 from snnq.training import step as training_step
+from snnq.training.random_state import random_state, set_random_state
 
 
 @pytest.fixture
@@ -113,20 +114,12 @@ def test_going_on_with_another_version_of_torch_is_said(undisturbed, in_tmp, mon
 
 
 @pytest.mark.parametrize(
-    ("device", "gpus", "message"),
-    [
-        ("cuda", 2, "cuda there and cpu here"),
-        ("cpu", 2, "2 GPUs there and 0 here"),
-        (None, 2, "2 GPUs there and 0 here"),  # of before devices were kept
-        ("cpu", 0, None),
-        (None, 0, None),
-    ],
+    ("device", "gpus", "message"), [("cuda:1", 1, "cuda:1 there and cpu here"), ("cpu", 0, None)]
 )
-def test_where_there_are_fewer_gpus_a_run_goes_on_and_says_so(
+def test_a_run_goes_on_with_another_kind_of_device_and_says_so(
     undisturbed, in_tmp, monkeypatch, device, gpus, message
 ):
     settings, expected = undisturbed
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     with monkeypatch.context() as patch:
         patch.setattr(training_step, "loss_of", at_call(4, kill, training_step.loss_of))
@@ -135,15 +128,34 @@ def test_where_there_are_fewer_gpus_a_run_goes_on_and_says_so(
     path = in_tmp / "run/checkpoint.pt"
     state = torch.load(path, weights_only=True)
     state["progress"]["random"] += [torch.zeros(16, dtype=torch.uint8)] * gpus
-    assert state["progress"].pop("device") == "cpu"
-    state["progress"] |= {"device": device} if device else {}
+    assert state["progress"]["device"] == "cpu"
+    state["progress"]["device"] = device
     torch.save(state, path)
     if message:
-        with pytest.warns(UserWarning, match=f"run: going on with other devices .{message}., not to"):
+        with pytest.warns(UserWarning, match=f"run: going on with another device .{message}., not"):
             fit(settings, in_tmp / "run")
     else:
         fit(settings, in_tmp / "run")
     assert results(in_tmp / "run") == expected
+
+
+def test_only_the_states_of_the_device_in_use_are_saved_and_restored(monkeypatch):
+    states = {torch.device("cuda:1"): torch.tensor([3], dtype=torch.uint8)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", states.__getitem__)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda s, d: states.update({d: s}))
+    for name in ("get_rng_state_all", "set_rng_state_all"):
+        monkeypatch.setattr(torch.cuda, name, None)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda:1")
+    saved = random_state(gpu)
+    drawn = torch.rand(3)
+    states[gpu] = torch.tensor([4], dtype=torch.uint8)
+    set_random_state(saved, cpu)
+    assert states[gpu] == 4 and torch.equal(torch.rand(3), drawn)
+    set_random_state(saved, gpu)
+    assert states[gpu] == 3 and torch.equal(torch.rand(3), drawn)
+    assert len(random_state(cpu)) == 1
+    set_random_state(random_state(cpu), gpu)  # of a run that began on the CPU
+    assert states[gpu] == 3
 
 
 def test_a_stopped_training_is_one_line_in_a_notebook(tiny, in_tmp, monkeypatch, capsys):

@@ -17,6 +17,7 @@ from snnq.study.tables import number_of_levels
 from snnq.training import identity
 from snnq.training import loop as training
 from snnq.training import step as training_step
+from snnq.training.optimizer import parameter_groups
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
 
@@ -180,6 +181,7 @@ def test_a_record_of_the_version_before_identities_is_still_finished(finished):
     record = snnq.read_record(folder)
     for name in ("training_version", "frames", "start_weights"):
         del record[name]
+    del record["run"]["precision"]  # as before there was such a setting
     (folder / "run.json").write_text(json.dumps(record))
     pd.testing.assert_frame_equal(fit(settings, folder), history)
 
@@ -309,12 +311,13 @@ def test_scales_move_by_a_share_of_themselves(quantizer, levels):
     model = snnq.quantize(
         snnq.build_model("nmnist", channels=2), levels, quantizer=snnq.QUANTIZERS[quantizer]
     )
-    optimizer = torch.optim.Adam(training.parameter_groups(model, 0.01), 0.01)
+    optimizer = torch.optim.Adam(parameter_groups(model, 0.01), 0.01)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     held = sum(len(group["params"]) for group in optimizer.param_groups)
     assert held == len(before)
     torch.manual_seed(0)
-    training_step.gradients(model.train(), 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4))
+    frames, labels = 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4)
+    training_step.gradients(model.train(), frames, labels, list(model.parameters()))
     optimizer.step()
     scales = {f"{layer}.parametrizations.weight.0" for layer in snnq.quantizers(model)}
     moved = 0

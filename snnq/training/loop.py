@@ -5,13 +5,11 @@ import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch import nn
 from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
@@ -25,8 +23,11 @@ from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.evaluation import batches, evaluate
+from snnq.training.failure import fail
 from snnq.training.identity import identity_of, is_finished
-from snnq.training.random_state import mixed_seed, random_state, set_random_state
+from snnq.training.optimizer import Optimizer
+from snnq.training.precision import products_in
+from snnq.training.random_state import forked, mixed_seed, random_state, set_random_state
 from snnq.training.record import (
     HISTOGRAMS,
     HISTORY,
@@ -39,9 +40,10 @@ from snnq.training.record import (
 )
 from snnq.training.run import FULL, Run
 from snnq.training.splits import splits_of
-from snnq.training.step import gradients, parameter_groups
+from snnq.training.step import NotFinite, Step
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
+LOG_STEPS = 20  # between looks at the loss on a GPU, which has to be waited for; a CPU has not
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
@@ -86,7 +88,9 @@ def fit(
     BlockingIOError
         Another process works in the folder.
     FloatingPointError
-        The loss or a gradient is not finite; the batch and the network are kept in `failure.pt`.
+        The loss or a gradient is not finite. The batch, and the network with the weights before
+        that step, are kept in `failure.pt`. On a GPU it may be noticed some steps later: the
+        weights wait, but batch norm's running statistics have gone on.
     MemoryError
         Says which settings to lower.
     OSError
@@ -137,10 +141,10 @@ class _Training:
         self.checkpoint = Checkpoint(folder, self.identity, restart)
         self.device = device_of(run)
         self.model = model.to(self.device)
-        groups = parameter_groups(self.model, run.learning_rate)
-        self.optimizer = torch.optim.Adam(groups, run.learning_rate, fused=True)
         self.steps = math.ceil(len(self.train) / run.batch_size)
-        self.schedule = CosineAnnealingLR(self.optimizer, run.epochs * self.steps)
+        self.log_steps = 1 if self.device.type == "cpu" else LOG_STEPS
+        self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
+        self.step = Step(self.model, self.optimizer, run.precision)
         self.interruption = Interruption()
         before = self._histograms(0)
         self.progress = self.checkpoint.restore(**self._state())
@@ -158,23 +162,22 @@ class _Training:
         )
 
     def _state(self) -> dict:
-        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        optimizer = self.optimizer
+        return {
+            "model": self.model,
+            "optimizer": optimizer.adam,
+            "schedule": optimizer.schedule,
+        }
 
     def _compare_devices(self) -> None:
-        """Say where a run goes on on other devices than those that it was saved on."""
+        """Say where a run goes on on another kind of device than it was saved on."""
         there, here = self.progress.device, str(self.device)
-        gpus, gpus_here = len(self.progress.random or [None]) - 1, torch.cuda.device_count()
-        if there and there.split(":")[0] != self.device.type:
-            changed = f"{there} there and {here} here"
-        elif gpus > gpus_here:
-            changed = f"{gpus} GPUs there and {gpus_here} here"
-        else:
-            return
-        warnings.warn(
-            f"{self.folder}: going on with other devices ({changed}), not to the same end as if it"
-            " had not been stopped",
-            stacklevel=4,
-        )
+        if there and torch.device(there).type != self.device.type:
+            warnings.warn(
+                f"{self.folder}: going on with another device ({there} there and {here} here),"
+                " not to the same end as if it had not been stopped",
+                stacklevel=4,
+            )
 
     def save(self) -> None:
         self.progress.device = str(self.device)
@@ -186,7 +189,7 @@ class _Training:
         """Train, evaluate and save one epoch, counted from 0, or the rest of it."""
         temperature = _temperature(self.run, epoch)
         set_temperature(self.model, temperature)
-        with torch.random.fork_rng():
+        with forked(self.device), products_in(self.run.precision):
             self._pass(epoch)
         progress = self.progress
         row = {
@@ -207,50 +210,39 @@ class _Training:
 
     def _pass(self, epoch: int) -> None:
         """Every training recording once, in an order and with draws that the epoch determines."""
-        run, model, progress = self.run, self.model.train(), self.progress
+        run, progress = self.run, self.progress
+        self.model.train()
         torch.manual_seed(mixed_seed(run.seed, epoch + 1))
         order = torch.randperm(len(self.train)).tolist()[progress.step * run.batch_size :]
         if progress.random is not None:
-            set_random_state(progress.random)
+            set_random_state(progress.random, self.device)
         self.saved = time.perf_counter()
+        self.step.start(progress.loss_sum, progress.correct)
         augment = AUGMENTATIONS[run.augmentation]
         for frames, labels in batches(self.train, run.batch_size, self.device, order, augment):
-            rates, loss, norm = gradients(model, frames, labels)
-            if not torch.isfinite(loss + norm):
-                self._fail(epoch, loss, frames, labels)
-            self.optimizer.step()
-            self.schedule.step()
+            self.step(frames, labels)
             progress.step += 1
-            progress.loss_sum += loss.item() * len(labels)
-            progress.correct += (rates.argmax(1) == labels).sum().item()
             self.bar.update()
-            asked = self.interruption.asked
-            if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
-                progress.random = random_state()
-                self.save()
-            if asked:
-                raise Stopped(
-                    f"{asked}: saved after step {progress.step} of epoch {epoch + 1} in"
-                    f" {self.folder}; the same command goes on from there"
-                )
+            if progress.step % self.log_steps == 0 or progress.step == self.steps:
+                self._look(epoch)
 
-    def _fail(self, epoch: int, loss: Tensor, frames: Tensor, labels: Tensor) -> NoReturn:
-        bad = [
-            name
-            for name, parameter in self.model.named_parameters()
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
-        ]
-        path = self.folder / "failure.pt"
-        kept = {
-            "frames": frames,
-            "labels": labels,
-            **{k: v.state_dict() for k, v in self._state().items()},
-        }
-        save_tensors(path, lambda partial: torch.save(kept, partial))
-        raise FloatingPointError(
-            f"epoch {epoch + 1}, step {self.progress.step + 1}: loss={loss.item()}, gradients that are not finite:"
-            f" {', '.join(bad) or 'none'}; batch and network are in {path}; try a lower learning_rate"
-        )
+    def _look(self, epoch: int) -> None:
+        """At the loss, the clock, and whether somebody asked to stop."""
+        progress = self.progress
+        try:
+            progress.loss_sum, progress.correct = self.step.read()
+        except NotFinite as found:
+            place = f"epoch {epoch + 1}, step {progress.step - found.ago}"
+            fail(found.taken, self.model, self._state(), self.folder / "failure.pt", place)
+        asked = self.interruption.asked
+        if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
+            progress.random = random_state(self.device)
+            self.save()
+        if asked:
+            raise Stopped(
+                f"{asked}: saved after step {progress.step} of epoch {epoch + 1} in"
+                f" {self.folder}; the same command goes on from there"
+            )
 
     def _accuracies(self) -> dict[str, float]:
         validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan

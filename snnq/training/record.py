@@ -36,7 +36,7 @@ def initial_network(run: Run) -> SpikingNetwork:
         `run.start` holds no finished run, or one of another network or of quantized weights, or
         its weights cannot be read.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         model = _network(run)
     if run.start is not None:

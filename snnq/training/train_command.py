@@ -48,6 +48,7 @@ HELP = {
     "learned": "scales of the quantizer that are learned: alpha, beta, both or none at all",
     "validation": "share of the training recordings held out to choose an epoch on",
     "device": "auto (a GPU where there is one), cpu or cuda",
+    "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
 METAVARS = {int: "N", float: "X", str: "NAME"}
