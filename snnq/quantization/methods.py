@@ -124,7 +124,9 @@ class TernaryQuantizer(LevelQuantizer):
 
     def values(self, weight: Tensor) -> Tensor:
         size = weight.abs()
-        return size[size > TERNARY_SHARE * size.mean()].mean() * self.level_values
+        large = size > TERNARY_SHARE * size.mean()
+        # Not size[large], for whose length a GPU would have to be asked.
+        return (size * large).mean() / large.to(size).mean() * self.level_values
 
     def level_indices(self, weight: Tensor) -> Tensor:
         return _ternary(weight, TERNARY_SHARE * weight.abs().mean())

@@ -43,7 +43,7 @@ from snnq.training.splits import splits_of
 from snnq.training.step import NotFinite, Step
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
-LOG_STEPS = 20  # between looks at the loss on a GPU, which has to be waited for; a CPU has not
+LOG_STEPS = {"cpu": 1, "cuda": 20}  # between looks at the loss: a GPU has to be waited for
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
@@ -142,7 +142,7 @@ class _Training:
         self.device = device_of(run)
         self.model = model.to(self.device)
         self.steps = math.ceil(len(self.train) / run.batch_size)
-        self.log_steps = 1 if self.device.type == "cpu" else LOG_STEPS
+        self.log_steps = LOG_STEPS[self.device.type]
         self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
         self.step = Step(self.model, self.optimizer, run.precision)
         self.interruption = Interruption()

@@ -1,7 +1,7 @@
 """In which precision convolutions and linear layers multiply; everything else is in float32."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,12 @@ def products_in(precision: str) -> Iterator[None]:
             part.fp32_precision = setting
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """For a forward pass: with "bf16" layers take their inputs and weights in bfloat16."""
+    if precision != "bf16":
+        return nullcontext()
     # Each weight is cast once in a step, and a cache must not outlive a CUDA graph's capture.
-    enabled = precision == "bf16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def keep_states_in_float32(model: nn.Module) -> None:
