@@ -74,6 +74,7 @@ NAN = float("nan")
         ({"neuron": {}}, "neuron={}: expected a text"),
         ({"device": "meta"}, "device='meta': expected auto, cpu or cuda"),
         ({"precision": "fp16"}, "precision='fp16': expected one of float32, tf32, bf16"),
+        ({"cuda_graph": "yes"}, "cuda_graph='yes': expected true or false"),
         ({"precision": None}, "precision=None: expected a text"),
     ],
 )

@@ -2,21 +2,26 @@
 
 import math
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
-from conftest import fit, results
+from conftest import fit, results, write_recordings
 from torch import nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import snnq
 from snnq.networks.plif import PLIFNode
 from snnq.quantization import staircase
+from snnq.quantization.base import LevelQuantizer
+from snnq.quantization.layers import layers_of
+from snnq.training import graph
 from snnq.training import loop as training
 from snnq.training import step as training_step
 from snnq.training.optimizer import GRADIENT_NORM, Optimizer
-from snnq.training.precision import products_in
+from snnq.training.precision import keep_states_in_float32, products_in
 from snnq.training.step import NotFinite, Step, gradients
 
 QUANTIZED = [None, *snnq.QUANTIZERS]
@@ -118,7 +123,7 @@ def test_gradients_are_found_on_a_device_that_cannot_be_read(quantizer):
     model = network(quantizer).to("meta")
     parameters = list(model.parameters())
     frames, labels = batch(device="meta")
-    *found, norms = gradients(model, frames, labels, parameters)
+    _, _, norms = gradients(model, frames, labels, parameters)
     assert norms.shape == (len(parameters),)
     with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
         norms.max().item()
@@ -159,7 +164,9 @@ def test_the_weights_wait_from_the_first_step_that_is_not_finite():
 
 
 @pytest.mark.parametrize("log_steps", [1, 3, 20])
-def test_a_failure_is_told_with_its_step_whenever_it_is_noticed(tiny, in_tmp, monkeypatch, log_steps):
+def test_a_failure_is_told_with_its_step_whenever_it_is_noticed(
+    tiny, in_tmp, monkeypatch, log_steps
+):
     settings = tiny | {"batch_size": 6, "augmentation": "none"}
     calls = []
 
@@ -176,3 +183,121 @@ def test_a_failure_is_told_with_its_step_whenever_it_is_noticed(tiny, in_tmp, mo
     assert torch.equal(kept["labels"], calls[6])
     steps = {int(of["step"]) for of in kept["optimizer"]["state"].values()}
     assert steps == {6}
+
+
+class Replayed:
+    """What SpikingJelly's `StaticCudaGraph` does, without a GPU: after three calls the inputs are
+    copied to where the first were, and the outputs are written to where the first were."""
+
+    def __init__(self, function):
+        self.function, self.calls, self.sizes = function, 0, []
+
+    def __call__(self, *inputs):
+        self.calls += 1
+        self.sizes.append(len(inputs[1]))
+        outputs = self.function(*inputs)
+        if self.calls < 4:
+            return outputs
+        if self.calls == 4:
+            self.inputs, self.outputs = [one.clone() for one in inputs], outputs
+        for to, of in zip(self.outputs, outputs):
+            to.detach().copy_(of.detach())
+        return self.outputs
+
+
+@pytest.mark.parametrize("log_steps", [1, 20])
+def test_a_step_from_a_graph_is_the_same(tiny, in_tmp, monkeypatch, log_steps):
+    """36 recordings in batches of 8: the last one has another size."""
+    graphs = []
+
+    def made(function):
+        graphs.append(Replayed(function))
+        return graphs[-1]
+
+    monkeypatch.setattr(graph, "StaticCudaGraph", made)
+    monkeypatch.setitem(training.LOG_STEPS, "cpu", log_steps)
+    settings = tiny | {"batch_size": 8, "levels": "ternary", "validation": 0.0, "epochs": 3}
+    settings["data"] = str(write_recordings(in_tmp / "odd", per_class=3))
+    fit(settings, in_tmp / "eager")
+    fit(settings | {"cuda_graph": True}, in_tmp / "on the cpu")
+    assert not graphs
+    monkeypatch.setattr(training, "Step", partial(always_graphed, 8))
+    fit(settings, in_tmp / "graphed")
+    assert set(graphs[0].sizes) == {8} and len(graphs[0].sizes) == 9
+    assert results(in_tmp / "graphed") == results(in_tmp / "eager")
+    assert results(in_tmp / "on the cpu")[:3] == results(in_tmp / "eager")[:3]
+
+
+def always_graphed(size, model, optimizer, precision, _):
+    return Step(model, optimizer, precision, size)
+
+
+def test_a_network_that_a_graph_cannot_hold_is_refused():
+    model = network()
+    next(m for m in model.modules() if isinstance(m, PLIFNode)).store_v_seq = True
+    with pytest.raises(ValueError, match="store_v_seq"):
+        Step(model, Optimizer(model, 1e-3, 10), graph_of=4)
+
+
+def test_bfloat16_is_for_layers_and_nothing_else():
+    """Weights' gradients point where float32's do; states, batch norm and quantizers see float32 alone."""
+    model = network("sigmoid")
+    for layer in layers_of(model).values():  # so that every layer spikes
+        layer.register_forward_hook(lambda _, __, output: output + 2)
+    step = Step(model, Optimizer(model, 1e-3, 10))
+    frames, labels = batch(8)
+    found, inputs = {}, {}
+    for precision in ("float32", "bf16"):
+        if precision == "bf16":
+            keep_states_in_float32(model)
+            for name, module in model.named_modules():
+                if not list(module.children()) or isinstance(module, LevelQuantizer):
+                    module.register_forward_pre_hook(partial(keep_type, inputs, name))
+        torch.manual_seed(1)
+        with Products() as products:
+            gradients(model, frames, labels, step.parameters, precision)
+        found[precision] = {n: p.grad.clone() for n, p in model.named_parameters()}
+        expected = torch.float32 if precision == "float32" else torch.bfloat16
+        assert products.types == {expected}
+    assert set(inputs.values()) == {torch.float32} and len(inputs) > 10
+    for name, gradient in found["float32"].items():
+        assert gradient.any() and found["bf16"][name].dtype == torch.float32
+        if gradient.numel() == 1:  # whose sign hangs on a few weights
+            continue
+        near = F.cosine_similarity(gradient.flatten(), found["bf16"][name].flatten(), dim=0)
+        assert near > 0.9, name
+
+
+def keep_type(inputs, name, _, given):
+    inputs[name] = given[0].dtype
+
+
+class Products(TorchDispatchMode):
+    """The types that convolutions and linear layers, and their gradients, are computed in."""
+
+    def __init__(self):
+        super().__init__()
+        self.types = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket._qualified_op_name
+        if name in ("aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm"):
+            self.types |= {one.dtype for one in args[:2]}
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_run_in_bfloat16_learns_and_its_record_says_so(tiny, in_tmp):
+    settings = tiny | {"levels": "full", "epochs": 8, "channels": 8, "batch_size": 4}
+    settings |= {"learning_rate": 5e-3, "augmentation": "none", "precision": "bf16"}
+    history = fit(settings, in_tmp / "run")
+    assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
+    assert snnq.read_record(in_tmp / "run")["run"]["precision"] == "bf16"
+
+
+@pytest.mark.parametrize(("precision", "inside"), [("float32", "ieee"), ("tf32", "tf32")])
+def test_tf32_is_allowed_or_forbidden_and_then_as_it_was(precision, inside):
+    parts = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [part.fp32_precision for part in parts]
+    with products_in(precision):
+        assert [part.fp32_precision for part in parts] == [inside, inside]
+    assert [part.fp32_precision for part in parts] == before

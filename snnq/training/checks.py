@@ -75,6 +75,8 @@ def check(run: Run) -> None:
         if not known:
             raise ValueError(f"device={run.device!r}: expected auto, cpu or cuda")
     _one_of(run, "precision", PRECISIONS)
+    if not isinstance(run.cuda_graph, bool):
+        raise ValueError(f"cuda_graph={run.cuda_graph!r}: expected true or false")
     _levels(run)
     _network(run.benchmark, run.neuron, run.channels, run.network, run.size)
     if run.levels != FULL:

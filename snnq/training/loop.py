@@ -47,9 +47,7 @@ LOG_STEPS = {"cpu": 1, "cuda": 20}  # between looks at the loss: a GPU has to be
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
-def fit(
-    run: Run, folder: str | Path, progress: bool = True, restart: bool = False
-) -> pd.DataFrame:
+def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = False) -> pd.DataFrame:
     """Train a run in a folder, or go on with it from where it was stopped.
 
     Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
@@ -144,7 +142,9 @@ class _Training:
         self.steps = math.ceil(len(self.train) / run.batch_size)
         self.log_steps = LOG_STEPS[self.device.type]
         self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
-        self.step = Step(self.model, self.optimizer, run.precision)
+        graphed = run.cuda_graph and self.device.type == "cuda"
+        graph_of = run.batch_size if graphed else None
+        self.step = Step(self.model, self.optimizer, run.precision, graph_of)
         self.interruption = Interruption()
         before = self._histograms(0)
         self.progress = self.checkpoint.restore(**self._state())

@@ -63,6 +63,8 @@ class Run:
         What convolutions and linear layers multiply in training: "float32"; on a GPU "tf32",
         float32 rounded to 10 bits of fraction; or "bf16", bfloat16. Batch norm, membrane
         potentials, quantizers and Adam, and all of evaluation, are in float32.
+    cuda_graph : bool
+        On a GPU, replay full batches from a CUDA graph: for narrow networks. Not yet tried on one.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class Run:
     validation: float = 0.1
     device: str = "auto"
     precision: str = "float32"
+    cuda_graph: bool = False
 
     def __post_init__(self):
         if self.data is None:

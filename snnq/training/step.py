@@ -1,12 +1,14 @@
 """One training step, of which nothing is read from the device before it is asked for."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from snnq.training.evaluation import loss_of
+from snnq.training.graph import GraphedGradients
 from snnq.training.optimizer import Optimizer
 from snnq.training.precision import autocast, keep_states_in_float32
 
@@ -43,14 +45,25 @@ class Step:
     optimizer : Optimizer
     precision : str
         One of `PRECISIONS`.
+    graph_of : int, optional
+        Replay batches of so many recordings from a CUDA graph.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, precision: str = "float32"):
-        self.model, self.optimizer, self.precision = model, optimizer, precision
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        precision: str = "float32",
+        graph_of: int | None = None,
+    ):
+        self.optimizer = optimizer
         # Once: looking for them in the network takes as long as a layer's forward pass.
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if precision == "bf16":
             keep_states_in_float32(model)
+        self.gradients = partial(gradients, model, parameters=self.parameters, precision=precision)
+        if graph_of is not None:
+            self.gradients = GraphedGradients(self.gradients, model, self.parameters, graph_of)
         self.start(0.0, 0)
 
     def start(self, loss_sum: float, correct: int) -> None:
@@ -60,9 +73,7 @@ class Step:
         self.unread: list[Taken] = []
 
     def __call__(self, frames: Tensor, labels: Tensor) -> None:
-        rates, loss, norms = gradients(
-            self.model, frames, labels, self.parameters, self.precision
-        )
+        rates, loss, norms = self.gradients(frames, labels)
         self.optimizer.step(loss, norms)
         hits = (rates.argmax(1) == labels).sum()
         finite = 1 - self.optimizer.failed

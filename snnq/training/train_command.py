@@ -49,6 +49,7 @@ HELP = {
     "validation": "share of the training recordings held out to choose an epoch on",
     "device": "auto (a GPU where there is one), cpu or cuda",
     "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
+    "cuda_graph": "on a GPU, replay full batches from a CUDA graph; not yet tried on one",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
 METAVARS = {int: "N", float: "X", str: "NAME"}
@@ -70,7 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the run's files go (results/runs/ and the run's name)",
     )
     parser.add_argument(
-        "--restart", action="store_true", help="where the folder holds another run, train this one in its place"
+        "--restart",
+        action="store_true",
+        help="where the folder holds another run, train this one in its place",
     )
     parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
 
@@ -95,6 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _reading(kind: Any) -> dict[str, Any]:
     """How an option of a setting's type is read."""
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
     if kind == tuple[str, ...]:
         return {"nargs": "*", "metavar": "NAME"}
     if kind == str | tuple[float, ...]:
