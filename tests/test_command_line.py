@@ -23,7 +23,7 @@ from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.frames import CUTS
 from snnq.storage.format import float32_file_bytes
-from snnq.training import step
+from snnq.training import gradients
 from snnq.training.train_command import HELP
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PROJECT)}
@@ -252,9 +252,9 @@ def test_another_run_in_the_folder_is_replaced_if_told_to(tiny, in_tmp, said):
 def test_an_interrupted_run_says_so_and_goes_on(tiny, in_tmp, said, monkeypatch, name):
     fit(tiny, in_tmp / "fit")
     options = [*as_options(tiny), "--folder=cli", "--quiet"]
-    stop = at_call(2, lambda: signal.raise_signal(getattr(signal, name)), step.loss_of)
+    stop = at_call(2, lambda: signal.raise_signal(getattr(signal, name)), gradients.loss_of)
     with monkeypatch.context() as patched:
-        patched.setattr(step, "loss_of", stop)
+        patched.setattr(gradients, "loss_of", stop)
         code, out, (line,) = said("train", *options)
     assert (code, out) == (130, "")
     assert line.startswith(f"snnq train: {name}: saved after step 2 of epoch 1 in cli;")

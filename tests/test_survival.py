@@ -19,7 +19,7 @@ from snnq.system.files import write_atomically
 from snnq.system.lock import only_process_in
 from snnq.training import checkpoint
 from snnq.training import loop as training
-from snnq.training import step as training_step
+from snnq.training import gradients as training_gradients
 from snnq.training.random_state import random_state, set_random_state
 
 
@@ -55,7 +55,7 @@ def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
 ):
     settings, expected = undisturbed
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    place = training_step if name == "loss_of" else training
+    place = training_gradients if name == "loss_of" else training
     monkeypatch.setattr(place, name, at_call(call, kill, getattr(place, name)))
     with pytest.raises(Killed):
         fit(settings, in_tmp / "run")
@@ -67,8 +67,8 @@ def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_saves_and_says_how_to_go_on(undisturbed, in_tmp, monkeypatch, name):
     settings, expected = undisturbed
-    ask = at_call(3, lambda: os.kill(os.getpid(), getattr(signal, name)), training_step.loss_of)
-    monkeypatch.setattr(training_step, "loss_of", ask)
+    ask = at_call(3, lambda: os.kill(os.getpid(), getattr(signal, name)), training_gradients.loss_of)
+    monkeypatch.setattr(training_gradients, "loss_of", ask)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(
         KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*goes on"
@@ -122,7 +122,7 @@ def test_a_run_goes_on_with_another_kind_of_device_and_says_so(
     settings, expected = undisturbed
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(training_step, "loss_of", at_call(4, kill, training_step.loss_of))
+        patch.setattr(training_gradients, "loss_of", at_call(4, kill, training_gradients.loss_of))
         with pytest.raises(Killed):
             fit(settings, in_tmp / "run")
     path = in_tmp / "run/checkpoint.pt"
@@ -159,7 +159,7 @@ def test_only_the_states_of_the_device_in_use_are_saved_and_restored(monkeypatch
 
 
 def test_a_stopped_training_is_one_line_in_a_notebook(tiny, in_tmp, monkeypatch, capsys):
-    monkeypatch.setattr(training_step, "loss_of", at_call(3, interrupt, training_step.loss_of))
+    monkeypatch.setattr(training_gradients, "loss_of", at_call(3, interrupt, training_gradients.loss_of))
     monkeypatch.setenv("IPYTHONDIR", str(in_tmp))
     shell = InteractiveShell()
     shell.user_ns |= {"snnq": snnq, "tiny": tiny}
@@ -253,7 +253,7 @@ def test_too_little_memory_names_settings(tiny, in_tmp, monkeypatch):
     def lack():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(training_step, "loss_of", at_call(1, lack, training_step.loss_of))
+    monkeypatch.setattr(training_gradients, "loss_of", at_call(1, lack, training_gradients.loss_of))
     with pytest.raises(MemoryError, match="out of memory with batch_size=16, channels=2"):
         fit(tiny, in_tmp / "run")
 
@@ -262,7 +262,7 @@ def test_other_errors_stay_what_they_are(tiny, in_tmp, monkeypatch):
     def fail():
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(training_step, "loss_of", at_call(1, fail, training_step.loss_of))
+    monkeypatch.setattr(training_gradients, "loss_of", at_call(1, fail, training_gradients.loss_of))
     with pytest.raises(RuntimeError, match="shapes differ"):
         fit(tiny, in_tmp / "run")
 

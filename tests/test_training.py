@@ -16,7 +16,7 @@ from snnq.recordings.splits import last_of_each_class
 from snnq.study.tables import number_of_levels
 from snnq.training import identity
 from snnq.training import loop as training
-from snnq.training import step as training_step
+from snnq.training import gradients as training_gradients
 from snnq.training.optimizer import parameter_groups
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
@@ -266,7 +266,7 @@ def test_a_start_of_quantized_weights_is_refused(finished, in_tmp):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, in_tmp, monkeypatch):
-    monkeypatch.setattr(training_step, "loss_of", lambda rates, _: rates.sum() * math.nan)
+    monkeypatch.setattr(training_gradients, "loss_of", lambda rates, *_: rates.sum() * math.nan)
     with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: loss=nan, .*layers.0.weight"):
         fit(tiny, in_tmp / "run")
     kept = torch.load(in_tmp / "run" / "failure.pt", weights_only=True)
@@ -317,7 +317,7 @@ def test_scales_move_by_a_share_of_themselves(quantizer, levels):
     assert held == len(before)
     torch.manual_seed(0)
     frames, labels = 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4)
-    training_step.gradients(model.train(), frames, labels, list(model.parameters()))
+    training_gradients.gradients(model.train(), frames, labels, list(model.parameters()))
     optimizer.step()
     scales = {f"{layer}.parametrizations.weight.0" for layer in snnq.quantizers(model)}
     moved = 0

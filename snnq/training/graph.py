@@ -21,7 +21,7 @@ class GraphedGradients:
     Parameters
     ----------
     gradients : function
-        (frames, labels) → rates, loss, norms, with the gradients in the parameters' `.grad`.
+        (frames, labels) → hits, loss, norms, with the gradients in the parameters' `.grad`.
     model : nn.Module
     parameters : list of nn.Parameter
         Which gradients it computes.
@@ -48,12 +48,12 @@ class GraphedGradients:
     def __call__(self, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if len(labels) != self.batch_size:
             return self.gradients(frames, labels)
-        rates, loss, norms, *found = self.graph(frames, labels)
+        hits, loss, norms, *found = self.graph(frames, labels)
         for parameter, gradient in zip(self.parameters, found):
             parameter.grad = gradient
         # The next replay writes where these are, and they are kept until they are read.
-        return rates, loss.clone(), norms.clone()
+        return hits, loss.clone(), norms.clone()
 
     def _all_of_a_step(self, frames: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        rates, loss, norms = self.gradients(frames, labels)
-        return rates, loss.detach(), norms, *(parameter.grad for parameter in self.parameters)
+        found = self.gradients(frames, labels)
+        return *found, *(parameter.grad for parameter in self.parameters)

@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from snnq.training.evaluation import batches, evaluate
 from snnq.training.failure import fail
 from snnq.training.identity import identity_of, is_finished
 from snnq.training.optimizer import Optimizer
+from snnq.training.parallel import Processes, joined, local_gpu
 from snnq.training.precision import products_in
 from snnq.training.random_state import forked, mixed_seed, random_state, set_random_state
 from snnq.training.record import (
@@ -97,43 +99,70 @@ def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = Fal
         Ctrl-C or SIGTERM, after saving; a single line in a notebook.
     """
     folder = Path(folder)
-    if is_finished(run, folder, restart):
-        return read_history(folder)
-    keep_freed_memory()
-    device_of(run)  # which may not be there
-    splits, model = splits_of(run), initial_network(run)
-    with (
-        only_process_in(folder),
-        memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"),
-    ):
-        if is_finished(run, folder, restart):  # by another process meanwhile
+    with joined() as processes:
+        if is_finished(run, folder, restart):
             return read_history(folder)
-        sweep(folder)
-        training = _Training(run, folder, splits, model, progress, restart)
-        with training.bar, training.interruption.watched():
-            for epoch in range(len(training.progress.history), run.epochs):
-                training.epoch(epoch)
-        return training.finish()
+        keep_freed_memory()
+        _refuse_unless_possible(run, processes)
+        with processes.main_first():  # who builds the frames
+            splits, model = splits_of(run), initial_network(run)
+        with (
+            only_process_in(folder) if processes.main else nullcontext(),
+            memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"),
+        ):
+            if processes.main:
+                if is_finished(run, folder, restart):  # by another process meanwhile
+                    return read_history(folder)
+                sweep(folder)
+            with processes.main_first():  # who sets aside a checkpoint that cannot be read
+                training = _Training(run, folder, splits, model, processes, progress, restart)
+            with training.bar, training.interruption.watched():
+                for epoch in range(len(training.progress.history), run.epochs):
+                    training.epoch(epoch)
+            with processes.main_first():
+                return training.finish()
 
 
 def device_of(run: Run) -> torch.device:
-    """Where a run trains: "auto" is a GPU where there is one. Raises ValueError for one that is not
-    there."""
+    """Where a run trains: "auto" is a GPU where there is one, and of several processes each has
+    its own. Raises ValueError for one that is not there."""
     best = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(best if run.device == "auto" else run.device)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ValueError(f"device={run.device!r}: this machine has {count} GPUs that torch can use")
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index if device.index is not None else local_gpu())
+        if device.index >= (count := torch.cuda.device_count()):
+            raise ValueError(
+                f"device={run.device!r}: this machine has {count} GPUs that torch can use"
+            )
     return device
+
+
+def _refuse_unless_possible(run: Run, processes: Processes) -> None:
+    """Raises ValueError where a setting does not fit the machine or the number of processes."""
+    device_of(run)
+    if processes.count > run.batch_size:
+        raise ValueError(
+            f"batch_size={run.batch_size}: expected at least {processes.count}, a recording for"
+            " each process"
+        )
+    if processes.count > 1 and run.cuda_graph:
+        raise ValueError(f"cuda_graph=True: expected one process, not {processes.count}")
 
 
 class _Training:
     """A run under way: its recordings, network, optimizer, checkpoint and progress."""
 
     def __init__(
-        self, run: Run, folder: Path, splits: tuple, model: nn.Module, bar: bool, restart: bool
+        self,
+        run: Run,
+        folder: Path,
+        splits: tuple,
+        model: nn.Module,
+        processes: Processes,
+        bar: bool,
+        restart: bool,
     ):
-        self.run, self.folder = run, folder
+        self.run, self.folder, self.processes = run, folder, processes
         self.train, self.validation, self.test, frames = splits
         self.identity = identity_of(run, frames)
         self.checkpoint = Checkpoint(folder, self.identity, restart)
@@ -144,21 +173,22 @@ class _Training:
         self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
         graphed = run.cuda_graph and self.device.type == "cuda"
         graph_of = run.batch_size if graphed else None
-        self.step = Step(self.model, self.optimizer, run.precision, graph_of)
+        self.step = Step(self.model, self.optimizer, run.precision, graph_of, processes)
         self.interruption = Interruption()
         before = self._histograms(0)
         self.progress = self.checkpoint.restore(**self._state())
         self._compare_devices()
         self.progress.histograms = self.progress.histograms or before
         self.since = time.perf_counter() - self.progress.seconds
-        (folder / RECORD).unlink(missing_ok=True)  # of another run: this one begins in its place
+        if processes.main:  # of another run: this one begins in its place
+            (folder / RECORD).unlink(missing_ok=True)
         self.bar = tqdm(
             total=run.epochs * self.steps,
             initial=len(self.progress.history) * self.steps + self.progress.step,
             desc=f"{run.benchmark} {run.levels} seed {run.seed}",
             unit="batch",
             mininterval=PROGRESS_SECONDS,
-            disable=not bar,
+            disable=not (bar and processes.main),
         )
 
     def _state(self) -> dict:
@@ -180,10 +210,12 @@ class _Training:
             )
 
     def save(self) -> None:
+        self.saved = time.perf_counter()
+        if not self.processes.main:
+            return
         self.progress.device = str(self.device)
         self.progress.seconds = time.perf_counter() - self.since
         self.checkpoint.save(self.progress, **self._state())
-        self.saved = time.perf_counter()
 
     def epoch(self, epoch: int) -> None:
         """Train, evaluate and save one epoch, counted from 0, or the rest of it."""
@@ -191,6 +223,14 @@ class _Training:
         set_temperature(self.model, temperature)
         with forked(self.device), products_in(self.run.precision):
             self._pass(epoch)
+        if self.processes.main:
+            self._add_row(epoch, temperature)
+        self.progress.start_epoch()
+        self.since = time.perf_counter()
+        self.save()
+
+    def _add_row(self, epoch: int, temperature: float) -> None:
+        """Evaluate, and write the tables so far."""
         progress = self.progress
         row = {
             "epoch": epoch + 1,
@@ -202,9 +242,6 @@ class _Training:
         }
         progress.history.append(row)
         progress.histograms += self._histograms(epoch + 1)
-        progress.start_epoch()
-        self.since = time.perf_counter()
-        self.save()
         self._write_tables()
         self.bar.set_postfix(epoch=epoch + 1, test=f"{row['test_accuracy']:.1%}", refresh=False)
 
@@ -234,13 +271,16 @@ class _Training:
         except NotFinite as found:
             place = f"epoch {epoch + 1}, step {progress.step - found.ago}"
             fail(found.taken, self.model, self._state(), self.folder / "failure.pt", place)
-        asked = self.interruption.asked
-        if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
+        asked, late = self.processes.any(
+            self.interruption.asked is not None,
+            time.perf_counter() - self.saved > CHECKPOINT_SECONDS,
+        )
+        if asked or late:
             progress.random = random_state(self.device)
             self.save()
         if asked:
             raise Stopped(
-                f"{asked}: saved after step {progress.step} of epoch {epoch + 1} in"
+                f"{self.interruption.asked or 'stopped'}: saved after step {progress.step} of epoch {epoch + 1} in"
                 f" {self.folder}; the same command goes on from there"
             )
 
@@ -270,6 +310,8 @@ class _Training:
 
     def finish(self) -> pd.DataFrame:
         """Write the tables, the weights, the packed network and, last, the record."""
+        if not self.processes.main:
+            return read_history(self.folder)
         self._write_tables()
         history = pd.DataFrame(self.progress.history)
         weights = self.model.state_dict()

@@ -5,12 +5,13 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from snnq.training.evaluation import loss_of
+from snnq.training.gradients import gradients
 from snnq.training.graph import GraphedGradients
 from snnq.training.optimizer import Optimizer
-from snnq.training.precision import autocast, keep_states_in_float32
+from snnq.training.parallel import Processes
+from snnq.training.precision import keep_states_in_float32
+from snnq.training.whole_batch import SharedGradients
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Step:
         One of `PRECISIONS`.
     graph_of : int, optional
         Replay batches of so many recordings from a CUDA graph.
+    processes : Processes, optional
+        Those that take the steps together.
     """
 
     def __init__(
@@ -55,30 +58,36 @@ class Step:
         optimizer: Optimizer,
         precision: str = "float32",
         graph_of: int | None = None,
+        processes: Processes | None = None,
     ):
-        self.optimizer = optimizer
+        self.optimizer, self.processes = optimizer, processes or Processes()
         # Once: looking for them in the network takes as long as a layer's forward pass.
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if precision == "bf16":
             keep_states_in_float32(model)
-        self.gradients = partial(gradients, model, parameters=self.parameters, precision=precision)
-        if graph_of is not None:
-            self.gradients = GraphedGradients(self.gradients, model, self.parameters, graph_of)
+        settings = {"parameters": self.parameters, "precision": precision}
+        if self.processes.count > 1:
+            self.gradients = SharedGradients(model, self.processes, **settings)
+        elif graph_of is not None:
+            eager = partial(gradients, model, **settings)
+            self.gradients = GraphedGradients(eager, model, self.parameters, graph_of)
+        else:
+            self.gradients = partial(gradients, model, **settings)
         self.start(0.0, 0)
 
     def start(self, loss_sum: float, correct: int) -> None:
         """Begin to add up, from the sums over the steps that an epoch already has."""
-        sums, device = [loss_sum, correct, 0], self.parameters[0].device
-        self.sums = torch.tensor(sums, dtype=torch.float64, device=device)
+        before = [loss_sum, correct, 0.0] if self.processes.main else [0.0, 0.0, 0.0]
+        device = self.parameters[0].device
+        self.sums = torch.tensor(before, dtype=torch.float64, device=device)
         self.unread: list[Taken] = []
 
     def __call__(self, frames: Tensor, labels: Tensor) -> None:
-        rates, loss, norms = self.gradients(frames, labels)
+        hits, loss, norms = self.gradients(frames, labels)
         self.optimizer.step(loss, norms)
-        hits = (rates.argmax(1) == labels).sum()
         finite = 1 - self.optimizer.failed
-        self.sums += torch.stack([loss.detach().double() * len(labels), hits, finite])
-        self.unread.append(Taken(frames, labels, loss.detach(), norms))
+        self.sums += torch.stack([loss.double() * len(labels), hits, finite])
+        self.unread.append(Taken(frames, labels, loss, norms))
 
     def read(self) -> tuple[float, int]:
         """Sum of loss × recordings and hits, over the steps since `start`.
@@ -88,32 +97,10 @@ class Step:
         NotFinite
             A step since the last reading was not.
         """
-        loss_sum, correct, finite = self.sums.tolist()
-        if finite < len(self.unread):
-            first = int(finite)
+        loss_sum, correct, finite = self.processes.sum(self.sums).tolist()
+        first = int(finite) // self.processes.count
+        if first < len(self.unread):
             raise NotFinite(self.unread[first], ago=len(self.unread) - 1 - first)
         self.unread.clear()
         self.sums[2] = 0
         return loss_sum, int(correct)
-
-
-def gradients(
-    model: nn.Module,
-    frames: Tensor,
-    labels: Tensor,
-    parameters: list[nn.Parameter],
-    precision: str = "float32",
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Each parameter's gradient into its `.grad`; rates, loss, and the gradients' L2 norms.
-
-    The weights pass through their quantizers once, however often a network that loops over time
-    steps asks for them.
-    """
-    for parameter in parameters:
-        parameter.grad = None
-    with parametrize.cached(), autocast(frames.device, precision):
-        rates = model(frames)
-    loss = loss_of(rates, labels)
-    loss.backward()
-    norms = torch._foreach_norm([parameter.grad for parameter in parameters])
-    return rates, loss, torch.stack(norms)

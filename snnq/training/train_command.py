@@ -80,16 +80,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from snnq.training.loop import fit
-    from snnq.training.record import PACKED, RECORD, read_record
+    from snnq.training.parallel import joined
 
     run = Run(**{field.name: getattr(arguments, field.name) for field in fields(Run)})
     folder = arguments.folder or Path("results/runs", run.name)
-    fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
+    with joined() as processes:
+        fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
+    if processes.main:
+        print(_summary(run, folder))
+
+
+def _summary(run: Run, folder: Path) -> str:
+    from snnq.training.record import PACKED, RECORD, read_record
+
     record = read_record(folder)
     accuracy = record["accuracy"]
     soft = "" if run.levels == FULL else f" (soft {accuracy['last_soft']:.2%})"
     kind = "simulated" if record["data"]["simulated"] else "real"
-    print(
+    return (
         f"test accuracy after the last epoch: {accuracy['last']:.2%}{soft},"
         f" {record['recordings']['test']:,} {kind} recordings;"
         f" record {folder / RECORD}, packed network {folder / PACKED}"
