@@ -114,8 +114,7 @@ def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = Fal
                 if is_finished(run, folder, restart):  # by another process meanwhile
                     return read_history(folder)
                 sweep(folder)
-            with processes.main_first():  # who sets aside a checkpoint that cannot be read
-                training = _Training(run, folder, splits, model, processes, progress, restart)
+            training = _Training(run, folder, splits, model, processes, progress, restart)
             with training.bar, training.interruption.watched():
                 for epoch in range(len(training.progress.history), run.epochs):
                     training.epoch(epoch)
@@ -165,7 +164,8 @@ class _Training:
         self.run, self.folder, self.processes = run, folder, processes
         self.train, self.validation, self.test, frames = splits
         self.identity = identity_of(run, frames)
-        self.checkpoint = Checkpoint(folder, self.identity, restart)
+        with processes.main_first():  # who sets aside what cannot be read
+            self.checkpoint = Checkpoint(folder, self.identity, restart)
         self.device = device_of(run)
         self.model = model.to(self.device)
         self.steps = math.ceil(len(self.train) / run.batch_size)
@@ -319,7 +319,10 @@ class _Training:
         pack(self.model, self.folder / PACKED, asdict(self.run))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
-        write_record(self.run, self.folder, history, self.model, recordings, self.identity)
+        write_record(
+            self.run, self.folder, history, self.model, recordings, self.identity,
+            self.processes.count,
+        )  # fmt: skip
         self.checkpoint.remove()
         return history
 

@@ -27,7 +27,7 @@ class SharedGradients:
         precision: str,
     ):
         # Batch norm's running statistics are the same everywhere as they are.
-        self.model = DistributedDataParallel(model, broadcast_buffers=False)
+        self.model = DistributedDataParallel(model, forward_sync_buffers=False)
         self.parameters, self.precision, self.processes = parameters, precision, processes
 
     def __call__(self, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
