@@ -27,7 +27,7 @@ from torch.utils.data import Subset
 import snnq
 from snnq.recordings.frames import Frames
 from snnq.system.memory import keep_freed_memory
-from snnq.training.loop import _Training as Training
+from snnq.training.loop import Training
 from snnq.training.parallel import Processes
 from snnq.training.splits import splits_of
 

@@ -17,12 +17,12 @@ from snnq.networks.plif import PLIFNode
 from snnq.quantization import staircase
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.layers import layers_of
+from snnq.training import gradients as training_gradients
 from snnq.training import graph
 from snnq.training import loop as training
-from snnq.training import gradients as training_gradients
+from snnq.training.gradients import gradients
 from snnq.training.optimizer import GRADIENT_NORM, Optimizer
 from snnq.training.precision import keep_states_in_float32, products_in
-from snnq.training.gradients import gradients
 from snnq.training.step import NotFinite, Step
 
 QUANTIZED = [None, *snnq.QUANTIZERS]

@@ -18,8 +18,8 @@ import snnq
 from snnq.system.files import write_atomically
 from snnq.system.lock import only_process_in
 from snnq.training import checkpoint
-from snnq.training import loop as training
 from snnq.training import gradients as training_gradients
+from snnq.training import loop as training
 from snnq.training.random_state import random_state, set_random_state
 
 

@@ -14,9 +14,10 @@ from spikingjelly.activation_based import functional
 import snnq
 from snnq.recordings.splits import last_of_each_class
 from snnq.study.tables import number_of_levels
+from snnq.training import fit as whole
+from snnq.training import gradients as training_gradients
 from snnq.training import identity
 from snnq.training import loop as training
-from snnq.training import gradients as training_gradients
 from snnq.training.optimizer import parameter_groups
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
@@ -161,8 +162,8 @@ def files_of(folder):
 def test_a_finished_run_returns_at_once(finished, in_tmp, monkeypatch):
     settings, folder, history = finished
     before = files_of(in_tmp)
-    monkeypatch.setattr(training, "splits_of", None)  # no frames are loaded
-    monkeypatch.setattr(training, "initial_network", None)
+    monkeypatch.setattr(whole, "splits_of", None)  # no frames are loaded
+    monkeypatch.setattr(whole, "initial_network", None)
     pd.testing.assert_frame_equal(fit(settings, folder), history)
     assert files_of(in_tmp) == before
     assert not list(folder.glob("checkpoint*"))
@@ -344,9 +345,9 @@ def test_a_full_precision_run_may_start_from_another_on_other_recordings(tiny, i
 
 
 def test_tables_are_there_while_a_run_goes_on(tiny, in_tmp, monkeypatch):
-    original = training._Training._accuracies
+    original = training.Training._accuracies
     monkeypatch.setattr(
-        training._Training, "_accuracies", at_call(2, lambda: 1 / 0, original)
+        training.Training, "_accuracies", at_call(2, lambda: 1 / 0, original)
     )
     with pytest.raises(ZeroDivisionError):
         fit(tiny, in_tmp / "run")

@@ -14,8 +14,8 @@ from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study
 from snnq.study.sections import read_profile
+from snnq.training.device import device_of
 from snnq.training.evaluation import EVALUATION_BATCH
-from snnq.training.loop import device_of
 from snnq.training.optimizer import Optimizer
 from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run

@@ -1,9 +1,8 @@
-"""Training and evaluation of one run."""
+"""The epochs of one run: training, evaluation, checkpoints."""
 
 import math
 import time
 import warnings
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,16 +17,15 @@ from snnq.quantization.network import set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.storage.pack import pack
-from snnq.system.files import save_tensors, sweep, write_atomically
-from snnq.system.interruption import Interruption, Stopped, memory_advice
-from snnq.system.lock import only_process_in
-from snnq.system.memory import keep_freed_memory
+from snnq.system.files import save_tensors, write_atomically
+from snnq.system.interruption import Interruption, Stopped
 from snnq.training.checkpoint import Checkpoint
+from snnq.training.device import device_of
 from snnq.training.evaluation import batches, evaluate
 from snnq.training.failure import fail
-from snnq.training.identity import identity_of, is_finished
+from snnq.training.identity import identity_of
 from snnq.training.optimizer import Optimizer
-from snnq.training.parallel import Processes, joined, local_gpu
+from snnq.training.parallel import Processes
 from snnq.training.precision import products_in
 from snnq.training.random_state import forked, mixed_seed, random_state, set_random_state
 from snnq.training.record import (
@@ -36,12 +34,10 @@ from snnq.training.record import (
     PACKED,
     RECORD,
     WEIGHTS,
-    initial_network,
     read_history,
     write_record,
 )
 from snnq.training.run import FULL, Run
-from snnq.training.splits import splits_of
 from snnq.training.step import NotFinite, Step
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
@@ -49,106 +45,7 @@ LOG_STEPS = {"cpu": 1, "cuda": 20}  # between looks at the loss: a GPU has to be
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
-def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = False) -> pd.DataFrame:
-    """Train a run in a folder, or go on with it from where it was stopped.
-
-    Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
-    class. Checkpoints are saved after each epoch and each minute, so an interrupted run, called
-    again, ends as if it had not been interrupted. A finished one returns at once: it needs no
-    recordings, and nothing is written.
-
-    Parameters
-    ----------
-    run : Run
-    folder : path
-        Gets after each epoch `history.csv` and `histograms.csv` (see `weight_histograms`; epoch 0
-        is before training), and at the end `weights.safetensors`, the same network packed
-        (`snnq.pack`) in `packed.safetensors`, and `run.json`. Until then it holds the last two
-        checkpoints.
-    progress : bool
-        Show a progress bar.
-    restart : bool
-        Where the folder holds another run, finished or not, train this one in its place. The same
-        run goes on, or returns, as ever.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per epoch: epoch (from 1), temperature, loss and train_accuracy (in training, with
-        augmentation and dropout), validation_accuracy and test_accuracy with hard weights,
-        test_accuracy_soft, seconds (which are in `run.json`, not in `history.csv`). Accuracies
-        are shares of 1.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        A device that is not there, bad recordings, a `start` that is no matching full-precision
-        run, or a folder that holds another run, with what differs: settings, recordings, the
-        weights to start from, or the version of the training's code. All before training.
-    BlockingIOError
-        Another process works in the folder.
-    FloatingPointError
-        The loss or a gradient is not finite. The batch, and the network with the weights before
-        that step, are kept in `failure.pt`. On a GPU it may be noticed some steps later: the
-        weights wait, but batch norm's running statistics have gone on.
-    MemoryError
-        Says which settings to lower.
-    OSError
-        A file that could not be written; called again, the run goes on from its checkpoint.
-    KeyboardInterrupt
-        Ctrl-C or SIGTERM, after saving; a single line in a notebook.
-    """
-    folder = Path(folder)
-    with joined() as processes:
-        if is_finished(run, folder, restart):
-            return read_history(folder)
-        keep_freed_memory()
-        _refuse_unless_possible(run, processes)
-        with processes.main_first():  # who builds the frames
-            splits, model = splits_of(run), initial_network(run)
-        with (
-            only_process_in(folder) if processes.main else nullcontext(),
-            memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"),
-        ):
-            if processes.main:
-                if is_finished(run, folder, restart):  # by another process meanwhile
-                    return read_history(folder)
-                sweep(folder)
-            training = _Training(run, folder, splits, model, processes, progress, restart)
-            with training.bar, training.interruption.watched():
-                for epoch in range(len(training.progress.history), run.epochs):
-                    training.epoch(epoch)
-            with processes.main_first():
-                return training.finish()
-
-
-def device_of(run: Run) -> torch.device:
-    """Where a run trains: "auto" is a GPU where there is one, and of several processes each has
-    its own. Raises ValueError for one that is not there."""
-    best = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(best if run.device == "auto" else run.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", device.index if device.index is not None else local_gpu())
-        if device.index >= (count := torch.cuda.device_count()):
-            raise ValueError(
-                f"device={run.device!r}: this machine has {count} GPUs that torch can use"
-            )
-    return device
-
-
-def _refuse_unless_possible(run: Run, processes: Processes) -> None:
-    """Raises ValueError where a setting does not fit the machine or the number of processes."""
-    device_of(run)
-    if processes.count > run.batch_size:
-        raise ValueError(
-            f"batch_size={run.batch_size}: expected at least {processes.count}, a recording for"
-            " each process"
-        )
-    if processes.count > 1 and run.cuda_graph:
-        raise ValueError(f"cuda_graph=True: expected one process, not {processes.count}")
-
-
-class _Training:
+class Training:
     """A run under way: its recordings, network, optimizer, checkpoint and progress."""
 
     def __init__(

@@ -44,7 +44,9 @@ class Optimizer:
         """A step on the parameters' `.grad`, whose L2 norms [parameters] are given."""
         norm = torch.linalg.vector_norm(norms)
         self.failed = torch.maximum(self.failed, (loss + norm).isfinite().logical_not())
-        self.adam.grad_scale = (norm / GRADIENT_NORM).clamp_(min=1).float()  # all that the kernel takes
+        self.adam.grad_scale = (
+            (norm / GRADIENT_NORM).clamp_(min=1).float()
+        )  # all that the kernel takes
         self.adam.found_inf = self.failed
         self.adam.step()
         self.schedule.step()

@@ -60,8 +60,3 @@ def joined() -> Iterator[Processes]:
         yield Processes()
     finally:
         distributed.destroy_process_group()
-
-
-def local_gpu() -> int:
-    """The number of the GPU, of those that this process sees, that is for it."""
-    return distributed.get_node_local_rank(fallback_rank=0) if distributed.is_available() else 0

@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from snnq.training.loop import fit
+    from snnq.training.fit import fit
     from snnq.training.parallel import joined
 
     run = Run(**{field.name: getattr(arguments, field.name) for field in fields(Run)})
