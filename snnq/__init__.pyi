@@ -37,7 +37,7 @@ from .study.tables import read_runs as read_runs
 from .study.tables import results_table as results_table
 from .training.evaluation import evaluate as evaluate
 from .training.evaluation import predict as predict
-from .training.loop import fit as fit
+from .training.fit import fit as fit
 from .training.record import initial_network as initial_network
 from .training.record import read_history as read_history
 from .training.record import read_record as read_record

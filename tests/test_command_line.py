@@ -23,7 +23,7 @@ from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.frames import CUTS
 from snnq.storage.format import float32_file_bytes
-from snnq.training import loop
+from snnq.training import gradients
 from snnq.training.train_command import HELP
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PROJECT)}
@@ -56,7 +56,8 @@ def refused(capsys, *arguments) -> str:
 
 
 def as_options(settings: dict) -> list[str]:
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    flags = {name.replace("_", "-"): value for name, value in settings.items()}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in flags.items()]
 
 
 # snnq and its help
@@ -176,6 +177,8 @@ def test_every_setting_arrives_as_it_is():
         "learned": ("beta",),
         "validation": 0.0,
         "device": "cpu",
+        "precision": "bf16",
+        "cuda_graph": True,
     }
     run = snnq.Run(**settings)
     assert all(getattr(run, field.name) != field.default for field in fields(snnq.Run))
@@ -249,9 +252,9 @@ def test_another_run_in_the_folder_is_replaced_if_told_to(tiny, in_tmp, said):
 def test_an_interrupted_run_says_so_and_goes_on(tiny, in_tmp, said, monkeypatch, name):
     fit(tiny, in_tmp / "fit")
     options = [*as_options(tiny), "--folder=cli", "--quiet"]
-    stop = at_call(2, lambda: signal.raise_signal(getattr(signal, name)), loop.gradients)
+    stop = at_call(2, lambda: signal.raise_signal(getattr(signal, name)), gradients.loss_of)
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "gradients", stop)
+        patched.setattr(gradients, "loss_of", stop)
         code, out, (line,) = said("train", *options)
     assert (code, out) == (130, "")
     assert line.startswith(f"snnq train: {name}: saved after step 2 of epoch 1 in cli;")

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +10,9 @@ import yaml
 
 import snnq
 from snnq.study.notebook import notebook_settings
+from snnq.training import identity
+from snnq.training import run as run_module
+from snnq.training.identity import differences, identity_of
 
 NAN = float("nan")
 
@@ -70,6 +73,9 @@ NAN = float("nan")
         ({"benchmark": ["nmnist"]}, "benchmark=.*: expected a text"),
         ({"neuron": {}}, "neuron={}: expected a text"),
         ({"device": "meta"}, "device='meta': expected auto, cpu or cuda"),
+        ({"precision": "fp16"}, "precision='fp16': expected one of float32, tf32, bf16"),
+        ({"cuda_graph": "yes"}, "cuda_graph='yes': expected true or false"),
+        ({"precision": None}, "precision=None: expected a text"),
     ],
 )
 def test_bad_settings_are_refused(setting, message):
@@ -105,14 +111,42 @@ def test_natural_types_become_plain_ones(given, plain):
         assert repr(getattr(run, name)) == repr(value)
 
 
-def test_names_of_runs_are_those_of_before():
+def test_names_of_runs_stay():
+    """A study's folders are named after them."""
     for settings, name in (
-        ({}, "nmnist-binary-seed0-c9692ab6"),
-        ({"levels": "4bit"}, "nmnist-4bit-seed0-22ad35cc"),
-        ({"levels": [-1, 0, 2.5]}, "nmnist-3levels-seed0-596cbaca"),
-        ({"benchmark": "ncaltech101"}, "ncaltech101-binary-seed0-002ffaf7"),
+        ({}, "nmnist-binary-seed0-44136fa3"),
+        ({"levels": "4bit"}, "nmnist-4bit-seed0-669d57a9"),
+        ({"levels": [-1, 0, 2.5]}, "nmnist-3levels-seed0-a7ed8951"),
+        ({"benchmark": "ncaltech101"}, "ncaltech101-binary-seed0-034cb1ad"),
     ):
         assert snnq.Run(**settings).name == name
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterRun(snnq.Run):
+    """As `Run` will be when it has one setting more."""
+
+    momentum: float = 0.9
+
+
+def test_a_setting_that_comes_later_renames_no_run_and_makes_none_another(monkeypatch):
+    """Each finished run would be trained again."""
+    before, later = snnq.Run(levels="2bit", seed=3), LaterRun(levels="2bit", seed=3)
+    there = identity_of(before, None)
+    monkeypatch.setattr(run_module, "Run", LaterRun)
+    monkeypatch.setattr(identity, "DEFAULTS", run_module.default_settings())
+    assert later.name == before.name
+    assert differences(there, identity_of(later, None)) == []
+    other = replace(later, momentum=0.5)
+    assert other.name != before.name
+    assert differences(there, identity_of(other, None)) == ["momentum is 0.9 there and 0.5 here"]
+
+
+@pytest.mark.parametrize("benchmark", ["nmnist", "dvsgesture"])
+def test_a_default_that_is_given_is_the_same_name(benchmark):
+    run = snnq.Run(benchmark=benchmark)
+    assert snnq.Run(**asdict(run)).name == run.name
+    assert replace(run, data="elsewhere").name != run.name
 
 
 def test_a_run_leaves_the_random_state_as_it_was():

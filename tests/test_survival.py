@@ -18,8 +18,9 @@ import snnq
 from snnq.system.files import write_atomically
 from snnq.system.lock import only_process_in
 from snnq.training import checkpoint
+from snnq.training import gradients as training_gradients
 from snnq.training import loop as training
-from snnq.training import step as training_step
+from snnq.training.random_state import random_state, set_random_state
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
 ):
     settings, expected = undisturbed
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    place = training_step if name == "loss_of" else training
+    place = training_gradients if name == "loss_of" else training
     monkeypatch.setattr(place, name, at_call(call, kill, getattr(place, name)))
     with pytest.raises(Killed):
         fit(settings, in_tmp / "run")
@@ -66,8 +67,8 @@ def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_saves_and_says_how_to_go_on(undisturbed, in_tmp, monkeypatch, name):
     settings, expected = undisturbed
-    ask = at_call(3, lambda: os.kill(os.getpid(), getattr(signal, name)), training_step.loss_of)
-    monkeypatch.setattr(training_step, "loss_of", ask)
+    ask = at_call(3, lambda: os.kill(os.getpid(), getattr(signal, name)), training_gradients.loss_of)
+    monkeypatch.setattr(training_gradients, "loss_of", ask)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(
         KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*goes on"
@@ -113,41 +114,52 @@ def test_going_on_with_another_version_of_torch_is_said(undisturbed, in_tmp, mon
 
 
 @pytest.mark.parametrize(
-    ("device", "gpus", "message"),
-    [
-        ("cuda", 2, "cuda there and cpu here"),
-        ("cpu", 2, "2 GPUs there and 0 here"),
-        (None, 2, "2 GPUs there and 0 here"),  # of before devices were kept
-        ("cpu", 0, None),
-        (None, 0, None),
-    ],
+    ("device", "gpus", "message"), [("cuda:1", 1, "cuda:1 there and cpu here"), ("cpu", 0, None)]
 )
-def test_where_there_are_fewer_gpus_a_run_goes_on_and_says_so(
+def test_a_run_goes_on_with_another_kind_of_device_and_says_so(
     undisturbed, in_tmp, monkeypatch, device, gpus, message
 ):
     settings, expected = undisturbed
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(training_step, "loss_of", at_call(4, kill, training_step.loss_of))
+        patch.setattr(training_gradients, "loss_of", at_call(4, kill, training_gradients.loss_of))
         with pytest.raises(Killed):
             fit(settings, in_tmp / "run")
     path = in_tmp / "run/checkpoint.pt"
     state = torch.load(path, weights_only=True)
     state["progress"]["random"] += [torch.zeros(16, dtype=torch.uint8)] * gpus
-    assert state["progress"].pop("device") == "cpu"
-    state["progress"] |= {"device": device} if device else {}
+    assert state["progress"]["device"] == "cpu"
+    state["progress"]["device"] = device
     torch.save(state, path)
     if message:
-        with pytest.warns(UserWarning, match=f"run: going on with other devices .{message}., not to"):
+        with pytest.warns(UserWarning, match=f"run: going on with another device .{message}., not"):
             fit(settings, in_tmp / "run")
     else:
         fit(settings, in_tmp / "run")
     assert results(in_tmp / "run") == expected
 
 
+def test_only_the_states_of_the_device_in_use_are_saved_and_restored(monkeypatch):
+    states = {torch.device("cuda:1"): torch.tensor([3], dtype=torch.uint8)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", states.__getitem__)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda s, d: states.update({d: s}))
+    for name in ("get_rng_state_all", "set_rng_state_all"):
+        monkeypatch.setattr(torch.cuda, name, None)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda:1")
+    saved = random_state(gpu)
+    drawn = torch.rand(3)
+    states[gpu] = torch.tensor([4], dtype=torch.uint8)
+    set_random_state(saved, cpu)
+    assert states[gpu] == 4 and torch.equal(torch.rand(3), drawn)
+    set_random_state(saved, gpu)
+    assert states[gpu] == 3 and torch.equal(torch.rand(3), drawn)
+    assert len(random_state(cpu)) == 1
+    set_random_state(random_state(cpu), gpu)  # of a run that began on the CPU
+    assert states[gpu] == 3
+
+
 def test_a_stopped_training_is_one_line_in_a_notebook(tiny, in_tmp, monkeypatch, capsys):
-    monkeypatch.setattr(training_step, "loss_of", at_call(3, interrupt, training_step.loss_of))
+    monkeypatch.setattr(training_gradients, "loss_of", at_call(3, interrupt, training_gradients.loss_of))
     monkeypatch.setenv("IPYTHONDIR", str(in_tmp))
     shell = InteractiveShell()
     shell.user_ns |= {"snnq": snnq, "tiny": tiny}
@@ -241,7 +253,7 @@ def test_too_little_memory_names_settings(tiny, in_tmp, monkeypatch):
     def lack():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(training_step, "loss_of", at_call(1, lack, training_step.loss_of))
+    monkeypatch.setattr(training_gradients, "loss_of", at_call(1, lack, training_gradients.loss_of))
     with pytest.raises(MemoryError, match="out of memory with batch_size=16, channels=2"):
         fit(tiny, in_tmp / "run")
 
@@ -250,7 +262,7 @@ def test_other_errors_stay_what_they_are(tiny, in_tmp, monkeypatch):
     def fail():
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(training_step, "loss_of", at_call(1, fail, training_step.loss_of))
+    monkeypatch.setattr(training_gradients, "loss_of", at_call(1, fail, training_gradients.loss_of))
     with pytest.raises(RuntimeError, match="shapes differ"):
         fit(tiny, in_tmp / "run")
 

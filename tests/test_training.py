@@ -14,9 +14,11 @@ from spikingjelly.activation_based import functional
 import snnq
 from snnq.recordings.splits import last_of_each_class
 from snnq.study.tables import number_of_levels
+from snnq.training import fit as whole
+from snnq.training import gradients as training_gradients
 from snnq.training import identity
 from snnq.training import loop as training
-from snnq.training import step as training_step
+from snnq.training.optimizer import parameter_groups
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
 
@@ -160,8 +162,8 @@ def files_of(folder):
 def test_a_finished_run_returns_at_once(finished, in_tmp, monkeypatch):
     settings, folder, history = finished
     before = files_of(in_tmp)
-    monkeypatch.setattr(training, "splits_of", None)  # no frames are loaded
-    monkeypatch.setattr(training, "initial_network", None)
+    monkeypatch.setattr(whole, "splits_of", None)  # no frames are loaded
+    monkeypatch.setattr(whole, "initial_network", None)
     pd.testing.assert_frame_equal(fit(settings, folder), history)
     assert files_of(in_tmp) == before
     assert not list(folder.glob("checkpoint*"))
@@ -180,6 +182,7 @@ def test_a_record_of_the_version_before_identities_is_still_finished(finished):
     record = snnq.read_record(folder)
     for name in ("training_version", "frames", "start_weights"):
         del record[name]
+    del record["run"]["precision"]  # as before there was such a setting
     (folder / "run.json").write_text(json.dumps(record))
     pd.testing.assert_frame_equal(fit(settings, folder), history)
 
@@ -264,7 +267,7 @@ def test_a_start_of_quantized_weights_is_refused(finished, in_tmp):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, in_tmp, monkeypatch):
-    monkeypatch.setattr(training_step, "loss_of", lambda rates, _: rates.sum() * math.nan)
+    monkeypatch.setattr(training_gradients, "loss_of", lambda rates, *_: rates.sum() * math.nan)
     with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: loss=nan, .*layers.0.weight"):
         fit(tiny, in_tmp / "run")
     kept = torch.load(in_tmp / "run" / "failure.pt", weights_only=True)
@@ -309,12 +312,13 @@ def test_scales_move_by_a_share_of_themselves(quantizer, levels):
     model = snnq.quantize(
         snnq.build_model("nmnist", channels=2), levels, quantizer=snnq.QUANTIZERS[quantizer]
     )
-    optimizer = torch.optim.Adam(training.parameter_groups(model, 0.01), 0.01)
+    optimizer = torch.optim.Adam(parameter_groups(model, 0.01), 0.01)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     held = sum(len(group["params"]) for group in optimizer.param_groups)
     assert held == len(before)
     torch.manual_seed(0)
-    training_step.gradients(model.train(), 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4))
+    frames, labels = 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4)
+    training_gradients.gradients(model.train(), frames, labels, list(model.parameters()))
     optimizer.step()
     scales = {f"{layer}.parametrizations.weight.0" for layer in snnq.quantizers(model)}
     moved = 0
@@ -341,9 +345,9 @@ def test_a_full_precision_run_may_start_from_another_on_other_recordings(tiny, i
 
 
 def test_tables_are_there_while_a_run_goes_on(tiny, in_tmp, monkeypatch):
-    original = training._Training._accuracies
+    original = training.Training._accuracies
     monkeypatch.setattr(
-        training._Training, "_accuracies", at_call(2, lambda: 1 / 0, original)
+        training.Training, "_accuracies", at_call(2, lambda: 1 / 0, original)
     )
     with pytest.raises(ZeroDivisionError):
         fit(tiny, in_tmp / "run")

@@ -65,7 +65,7 @@ def called_layers(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> lis
     inputs = example if isinstance(example, tuple) else (example,)
     try:
         reset_state(model)
-        with in_evaluation(model), torch.no_grad(), torch.random.fork_rng():
+        with in_evaluation(model), torch.no_grad(), torch.random.fork_rng(_gpus(model)):
             model(*inputs)
     finally:
         reset_state(model)
@@ -74,6 +74,11 @@ def called_layers(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> lis
     if not order:
         raise ValueError("example: no convolution or linear layer was called with it")
     return list(order)
+
+
+def _gpus(model: nn.Module) -> list[torch.device]:
+    """Whose random numbers a forward pass may draw."""
+    return list({p.device for p in model.parameters() if p.device.type == "cuda"})
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study
 from snnq.study.sections import read_profile
+from snnq.training.device import device_of
 from snnq.training.evaluation import EVALUATION_BATCH
-from snnq.training.loop import device_of
+from snnq.training.optimizer import Optimizer
 from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run
-from snnq.training.step import gradients
+from snnq.training.step import Step
 
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
 CPU_NUMBERS = 2**26  # of a layer's outputs in a measured step without a GPU: a full batch may not fit
@@ -160,12 +161,13 @@ def _timed(run: Run, device: torch.device, batch: int, training: bool) -> float:
     frames = (torch.rand(shape, device=device) < 0.1).float()
     labels = torch.zeros(batch, dtype=torch.long, device=device)
     model = initial_network(Run.of(vars(run) | {"start": None})).to(device).train(training)
+    step = Step(model, Optimizer(model, run.learning_rate, TIMED_STEPS + 1), run.precision)
     for timed in range(TIMED_STEPS + 1):
         if timed == 1:  # the first is to warm up
             _wait(device)
             start = time.perf_counter()
         if training:
-            gradients(model, frames, labels)
+            step(frames, labels)
         else:
             with torch.no_grad():
                 model(frames)

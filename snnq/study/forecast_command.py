@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from snnq.study.forecast import MEASURED, forecast, measure, read_profiles, summary
     from snnq.study.profile import plan
-    from snnq.training.loop import device_of
+    from snnq.training.device import device_of
 
     profile = read_profiles(arguments.profiles)
     try:

@@ -31,7 +31,7 @@ class Progress:
     seconds : float
         What the present epoch took until it was saved.
     random : list of Tensor, optional
-        The generators' states, within an epoch: of the CPU, and of every GPU.
+        The generators' states, within an epoch: of the CPU, and of the GPU in use.
     device : str, optional
         Where it was trained until then.
     """

@@ -16,6 +16,7 @@ from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.frames import CUTS
 from snnq.storage.bits import MOST_LEVELS
 from snnq.storage.format import network_without_numbers
+from snnq.training.precision import PRECISIONS
 from snnq.training.run import FULL, Run
 
 NARROW = 1  # channels of the network that quantizing is tried on
@@ -23,7 +24,7 @@ NARROW = 1  # channels of the network that quantizing is tried on
 LARGEST = sys.float_info.max
 MOST_SEED = 2**64 - 1  # torch's
 TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer")
-TEXTS += ("temperature_schedule", "biases", "device")
+TEXTS += ("temperature_schedule", "biases", "device", "precision")
 
 
 def check(run: Run) -> None:
@@ -73,6 +74,9 @@ def check(run: Run) -> None:
             known = False
         if not known:
             raise ValueError(f"device={run.device!r}: expected auto, cpu or cuda")
+    _one_of(run, "precision", PRECISIONS)
+    if not isinstance(run.cuda_graph, bool):
+        raise ValueError(f"cuda_graph={run.cuda_graph!r}: expected true or false")
     _levels(run)
     _network(run.benchmark, run.neuron, run.channels, run.network, run.size)
     if run.levels != FULL:

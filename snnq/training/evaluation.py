@@ -55,6 +55,12 @@ def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
     return output
 
 
-def loss_of(rates: Tensor, labels: Tensor) -> Tensor:
-    """Mean-squared error between firing rates [N, classes] and the one-hot class."""
-    return F.mse_loss(rates, F.one_hot(labels, rates.shape[1]).to(rates.dtype))
+def loss_of(rates: Tensor, labels: Tensor, recordings: float | None = None) -> Tensor:
+    """Mean-squared error between firing rates [N, classes] and the one-hot class.
+
+    The mean is over N recordings, or over so many, of which these are a share.
+    """
+    # F.one_hot would read the labels back from where they are, to see whether they are in range.
+    classes = torch.arange(rates.shape[1], device=labels.device)
+    errors = F.mse_loss(rates, (labels[:, None] == classes).to(rates.dtype), reduction="sum")
+    return errors / ((recordings or len(labels)) * rates.shape[1])

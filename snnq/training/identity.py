@@ -9,12 +9,13 @@ from typing import Any
 
 from snnq.recordings.frames import names_of_frames
 from snnq.training.record import RECORD, WEIGHTS, read_record
-from snnq.training.run import Run
+from snnq.training.run import Run, default_settings
 
-TRAINING_VERSION = 1  # raise it when the same run comes to give other results
+TRAINING_VERSION = 2  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
 # the same recordings in another place are the same.
 CONTENTS = {"frames": "data", "start_weights": "start"}
+DEFAULTS = json.loads(json.dumps(default_settings()))
 
 
 def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
@@ -36,7 +37,11 @@ def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between the identities of a folder's run and of another one, in words."""
+    """What differs between the identities of a folder's run and of another one, in words.
+
+    A setting that one of them lacks, being of before there was such a setting, has its default.
+    """
+    there, here = (DEFAULTS | identity for identity in (there, here))
     compared = set(there) | set(here)
     for content, place in CONTENTS.items():
         compared.discard(place if there.get(content) and here.get(content) else content)

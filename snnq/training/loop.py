@@ -1,17 +1,15 @@
-"""Training and evaluation of one run."""
+"""The epochs of one run: training, evaluation, checkpoints."""
 
 import math
 import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch import nn
 from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
@@ -20,175 +18,119 @@ from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.resident import resident
 from snnq.storage.pack import pack
-from snnq.system.files import save_tensors, sweep, write_atomically
-from snnq.system.interruption import Interruption, Stopped, memory_advice
-from snnq.system.lock import only_process_in
-from snnq.system.memory import keep_freed_memory
+from snnq.system.files import save_tensors, write_atomically
+from snnq.system.interruption import Interruption, Stopped
 from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
+from snnq.training.device import device_of
 from snnq.training.evaluation import evaluate
-from snnq.training.identity import identity_of, is_finished
-from snnq.training.random_state import mixed_seed, random_state, set_random_state
+from snnq.training.failure import fail
+from snnq.training.identity import identity_of
+from snnq.training.optimizer import Optimizer
+from snnq.training.parallel import Processes
+from snnq.training.precision import products_in
+from snnq.training.random_state import forked, mixed_seed, random_state, set_random_state
 from snnq.training.record import (
     HISTOGRAMS,
     HISTORY,
     PACKED,
     RECORD,
     WEIGHTS,
-    initial_network,
     read_history,
     write_record,
 )
 from snnq.training.run import FULL, Run
-from snnq.training.splits import splits_of
-from snnq.training.step import gradients, parameter_groups
+from snnq.training.step import NotFinite, Step
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
+LOG_STEPS = {"cpu": 1, "cuda": 20}  # between looks at the loss: a GPU has to be waited for
 PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
 
 
-def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = False) -> pd.DataFrame:
-    """Train a run in a folder, or go on with it from where it was stopped.
-
-    Adam with a cosine schedule on the mean-squared error between firing rates and the one-hot
-    class. Checkpoints are saved after each epoch and each minute, so an interrupted run, called
-    again, ends as if it had not been interrupted. A finished one returns at once: it needs no
-    recordings, and nothing is written.
-
-    Parameters
-    ----------
-    run : Run
-    folder : path
-        Gets after each epoch `history.csv` and `histograms.csv` (see `weight_histograms`; epoch 0
-        is before training), and at the end `weights.safetensors`, the same network packed
-        (`snnq.pack`) in `packed.safetensors`, and `run.json`. Until then it holds the last two
-        checkpoints.
-    progress : bool
-        Show a progress bar.
-    restart : bool
-        Where the folder holds another run, finished or not, train this one in its place. The same
-        run goes on, or returns, as ever.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per epoch: epoch (from 1), temperature, loss and train_accuracy (in training, with
-        augmentation and dropout), validation_accuracy and test_accuracy with hard weights,
-        test_accuracy_soft, seconds (which are in `run.json`, not in `history.csv`). Accuracies
-        are shares of 1.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        A device that is not there, bad recordings, a `start` that is no matching full-precision
-        run, or a folder that holds another run, with what differs: settings, recordings, the
-        weights to start from, or the version of the training's code. All before training.
-    BlockingIOError
-        Another process works in the folder.
-    FloatingPointError
-        The loss or a gradient is not finite; the batch and the network are kept in `failure.pt`.
-    MemoryError
-        Says which settings to lower.
-    OSError
-        A file that could not be written; called again, the run goes on from its checkpoint.
-    KeyboardInterrupt
-        Ctrl-C or SIGTERM, after saving; a single line in a notebook.
-    """
-    folder = Path(folder)
-    if is_finished(run, folder, restart):
-        return read_history(folder)
-    keep_freed_memory()
-    device_of(run)  # which may not be there
-    splits, model = splits_of(run), initial_network(run)
-    with (
-        only_process_in(folder),
-        memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"),
-    ):
-        if is_finished(run, folder, restart):  # by another process meanwhile
-            return read_history(folder)
-        sweep(folder)
-        training = _Training(run, folder, splits, model, progress, restart)
-        with training.bar, training.interruption.watched():
-            for epoch in range(len(training.progress.history), run.epochs):
-                training.epoch(epoch)
-        return training.finish()
-
-
-def device_of(run: Run) -> torch.device:
-    """Where a run trains: "auto" is a GPU where there is one. Raises ValueError for one that is not
-    there."""
-    best = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(best if run.device == "auto" else run.device)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ValueError(f"device={run.device!r}: this machine has {count} GPUs that torch can use")
-    return device
-
-
-class _Training:
+class Training:
     """A run under way: its recordings, network, optimizer, checkpoint and progress."""
 
     def __init__(
-        self, run: Run, folder: Path, splits: tuple, model: nn.Module, bar: bool, restart: bool
+        self,
+        run: Run,
+        folder: Path,
+        splits: tuple,
+        model: nn.Module,
+        processes: Processes,
+        bar: bool,
+        restart: bool,
     ):
-        self.run, self.folder = run, folder
+        self.run, self.folder, self.processes = run, folder, processes
         self.device = device_of(run)
         *splits, frames = splits
         self.train, self.validation, self.test = resident(splits, self.device)
         self.identity = identity_of(run, frames)
-        self.checkpoint = Checkpoint(folder, self.identity, restart)
+        with processes.main_first():  # who sets aside what cannot be read
+            self.checkpoint = Checkpoint(folder, self.identity, restart)
         self.model = model.to(self.device)
-        groups = parameter_groups(self.model, run.learning_rate)
-        self.optimizer = torch.optim.Adam(groups, run.learning_rate, fused=True)
         self.steps = math.ceil(len(self.train) / run.batch_size)
-        self.schedule = CosineAnnealingLR(self.optimizer, run.epochs * self.steps)
+        self.log_steps = LOG_STEPS[self.device.type]
+        self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
+        graphed = run.cuda_graph and self.device.type == "cuda"
+        graph_of = run.batch_size if graphed else None
+        self.step = Step(self.model, self.optimizer, run.precision, graph_of, processes)
         self.interruption = Interruption()
         before = self._histograms(0)
         self.progress = self.checkpoint.restore(**self._state())
         self._compare_devices()
         self.progress.histograms = self.progress.histograms or before
         self.since = time.perf_counter() - self.progress.seconds
-        (folder / RECORD).unlink(missing_ok=True)  # of another run: this one begins in its place
+        if processes.main:  # of another run: this one begins in its place
+            (folder / RECORD).unlink(missing_ok=True)
         self.bar = tqdm(
             total=run.epochs * self.steps,
             initial=len(self.progress.history) * self.steps + self.progress.step,
             desc=f"{run.benchmark} {run.levels} seed {run.seed}",
             unit="batch",
             mininterval=PROGRESS_SECONDS,
-            disable=not bar,
+            disable=not (bar and processes.main),
         )
 
     def _state(self) -> dict:
-        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        optimizer = self.optimizer
+        return {
+            "model": self.model,
+            "optimizer": optimizer.adam,
+            "schedule": optimizer.schedule,
+        }
 
     def _compare_devices(self) -> None:
-        """Say where a run goes on on other devices than those that it was saved on."""
+        """Say where a run goes on on another kind of device than it was saved on."""
         there, here = self.progress.device, str(self.device)
-        gpus, gpus_here = len(self.progress.random or [None]) - 1, torch.cuda.device_count()
-        if there and there.split(":")[0] != self.device.type:
-            changed = f"{there} there and {here} here"
-        elif gpus > gpus_here:
-            changed = f"{gpus} GPUs there and {gpus_here} here"
-        else:
-            return
-        warnings.warn(
-            f"{self.folder}: going on with other devices ({changed}), not to the same end as if it"
-            " had not been stopped",
-            stacklevel=4,
-        )
+        if there and torch.device(there).type != self.device.type:
+            warnings.warn(
+                f"{self.folder}: going on with another device ({there} there and {here} here),"
+                " not to the same end as if it had not been stopped",
+                stacklevel=4,
+            )
 
     def save(self) -> None:
+        self.saved = time.perf_counter()
+        if not self.processes.main:
+            return
         self.progress.device = str(self.device)
         self.progress.seconds = time.perf_counter() - self.since
         self.checkpoint.save(self.progress, **self._state())
-        self.saved = time.perf_counter()
 
     def epoch(self, epoch: int) -> None:
         """Train, evaluate and save one epoch, counted from 0, or the rest of it."""
         temperature = _temperature(self.run, epoch)
         set_temperature(self.model, temperature)
-        with torch.random.fork_rng():
+        with forked(self.device), products_in(self.run.precision):
             self._pass(epoch)
+        if self.processes.main:
+            self._add_row(epoch, temperature)
+        self.progress.start_epoch()
+        self.since = time.perf_counter()
+        self.save()
+
+    def _add_row(self, epoch: int, temperature: float) -> None:
+        """Evaluate, and write the tables so far."""
         progress = self.progress
         row = {
             "epoch": epoch + 1,
@@ -200,58 +142,47 @@ class _Training:
         }
         progress.history.append(row)
         progress.histograms += self._histograms(epoch + 1)
-        progress.start_epoch()
-        self.since = time.perf_counter()
-        self.save()
         self._write_tables()
         self.bar.set_postfix(epoch=epoch + 1, test=f"{row['test_accuracy']:.1%}", refresh=False)
 
     def _pass(self, epoch: int) -> None:
         """Every training recording once, in an order and with draws that the epoch determines."""
-        run, model, progress = self.run, self.model.train(), self.progress
+        run, progress = self.run, self.progress
+        self.model.train()
         torch.manual_seed(mixed_seed(run.seed, epoch + 1))
         order = torch.randperm(len(self.train))[progress.step * run.batch_size :]
         changes = AUGMENTATIONS[run.augmentation](len(self.train))
         if progress.random is not None:
-            set_random_state(progress.random)
+            set_random_state(progress.random, self.device)
         self.saved = time.perf_counter()
+        self.step.start(progress.loss_sum, progress.correct)
         for frames, labels in batches(self.train, run.batch_size, self.device, order, changes):
-            rates, loss, norm = gradients(model, frames, labels)
-            if not torch.isfinite(loss + norm):
-                self._fail(epoch, loss, frames, labels)
-            self.optimizer.step()
-            self.schedule.step()
+            self.step(frames, labels)
             progress.step += 1
-            progress.loss_sum += loss.item() * len(labels)
-            progress.correct += (rates.argmax(1) == labels).sum().item()
             self.bar.update()
-            asked = self.interruption.asked
-            if asked or time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
-                progress.random = random_state()
-                self.save()
-            if asked:
-                raise Stopped(
-                    f"{asked}: saved after step {progress.step} of epoch {epoch + 1} in"
-                    f" {self.folder}; the same command goes on from there"
-                )
+            if progress.step % self.log_steps == 0 or progress.step == self.steps:
+                self._look(epoch)
 
-    def _fail(self, epoch: int, loss: Tensor, frames: Tensor, labels: Tensor) -> NoReturn:
-        bad = [
-            name
-            for name, parameter in self.model.named_parameters()
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
-        ]
-        path = self.folder / "failure.pt"
-        kept = {
-            "frames": frames,
-            "labels": labels,
-            **{k: v.state_dict() for k, v in self._state().items()},
-        }
-        save_tensors(path, lambda partial: torch.save(kept, partial))
-        raise FloatingPointError(
-            f"epoch {epoch + 1}, step {self.progress.step + 1}: loss={loss.item()}, gradients that are not finite:"
-            f" {', '.join(bad) or 'none'}; batch and network are in {path}; try a lower learning_rate"
+    def _look(self, epoch: int) -> None:
+        """At the loss, the clock, and whether somebody asked to stop."""
+        progress = self.progress
+        try:
+            progress.loss_sum, progress.correct = self.step.read()
+        except NotFinite as found:
+            place = f"epoch {epoch + 1}, step {progress.step - found.ago}"
+            fail(found.taken, self.model, self._state(), self.folder / "failure.pt", place)
+        asked, late = self.processes.any(
+            self.interruption.asked is not None,
+            time.perf_counter() - self.saved > CHECKPOINT_SECONDS,
         )
+        if asked or late:
+            progress.random = random_state(self.device)
+            self.save()
+        if asked:
+            raise Stopped(
+                f"{self.interruption.asked or 'stopped'}: saved after step {progress.step} of epoch {epoch + 1} in"
+                f" {self.folder}; the same command goes on from there"
+            )
 
     def _accuracies(self) -> dict[str, float]:
         validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
@@ -279,6 +210,8 @@ class _Training:
 
     def finish(self) -> pd.DataFrame:
         """Write the tables, the weights, the packed network and, last, the record."""
+        if not self.processes.main:
+            return read_history(self.folder)
         self._write_tables()
         history = pd.DataFrame(self.progress.history)
         weights = self.model.state_dict()
@@ -286,7 +219,10 @@ class _Training:
         pack(self.model, self.folder / PACKED, asdict(self.run))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
-        write_record(self.run, self.folder, history, self.model, recordings, self.identity)
+        write_record(
+            self.run, self.folder, history, self.model, recordings, self.identity,
+            self.processes.count,
+        )  # fmt: skip
         self.checkpoint.remove()
         return history
 

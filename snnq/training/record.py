@@ -36,7 +36,7 @@ def initial_network(run: Run) -> SpikingNetwork:
         `run.start` holds no finished run, or one of another network or of quantized weights, or
         its weights cannot be read.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         model = _network(run)
     if run.start is not None:
@@ -73,6 +73,7 @@ def write_record(
     model: SpikingNetwork,
     recordings: dict[str, int],
     identity: dict[str, Any],
+    processes: int = 1,
 ) -> None:
     """Write `run.json`, last of a run's files: where it is, the run is finished."""
     cost = footprint(model)
@@ -88,6 +89,7 @@ def write_record(
         "seconds": history["seconds"].tolist(),
         "device": str(next(model.parameters()).device),
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "python": platform.python_version(),
         "versions": versions(),
         "commit": _commit(),

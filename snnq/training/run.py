@@ -59,6 +59,12 @@ class Run:
         0 for none.
     device : str
         "auto" (a GPU where there is one), or a torch device.
+    precision : str
+        What convolutions and linear layers multiply in training: "float32"; on a GPU "tf32",
+        float32 rounded to 10 bits of fraction; or "bf16", bfloat16. Batch norm, membrane
+        potentials, quantizers and Adam, and all of evaluation, are in float32.
+    cuda_graph : bool
+        On a GPU, replay full batches from a CUDA graph: for narrow networks. Not yet tried on one.
 
     Raises
     ------
@@ -93,10 +99,12 @@ class Run:
     learned: tuple[str, ...] = ("alpha", "beta")
     validation: float = 0.1
     device: str = "auto"
+    precision: str = "float32"
+    cuda_graph: bool = False
 
     def __post_init__(self):
         if self.data is None:
-            object.__setattr__(self, "data", DIGITS if self.benchmark == "nmnist" else DATA)
+            object.__setattr__(self, "data", _data_of(self.benchmark))
         # Not above: these need torch, for which the help of `snnq train` would have to wait.
         from snnq.training.checks import check
         from snnq.training.plain import plain
@@ -113,11 +121,25 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For people and folders: benchmark, levels, seed, and a digest of every setting."""
+        """For people and folders: benchmark, levels, seed, and a digest of the other settings.
+
+        Of those that differ from the defaults, so that a setting that comes to `Run` renames none.
+        """
         levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
-        settings = json.dumps(asdict(self), sort_keys=True)
+        defaults = default_settings() | {"data": _data_of(self.benchmark)}
+        changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        settings = json.dumps(changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         return f"{self.benchmark}-{levels}-seed{self.seed}-{digest}"
+
+
+def default_settings() -> dict[str, Any]:
+    """The value of each setting that is not given; of `data` it depends on the benchmark."""
+    return {field.name: field.default for field in fields(Run)}
+
+
+def _data_of(benchmark: str) -> str:
+    return DIGITS if benchmark == "nmnist" else DATA
 
 
 def refuse_unknown(kind: str, names: Iterable[str], known: Sequence[str]) -> None:

@@ -1,46 +1,106 @@
-"""One training step: what is learned at which rate, and the gradients."""
+"""One training step, of which nothing is read from the device before it is asked for."""
 
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from snnq.quantization.network import quantizers
-from snnq.training.evaluation import loss_of
+from snnq.training.gradients import gradients
+from snnq.training.graph import GraphedGradients
+from snnq.training.optimizer import Optimizer
+from snnq.training.parallel import Processes
+from snnq.training.precision import keep_states_in_float32
+from snnq.training.whole_batch import SharedGradients
 
-GRADIENT_NORM = 5.0  # L2 norm that gradients are clipped at (Yang et al. 2019, sec. 4.1)
+
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken: its batch, its loss, and each parameter's gradient's L2 norm."""
+
+    frames: Tensor
+    labels: Tensor
+    loss: Tensor
+    norms: Tensor
 
 
-def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """For an optimizer: every parameter, and each quantizer's own at a rate relative to its size.
+class NotFinite(FloatingPointError):
+    """A loss or gradient that is not finite: that of the step `taken`, so many steps `ago`."""
 
-    Adam's steps are about as large as its learning rate whatever the gradient. A scale α of 0.02
-    would change by a tenth with each of the steps that suit the weights, and no layer behind the
-    last ones has batch norm to make up for it.
+    def __init__(self, taken: Taken, ago: int):
+        super().__init__("a loss or gradient that is not finite")
+        self.taken, self.ago = taken, ago
+
+
+class Step:
+    """Training steps of a network.
+
+    Loss and hits add up on the device until `read`, so that a GPU never waits for the CPU within
+    a step. A step that is not finite, and those after it, leave the weights as they were; `read`
+    raises it. Until then the batches are kept.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In training mode, on its device.
+    optimizer : Optimizer
+    precision : str
+        One of `PRECISIONS`.
+    graph_of : int, optional
+        Replay batches of so many recordings from a CUDA graph.
+    processes : Processes, optional
+        Those that take the steps together.
     """
-    scales = [
-        parameter
-        for quantizer in quantizers(model).values()
-        for parameter in quantizer.parameters()
-        if parameter.requires_grad
-    ]
-    known = {id(scale) for scale in scales}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    sizes = [scale.detach().abs().mean().item() for scale in scales]
-    return [{"params": others}] + [
-        {"params": [scale], "lr": learning_rate * size} for scale, size in zip(scales, sizes)
-    ]
 
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        precision: str = "float32",
+        graph_of: int | None = None,
+        processes: Processes | None = None,
+    ):
+        self.optimizer, self.processes = optimizer, processes or Processes()
+        # Once: looking for them in the network takes as long as a layer's forward pass.
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if precision == "bf16":
+            keep_states_in_float32(model)
+        settings = {"parameters": self.parameters, "precision": precision}
+        if self.processes.count > 1:
+            self.gradients = SharedGradients(model, self.processes, **settings)
+        elif graph_of is not None:
+            eager = partial(gradients, model, **settings)
+            self.gradients = GraphedGradients(eager, model, self.parameters, graph_of)
+        else:
+            self.gradients = partial(gradients, model, **settings)
+        self.start(0.0, 0)
 
-def gradients(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each parameter's clipped gradient into its `.grad`; rates, loss, and the norm before clipping.
+    def start(self, loss_sum: float, correct: int) -> None:
+        """Begin to add up, from the sums over the steps that an epoch already has."""
+        before = [loss_sum, correct, 0.0] if self.processes.main else [0.0, 0.0, 0.0]
+        device = self.parameters[0].device
+        self.sums = torch.tensor(before, dtype=torch.float64, device=device)
+        self.unread: list[Taken] = []
 
-    The weights pass through their quantizers once, however often a network that loops over time
-    steps asks for them.
-    """
-    with parametrize.cached():
-        rates = model(frames)
-    loss = loss_of(rates, labels)
-    model.zero_grad()
-    loss.backward()
-    return rates, loss, nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+    def __call__(self, frames: Tensor, labels: Tensor) -> None:
+        hits, loss, norms = self.gradients(frames, labels)
+        self.optimizer.step(loss, norms)
+        finite = 1 - self.optimizer.failed
+        self.sums += torch.stack([loss.double() * len(labels), hits, finite])
+        self.unread.append(Taken(frames, labels, loss, norms))
+
+    def read(self) -> tuple[float, int]:
+        """Sum of loss × recordings and hits, over the steps since `start`.
+
+        Raises
+        ------
+        NotFinite
+            A step since the last reading was not.
+        """
+        loss_sum, correct, finite = self.processes.sum(self.sums).tolist()
+        first = int(finite) // self.processes.count
+        if first < len(self.unread):
+            raise NotFinite(self.unread[first], ago=len(self.unread) - 1 - first)
+        self.unread.clear()
+        self.sums[2] = 0
+        return loss_sum, int(correct)

@@ -48,6 +48,8 @@ HELP = {
     "learned": "scales of the quantizer that are learned: alpha, beta, both or none at all",
     "validation": "share of the training recordings held out to choose an epoch on",
     "device": "auto (a GPU where there is one), cpu or cuda",
+    "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
+    "cuda_graph": "on a GPU, replay full batches from a CUDA graph; not yet tried on one",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
 METAVARS = {int: "N", float: "X", str: "NAME"}
@@ -69,23 +71,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the run's files go (results/runs/ and the run's name)",
     )
     parser.add_argument(
-        "--restart", action="store_true", help="where the folder holds another run, train this one in its place"
+        "--restart",
+        action="store_true",
+        help="where the folder holds another run, train this one in its place",
     )
     parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from snnq.training.loop import fit
-    from snnq.training.record import PACKED, RECORD, read_record
+    from snnq.training.fit import fit
+    from snnq.training.parallel import joined
 
     run = Run(**{field.name: getattr(arguments, field.name) for field in fields(Run)})
     folder = arguments.folder or Path("results/runs", run.name)
-    fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
+    with joined() as processes:
+        fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
+    if processes.main:
+        print(_summary(run, folder))
+
+
+def _summary(run: Run, folder: Path) -> str:
+    from snnq.training.record import PACKED, RECORD, read_record
+
     record = read_record(folder)
     accuracy = record["accuracy"]
     soft = "" if run.levels == FULL else f" (soft {accuracy['last_soft']:.2%})"
     kind = "simulated" if record["data"]["simulated"] else "real"
-    print(
+    return (
         f"test accuracy after the last epoch: {accuracy['last']:.2%}{soft},"
         f" {record['recordings']['test']:,} {kind} recordings;"
         f" record {folder / RECORD}, packed network {folder / PACKED}"
@@ -94,6 +106,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _reading(kind: Any) -> dict[str, Any]:
     """How an option of a setting's type is read."""
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
     if kind == tuple[str, ...]:
         return {"nargs": "*", "metavar": "NAME"}
     if kind == str | tuple[float, ...]:

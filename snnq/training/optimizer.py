@@ -1,0 +1,73 @@
+"""How the gradients move the weights: clipped, by Adam, along a cosine."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from snnq.quantization.network import quantizers
+
+GRADIENT_NORM = 5.0  # L2 norm that gradients are clipped at (Yang et al. 2019, sec. 4.1)
+
+
+class Optimizer:
+    """Fused Adam on clipped gradients, its learning rate falling to 0 along a cosine.
+
+    Adam's own kernel divides the gradients by max(‖g‖ / 5, 1), and leaves the weights as they are
+    from the first step on whose loss or gradient is not finite: `grad_scale` and `found_inf`, as
+    torch's `GradScaler` uses them. Nothing is read from the device.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On its device.
+    learning_rate : float
+        At the first step.
+    steps : int
+        After which it is 0.
+
+    Attributes
+    ----------
+    failed : Tensor
+        1 from the first step on that was not finite, 0 before it; float32, on the device.
+    """
+
+    def __init__(self, model: nn.Module, learning_rate: float, steps: int):
+        groups = parameter_groups(model, learning_rate)
+        self.adam = Adam(groups, learning_rate, fused=True)
+        self.schedule = CosineAnnealingLR(self.adam, steps)
+        self.failed = torch.zeros((), device=next(model.parameters()).device)
+
+    def step(self, loss: Tensor, norms: Tensor) -> None:
+        """A step on the parameters' `.grad`, whose L2 norms [parameters] are given."""
+        norm = torch.linalg.vector_norm(norms)
+        self.failed = torch.maximum(self.failed, (loss + norm).isfinite().logical_not())
+        self.adam.grad_scale = (
+            (norm / GRADIENT_NORM).clamp_(min=1).float()
+        )  # all that the kernel takes
+        self.adam.found_inf = self.failed
+        self.adam.step()
+        self.schedule.step()
+
+
+def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+    """For an optimizer: every parameter, and each quantizer's own at a rate relative to its size.
+
+    Adam's steps are about as large as its learning rate whatever the gradient. A scale α of 0.02
+    would change by a tenth with each of the steps that suit the weights, and no layer behind the
+    last ones has batch norm to make up for it.
+    """
+    scales = [
+        parameter
+        for quantizer in quantizers(model).values()
+        for parameter in quantizer.parameters()
+        if parameter.requires_grad
+    ]
+    known = {id(scale) for scale in scales}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    sizes = [scale.detach().abs().mean().item() for scale in scales]
+    return [{"params": others}] + [
+        {"params": [scale], "lr": learning_rate * size} for scale, size in zip(scales, sizes)
+    ]
