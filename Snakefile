@@ -23,7 +23,6 @@ from snakemake.exceptions import WorkflowError
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
 from snnq.study.forecast import read_profiles
-from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import plan
 from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
@@ -39,10 +38,12 @@ except ValueError as error:
 
 FOLDER = STUDY.folder
 MARKS = FOLDER / "marks"
+PROFILES = shlex.join(map(str, workflow.configfiles))
 RUNS = STUDY.all_runs if TRAIN_ABLATIONS else STUDY.runs
 BUILD_THREADS = 8  # at most, to simulate recordings and to build frames
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
-PAPERMILL = "papermill --no-progress-bar"
+WARM = "python -m snnq.study.warm"  # in a process with all imports, where `snnq study` has one
+PAPERMILL = f"{WARM} papermill --no-progress-bar"
 NOTEBOOKS = ["1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment"]
 CODE = {path.stem: digest_of_sources(path) for path in Path("notebooks").glob("*.ipynb")}
 
@@ -200,8 +201,10 @@ rule gather:
         "snnq/study/tables.py",
     output:
         tables("runs", "histories", "histograms", "staircases", "table"),
-    run:
-        gather(STUDY)
+    params:
+        profiles=PROFILES,
+    shell:
+        WARM + " snnq gather {params.profiles}"
 
 
 if TRAIN_ABLATIONS:
@@ -213,8 +216,10 @@ if TRAIN_ABLATIONS:
             "snnq/study/tables.py",
         output:
             tables("ablations"),
-        run:
-            gather_ablations(STUDY)
+        params:
+            profiles=PROFILES,
+        shell:
+            WARM + " snnq gather --ablations {params.profiles}"
 
 
 FIRST = next(iter(STUDY.runs.values()))
@@ -268,4 +273,4 @@ rule figures:
     params:
         folders=shlex.join([str(FOLDER), str(FOLDER / "figures")]),
     shell:
-        "python -m snnq figures {params.folders}"
+        WARM + " snnq figures {params.folders}"

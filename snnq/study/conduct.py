@@ -16,6 +16,7 @@ from typing import TextIO
 import torch
 
 from snnq.study.forecast import measure, read_profiles
+from snnq.study.forkserver import forking, with_forked_kernels
 from snnq.study.profile import Study, plan
 from snnq.study.progress import Progress
 from snnq.system.interruption import handling
@@ -72,25 +73,27 @@ def conduct(
     settings += ["--resources", "gpu=1", "--configfile", *map(str, profiles), *options]
     settings += ["--config", "train_ablations=yes"] if ablations else []
     side_by_side = 1 if job["gpu"] else max(1, cores // job["threads"])
-    with _alone() as lock, _log(study) as log:
+    with _alone() as lock, _log(study) as log, forking(job["threads"], log) as server:
+        held = [lock.fileno(), server]
         print(f"{study.folder.name}: recordings and frames", flush=True)
-        _run(["recordings", *settings], study, log, lock)
+        _run(["recordings", *settings], study, log, held)
         torch.set_num_threads(job["threads"])
         progress = Progress(study, side_by_side, measure(study))
         try:
-            _run(["all", *settings], study, log, lock, progress)
+            _run(["all", *settings], study, log, held, progress)
         finally:
             progress.close()
     return study
 
 
-def _started(arguments: list[str], log: TextIO, lock: TextIO) -> subprocess.Popen:
+def _started(arguments: list[str], log: TextIO, held: Sequence[int]) -> subprocess.Popen:
     """Snakemake with a target and settings."""
-    # In a session of its own, so that Ctrl-C comes to it once, from here. It holds the lock as well,
-    # which stays with it if this process is killed.
+    # In a session of its own, so that Ctrl-C comes to it once, from here. It holds the lock and the
+    # fork server as well, which stay with it if this process is killed.
     command = [sys.executable, "-m", "snakemake", *arguments]
+    environment = with_forked_kernels(os.environ)
     return subprocess.Popen(
-        command, stdout=log, stderr=log, start_new_session=True, pass_fds=[lock.fileno()]
+        command, stdout=log, stderr=log, start_new_session=True, pass_fds=held, env=environment
     )
 
 
@@ -98,7 +101,7 @@ def _run(
     arguments: list[str],
     study: Study,
     log: TextIO,
-    lock: TextIO,
+    held: Sequence[int],
     progress: Progress | None = None,
 ) -> None:
     """Snakemake to its end; it is told to stop where this process is.
@@ -108,7 +111,7 @@ def _run(
     process, start = None, log.tell()
     try:
         with handling(_interrupt):
-            process = _started(arguments, log, lock)
+            process = _started(arguments, log, held)
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 if progress:
