@@ -14,6 +14,7 @@
 import json
 import math
 import shlex
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def name_of(data):
 
 
 FRAMES = {frames_name(run): run for run in RUNS.values()}
+STARTS = Counter(run.start for run in RUNS.values())  # how many runs wait for one
 SIMULATED = {name_of(data): (data, arguments) for data, arguments in STUDY.simulate.items()}
 
 
@@ -182,6 +184,8 @@ rule train:
     log:
         notebook=FOLDER / "logs/{name}.ipynb",
         text=FOLDER / "logs/{name}.txt",
+    priority:
+        lambda wildcards: STARTS[str(STUDY.run_folder(wildcards.name))]
     threads: JOB["threads"]
     resources:
         gpu=JOB["gpu"],
@@ -230,6 +234,7 @@ NEEDS = {
     "5_ablations": [ablations_there_are, tables("runs"), room("study")],
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
+LONGEST = "6_deployment"  # and what the figures wait for: it is first
 ALSO_WRITES = {"6_deployment": tables("costs", "faults")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
@@ -257,6 +262,7 @@ for notebook in NOTEBOOKS:
         log:
             notebook=FOLDER / f"logs/{notebook}.ipynb",
             text=FOLDER / f"logs/{notebook}.txt",
+        priority: notebook == LONGEST
         retries: RETRIES
         shell:
             PAPERMILL + " {params.source} {log.notebook:q} {params.given} > {log.text:q} 2>&1"
