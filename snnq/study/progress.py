@@ -79,7 +79,9 @@ class Progress:
             words += "now tables, notebooks and figures, "
         seconds = left / side_by_side + DRAWING_SECONDS
         share = 1 - (left + DRAWING_SECONDS) / (all_of_it + DRAWING_SECONDS)
-        return share, words + f"about {duration(seconds / 3600)} left"
+        known = table["hours_left"].notna().all()
+        until = f"about {duration(seconds / 3600)} left" if known else "time left unknown"
+        return share, words + until
 
     def close(self) -> None:
         self.bar.close()

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
@@ -74,7 +75,7 @@ def fit(
     pandas.DataFrame
         A row per epoch: epoch (from 1), temperature, loss and train_accuracy (in training, with
         augmentation and dropout), validation_accuracy and test_accuracy with hard weights,
-        test_accuracy_soft, seconds (which are in `run.json`, not in `history.csv`). Accuracies
+        test_accuracy_soft (NaN where it was not measured, see `Run.soft_every`), seconds (which are in `run.json`, not in `history.csv`). Accuracies
         are shares of 1.
 
     Raises
@@ -194,7 +195,7 @@ class _Training:
             "temperature": temperature,
             "loss": progress.loss_sum / len(self.train),
             "train_accuracy": progress.correct / len(self.train),
-            **self._accuracies(),
+            **self._accuracies(epoch + 1),
             "seconds": time.perf_counter() - self.since,
         }
         progress.history.append(row)
@@ -252,11 +253,16 @@ class _Training:
             f" {', '.join(bad) or 'none'}; batch and network are in {path}; try a lower learning_rate"
         )
 
-    def _accuracies(self) -> dict[str, float]:
-        validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
-        hard = evaluate(self.model, self.test)[0]
-        full = self.run.levels == FULL
-        soft = hard if full else evaluate(self.model, self.test, soft=True)[0]
+    def _accuracies(self, epoch: int) -> dict[str, float]:
+        with parametrize.cached():  # the hard weights are those of both splits
+            validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
+            hard = evaluate(self.model, self.test)[0]
+        if self.run.levels == FULL:
+            soft = hard
+        elif self.run.tests_soft(epoch):
+            soft = evaluate(self.model, self.test, soft=True)[0]
+        else:
+            soft = math.nan
         return {
             "validation_accuracy": validation,
             "test_accuracy": hard,

@@ -59,6 +59,9 @@ class Run:
         0 for none.
     device : str
         "auto" (a GPU where there is one), or a torch device.
+    soft_every : int or None
+        Epochs between tests with soft weights, which also come after the last; None: after that
+        alone. It does not change the network.
 
     Raises
     ------
@@ -93,6 +96,7 @@ class Run:
     learned: tuple[str, ...] = ("alpha", "beta")
     validation: float = 0.1
     device: str = "auto"
+    soft_every: int | None = 4
 
     def __post_init__(self):
         if self.data is None:
@@ -110,6 +114,11 @@ class Run:
         """A run from named settings. Raises ValueError for a name that is no setting."""
         refuse_unknown("parameter", parameters, [field.name for field in fields(cls)])
         return cls(**parameters)
+
+    def tests_soft(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 1, ends with a test with soft weights."""
+        every = self.soft_every or self.epochs
+        return epoch % every == 0 or epoch == self.epochs
 
     @property
     def name(self) -> str:

@@ -48,6 +48,7 @@ HELP = {
     "learned": "scales of the quantizer that are learned: alpha, beta, both or none at all",
     "validation": "share of the training recordings held out to choose an epoch on",
     "device": "auto (a GPU where there is one), cpu or cuda",
+    "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
 METAVARS = {int: "N", float: "X", str: "NAME"}
