@@ -41,7 +41,7 @@ FOLDER = STUDY.folder
 MARKS = FOLDER / "marks"
 PROFILES = shlex.join(map(str, workflow.configfiles))
 RUNS = STUDY.all_runs if TRAIN_ABLATIONS else STUDY.runs
-BUILD_THREADS = 8  # at most, to simulate recordings and to build frames
+MOST_THREADS = 8  # to simulate recordings, to build frames and to measure deployed networks
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
 WARM = "python -m snnq.study.warm"  # in a process with all imports, where `snnq study` has one
 PAPERMILL = f"{WARM} papermill --no-progress-bar"
@@ -149,7 +149,7 @@ for name, (data, arguments) in SIMULATED.items():
         params:
             command=shlex.join(["simulate", data, *shlex.split(arguments)]),
             version=SIMULATION_VERSION,
-        threads: BUILD_THREADS
+        threads: MOST_THREADS
         shell:
             "python -m snnq {params.command}"
 
@@ -164,7 +164,7 @@ rule frames:
         touch(MARKS / "frames/{frames}.done"),
     params:
         build=lambda wildcards: build_frames(FRAMES[wildcards.frames]),
-    threads: BUILD_THREADS
+    threads: MOST_THREADS
     shell:
         "{params.build}"
 
@@ -262,7 +262,9 @@ for notebook in NOTEBOOKS:
         log:
             notebook=FOLDER / f"logs/{notebook}.ipynb",
             text=FOLDER / f"logs/{notebook}.txt",
-        priority: notebook == LONGEST
+        priority:
+            notebook == LONGEST
+        threads: MOST_THREADS if notebook == LONGEST else 1
         retries: RETRIES
         shell:
             PAPERMILL + " {params.source} {log.notebook:q} {params.given} > {log.text:q} 2>&1"

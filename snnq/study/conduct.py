@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,16 +73,12 @@ def conduct(
     settings += ["--resources", "gpu=1", "--configfile", *map(str, profiles), *options]
     settings += ["--config", "train_ablations=yes"] if ablations else []
     side_by_side = 1 if job["gpu"] else max(1, cores // job["threads"])
-    with _alone() as lock, _log(study) as log, forking(job["threads"], log) as server:
+    with _alone() as lock, _log(study) as log, forking(log) as server:
         held = [lock.fileno(), server]
         print(f"{study.folder.name}: recordings and frames", flush=True)
         _run(["recordings", *settings], study, log, held)
         torch.set_num_threads(job["threads"])
-        progress = Progress(study, side_by_side, measure(study))
-        try:
-            _run(["all", *settings], study, log, held, progress)
-        finally:
-            progress.close()
+        _run(["all", *settings], study, log, held, lambda: Progress(study, side_by_side, measure(study)))
     return study
 
 
@@ -102,35 +98,42 @@ def _run(
     study: Study,
     log: TextIO,
     held: Sequence[int],
-    progress: Progress | None = None,
+    watched: Callable[[], Progress] | None = None,
 ) -> None:
     """Snakemake to its end; it is told to stop where this process is.
 
     Raises StudyFailed with what failed.
     """
-    process, start = None, log.tell()
+    process, progress, start = None, None, log.tell()
     try:
         with handling(_interrupt):
             process = _started(arguments, log, held)
+            progress = watched() if watched else None  # while Snakemake starts
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 if progress:
                     progress.update()
-    except KeyboardInterrupt:
+        if progress:
+            progress.update()
+    except BaseException as error:
         if process:
             _stop(process)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         raise KeyboardInterrupt(
             f"{study.folder.name}: stopped; the same command goes on from here"
         ) from None
-    if progress:
-        progress.update()
+    finally:
+        if progress:
+            progress.close()
     if process.returncode:
         raise StudyFailed("; ".join(_failures(study, Path(log.name), start)))
 
 
 def _stop(process: subprocess.Popen) -> None:
     """Ask all that Snakemake started to save and end, and wait for it."""
-    os.killpg(process.pid, signal.SIGINT)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
     while process.poll() is None:
         try:
             process.wait()

@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
+
 from snnq.study.warm import FILES, PLACE, die_with_parent
 
 IMPORTED = (
@@ -34,30 +36,30 @@ IMPORTED = (
     "snnq.training.loop",
 )
 KERNELS = Path("config/jupyter")  # where Jupyter's kernel is one that is forked
-READ_WHEN_IMPORTED = {  # by modules of a kernel, of which there is none yet
-    "JPY_PARENT_PID": "1",  # that somebody looks after it
+READ_WHEN_IMPORTED = {
+    "JPY_PARENT_PID": "1",  # that somebody looks after a kernel
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 LARGEST_REQUEST = 2**18  # bytes
 WAITING = 128  # requests, while it imports
 
 
 @contextmanager
-def forking(threads: int, log: TextIO) -> Iterator[int]:
-    """A fork server in a process of its own, whose jobs compute with so many threads.
+def forking(log: TextIO) -> Iterator[int]:
+    """A fork server in a process of its own.
 
     Yields the writing end of a pipe: the server stays for as long as a process holds it.
     """
     until, held = os.pipe()
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = os.environ | READ_WHEN_IMPORTED | dict.fromkeys(names, str(threads))
     with subprocess.Popen(
         [sys.executable, "-m", "snnq.study.forkserver", str(until)],
         stdout=log,
         stderr=log,
         start_new_session=True,
         pass_fds=[until],
-        env=environment,
+        env=os.environ | READ_WHEN_IMPORTED,
     ) as server:
         os.close(until)
         try:
@@ -135,6 +137,8 @@ def start(argv: list[str], folder: str, environment: dict[str, str]) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if threads := environment.get("OMP_NUM_THREADS"):  # which Snakemake sets
+        torch.set_num_threads(int(threads))
     sys.argv[1:] = argv[1:]
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
 

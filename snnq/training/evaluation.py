@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from snnq.quantization.network import quantizers
 from snnq.recordings.augmentation import none
 from snnq.recordings.frames import Batch
+from snnq.system.memory import keep_freed_memory
 from snnq.system.state import reset_state
 
 EVALUATION_BYTES = 2**24  # of the frames that a network sees at once, as float32
@@ -32,8 +33,9 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     """Firing rates [recordings, classes] and labels [recordings], on the CPU.
 
     Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
-    evaluation.
+    evaluation. What memory that takes is kept for the next time, see `keep_freed_memory`.
     """
+    keep_freed_memory()
     if not len(data):
         raise ValueError("data holds no recording")
     at_once = evaluated_at_once(torch.as_tensor(data[0][0]).numel())
