@@ -8,6 +8,7 @@ of another. Nothing is computed here, so that there is no thread that forking wo
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import select
@@ -15,10 +16,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 
@@ -35,15 +36,16 @@ IMPORTED = (
     "snnq.study.report",
     "snnq.training.loop",
 )
-KERNELS = Path("config/jupyter")  # where Jupyter's kernel is one that is forked
-READ_WHEN_IMPORTED = {
+READ_WHEN_IMPORTED = {  # from the environment
     "JPY_PARENT_PID": "1",  # that somebody looks after a kernel
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+KERNELS = Path("config/jupyter")  # where Jupyter's kernel is one that is forked
 LARGEST_REQUEST = 2**18  # bytes
 WAITING = 128  # requests, while it imports
+FORK = multiprocessing.get_context("fork")
 
 
 @contextmanager
@@ -76,19 +78,8 @@ def with_forked_kernels(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "JUPYTER_PATH": os.pathsep.join(places)}
 
 
-def serve(until: int) -> dict[str, Any] | None:
-    """Fork for each request, see `snnq.study.warm`.
-
-    Parameters
-    ----------
-    until : int
-        The reading end of a pipe: the server ends when nobody holds the other end any more.
-
-    Returns
-    -------
-    dict or None
-        In a process that was forked, what was asked of it; None in the server, at its end.
-    """
+def serve(until: int) -> None:
+    """Fork for each request, see `snnq.study.warm`, until nobody holds the other end of a pipe."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         Path(PLACE).unlink(missing_ok=True)  # of a server that was killed
         listener.bind(PLACE)
@@ -96,44 +87,37 @@ def serve(until: int) -> dict[str, Any] | None:
         for name in IMPORTED:
             importlib.import_module(name)
         gc.freeze()  # so that collecting garbage leaves alone the memory that jobs share
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that are forked
         while until not in select.select([listener, until], [], [])[0]:
             client, _ = listener.accept()
             with client:
-                if os.fork() == 0:
-                    listener.close()
-                    return _supervised(client)
-    return None
+                FORK.Process(target=_supervise, args=(listener, client)).start()
 
 
-def _supervised(client: socket.socket) -> dict[str, Any]:
-    """The request, in a job's process; that which it is forked from stands between it and the client.
-
-    It hands on the client's signals, and the job's exit code, and ends the job with the client.
-    """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _supervise(listener: socket.socket, client: socket.socket) -> None:
+    """A job of a client: hands on the client's signals and the job's exit code, and ends the job
+    where the client has ended."""
+    listener.close()
     message, files, *_ = socket.recv_fds(client, LARGEST_REQUEST, len(FILES))
     if not message:  # it could not be sent
-        os._exit(0)
-    job = os.fork()
-    if job == 0:
-        die_with_parent()
-        for file, number in zip(files, FILES):
-            os.dup2(file, number)
-            os.close(file)
-        return json.loads(message)
-    ended = os.pidfd_open(job)
-    while ended not in select.select([client, ended], [], [])[0]:
+        return
+    job = FORK.Process(target=_start, args=(files,), kwargs=json.loads(message))
+    job.start()
+    while job.sentinel not in select.select([client, job.sentinel], [], [])[0]:
         number = client.recv(1)
-        os.kill(job, number[0] if number else signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
+        os.kill(job.pid, number[0] if number else signal.SIGKILL)
+    job.join()
     with suppress(OSError):  # the client is gone
-        client.send(bytes([code % 256]))
-    os._exit(0)
+        client.send(bytes([job.exitcode % 256]))
 
 
-def start(argv: list[str], folder: str, environment: dict[str, str]) -> None:
+def _start(
+    files: Sequence[int], argv: list[str], folder: str, environment: dict[str, str]
+) -> None:
     """A module in this process, as `python -m` starts it."""
+    die_with_parent()
+    for file, number in zip(files, FILES):
+        os.dup2(file, number)
+        os.close(file)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -144,6 +128,4 @@ def start(argv: list[str], folder: str, environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    request = serve(int(sys.argv[1]))
-    if request:
-        start(**request)
+    serve(int(sys.argv[1]))
