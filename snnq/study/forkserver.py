@@ -54,6 +54,7 @@ def forking(log: TextIO) -> Iterator[int]:
 
     Yields the writing end of a pipe: the server stays for as long as a process holds it.
     """
+    place = Path(PLACE).resolve()
     until, held = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-m", "snnq.study.forkserver", str(until)],
@@ -69,7 +70,7 @@ def forking(log: TextIO) -> Iterator[int]:
         finally:
             os.close(held)
             server.terminate()
-    Path(PLACE).unlink(missing_ok=True)
+    place.unlink(missing_ok=True)
 
 
 def with_forked_kernels(environment: Mapping[str, str]) -> dict[str, str]:
@@ -110,9 +111,7 @@ def _supervise(listener: socket.socket, client: socket.socket) -> None:
         client.send(bytes([job.exitcode % 256]))
 
 
-def _start(
-    files: Sequence[int], argv: list[str], folder: str, environment: dict[str, str]
-) -> None:
+def _start(files: Sequence[int], argv: list[str], folder: str, environment: dict[str, str]) -> None:
     """A module in this process, as `python -m` starts it."""
     die_with_parent()
     for file, number in zip(files, FILES):
