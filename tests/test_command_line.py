@@ -176,6 +176,7 @@ def test_every_setting_arrives_as_it_is():
         "learned": ("beta",),
         "validation": 0.0,
         "device": "cpu",
+        "soft_every": None,
     }
     run = snnq.Run(**settings)
     assert all(getattr(run, field.name) != field.default for field in fields(snnq.Run))
