@@ -14,6 +14,7 @@
 import json
 import math
 import shlex
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from snakemake.exceptions import WorkflowError
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
 from snnq.study.forecast import read_profiles
-from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import plan
 from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
@@ -39,10 +39,12 @@ except ValueError as error:
 
 FOLDER = STUDY.folder
 MARKS = FOLDER / "marks"
+PROFILES = shlex.join(map(str, workflow.configfiles))
 RUNS = STUDY.all_runs if TRAIN_ABLATIONS else STUDY.runs
-BUILD_THREADS = 8  # at most, to simulate recordings and to build frames
+MOST_THREADS = 8  # to simulate recordings, to build frames and to measure deployed networks
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
-PAPERMILL = "papermill --no-progress-bar"
+WARM = "python -m snnq.study.warm"  # in a process with all imports, where `snnq study` has one
+PAPERMILL = f"{WARM} papermill --no-progress-bar"
 NOTEBOOKS = ["1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment"]
 CODE = {path.stem: digest_of_sources(path) for path in Path("notebooks").glob("*.ipynb")}
 
@@ -59,6 +61,7 @@ def name_of(data):
 
 
 FRAMES = {frames_name(run): run for run in RUNS.values()}
+STARTS = Counter(run.start for run in RUNS.values())  # how many runs wait for one
 SIMULATED = {name_of(data): (data, arguments) for data, arguments in STUDY.simulate.items()}
 
 
@@ -146,7 +149,7 @@ for name, (data, arguments) in SIMULATED.items():
         params:
             command=shlex.join(["simulate", data, *shlex.split(arguments)]),
             version=SIMULATION_VERSION,
-        threads: BUILD_THREADS
+        threads: MOST_THREADS
         shell:
             "python -m snnq {params.command}"
 
@@ -161,7 +164,7 @@ rule frames:
         touch(MARKS / "frames/{frames}.done"),
     params:
         build=lambda wildcards: build_frames(FRAMES[wildcards.frames]),
-    threads: BUILD_THREADS
+    threads: MOST_THREADS
     shell:
         "{params.build}"
 
@@ -181,6 +184,8 @@ rule train:
     log:
         notebook=FOLDER / "logs/{name}.ipynb",
         text=FOLDER / "logs/{name}.txt",
+    priority:
+        lambda wildcards: STARTS[str(STUDY.run_folder(wildcards.name))]
     threads: JOB["threads"]
     resources:
         gpu=JOB["gpu"],
@@ -200,8 +205,10 @@ rule gather:
         "snnq/study/tables.py",
     output:
         tables("runs", "histories", "histograms", "staircases", "table"),
-    run:
-        gather(STUDY)
+    params:
+        profiles=PROFILES,
+    shell:
+        WARM + " snnq gather {params.profiles}"
 
 
 if TRAIN_ABLATIONS:
@@ -213,8 +220,10 @@ if TRAIN_ABLATIONS:
             "snnq/study/tables.py",
         output:
             tables("ablations"),
-        run:
-            gather_ablations(STUDY)
+        params:
+            profiles=PROFILES,
+        shell:
+            WARM + " snnq gather --ablations {params.profiles}"
 
 
 FIRST = next(iter(STUDY.runs.values()))
@@ -225,6 +234,7 @@ NEEDS = {
     "5_ablations": [ablations_there_are, tables("runs"), room("study")],
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
+LONGEST = "6_deployment"  # and what the figures wait for: it is first
 ALSO_WRITES = {"6_deployment": tables("costs", "faults")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
@@ -252,6 +262,9 @@ for notebook in NOTEBOOKS:
         log:
             notebook=FOLDER / f"logs/{notebook}.ipynb",
             text=FOLDER / f"logs/{notebook}.txt",
+        priority:
+            notebook == LONGEST
+        threads: MOST_THREADS if notebook == LONGEST else 1
         retries: RETRIES
         shell:
             PAPERMILL + " {params.source} {log.notebook:q} {params.given} > {log.text:q} 2>&1"
@@ -268,4 +281,4 @@ rule figures:
     params:
         folders=shlex.join([str(FOLDER), str(FOLDER / "figures")]),
     shell:
-        "python -m snnq figures {params.folders}"
+        WARM + " snnq figures {params.folders}"

@@ -179,6 +179,7 @@ def test_every_setting_arrives_as_it_is():
         "device": "cpu",
         "precision": "bf16",
         "cuda_graph": True,
+        "soft_every": None,
     }
     run = snnq.Run(**settings)
     assert all(getattr(run, field.name) != field.default for field in fields(snnq.Run))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
@@ -51,13 +52,14 @@ def snakemake(monkeypatch):
     started = []
 
     def put(code: str) -> list[list[str]]:
-        def start(command, log, lock):
+        def start(command, log, held):
             started.append(command)
             return subprocess.Popen(
                 [sys.executable, "-c", code], stdout=log, stderr=log, start_new_session=True
             )
 
         monkeypatch.setattr(conducting, "_started", start)
+        monkeypatch.setattr(conducting, "forking", lambda log: nullcontext(-1))
         monkeypatch.setattr(conducting, "POLL_SECONDS", 0.05)
         monkeypatch.setattr(conducting, "measure", lambda study: MEASURED)
         return started
@@ -104,7 +106,7 @@ def test_the_lock_stays_with_snakemake(in_tmp, monkeypatch):
     waiting.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(waiting))
     with conducting._alone() as lock, open("log", "w") as log:
-        process = conducting._started(["all"], log, lock)
+        process = conducting._started(["all"], log, [lock.fileno()])
     try:
         with pytest.raises(BlockingIOError), conducting._alone():
             pass

@@ -13,7 +13,8 @@ from snnq.system.state import reset_state
 from snnq.training import evaluation
 from snnq.training import gradients as training_gradients
 
-RECORDINGS, STEPS, SIZE = 150, 4, 8  # more than two batches of 64
+RECORDINGS, STEPS, SIZE = 150, 4, 8
+AT_ONCE = 64  # so that there are more than two batches
 
 
 class OwnNetwork(nn.Module):
@@ -61,6 +62,12 @@ def data():
     rng = np.random.default_rng(0)
     frames = rng.poisson(0.4, (RECORDINGS, STEPS, 2, SIZE, SIZE)).astype(np.uint8)
     return Frames("test", frames, np.arange(RECORDINGS) % 10)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    bytes_of_one = STEPS * 2 * SIZE**2 * 4
+    monkeypatch.setattr(evaluation, "EVALUATION_BYTES", AT_ONCE * bytes_of_one + bytes_of_one // 2)
 
 
 def one_by_one(model, data):
@@ -171,7 +178,18 @@ def test_a_batch_of_frames_is_read_at_once(own, data):
 
     counted = Frames("test", data.frames.view(Counted), data.labels)
     snnq.predict(own, Subset(counted, range(RECORDINGS)))
-    assert 1 <= sum(type(index) is np.ndarray for index in reads) <= 3
+    assert 2 <= len(reads) <= 1 + 3  # one is looked at for its size
+
+
+def test_a_recording_larger_than_a_batch_may_be_is_a_batch(own, data, monkeypatch):
+    expected = one_by_one(own, data)
+    sizes = []
+    own.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[1]))
+    torch.testing.assert_close(snnq.predict(own, data)[0], expected)
+    assert sizes == [AT_ONCE, AT_ONCE, RECORDINGS - 2 * AT_ONCE]
+    monkeypatch.setattr(evaluation, "EVALUATION_BYTES", 1)
+    torch.testing.assert_close(snnq.predict(own, data)[0], expected)
+    assert sizes[3:] == [1] * RECORDINGS
 
 
 def test_no_recordings_are_said(own, data):

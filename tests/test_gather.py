@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
 import snnq
 from snnq.study import forecast as forecasting
@@ -184,9 +185,24 @@ def test_measured_steps_make_an_epoch(study, monkeypatch):
         forecasting, "_timed", lambda run, device, batch, training: batch * (2 if training else 1)
     )
     seconds = forecasting.measure(study).set_index("levels")["seconds_per_epoch"]
-    # 40 training recordings, 4 of them for validation; the tests of 40 are hard and soft.
+    # 40 training recordings, 4 of them for validation; of the tests of 40, one in four is soft too.
     assert seconds["full"] == 36 * 2 + 4 + 40
-    assert seconds["binary"] == 36 * 2 + 4 + 2 * 40
+    assert seconds["binary"] == 36 * 2 + 4 + 40 + 40 / 4
+
+
+def test_what_does_not_fit_into_memory_is_named_and_the_others_are_measured(study, monkeypatch):
+    def timed(run, device, batch, training):
+        if run.levels != "full":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return batch
+
+    monkeypatch.setattr(forecasting, "_timed", timed)
+    message = "nmnist, binary: out of memory with batch_size=16, channels=2: lower the first"
+    with pytest.warns(UserWarning, match=message):
+        measured = forecasting.measure(study)
+    seconds = measured.set_index("levels")["seconds_per_epoch"]
+    assert seconds["full"] > 0 and seconds.drop("full").isna().all()
+    assert len(forecasting.forecast(study, measured)) == len(seconds)
 
 
 def test_profiles_are_merged(tmp_path):

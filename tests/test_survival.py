@@ -46,7 +46,7 @@ def kill():
         ("loss_of", 3),
         ("loss_of", 8),
         ("evaluate", 2),
-        ("evaluate", 6),
+        ("evaluate", 5),
         ("write_record", 1),
     ],
 )

@@ -63,7 +63,7 @@ def test_record_states_settings_data_and_accuracies(finished):
     ("quantizer", "levels"), [("sign", "binary"), ("lsq", "2bit"), ("ttq", "ternary")]
 )
 def test_baselines_train_and_come_back_as_they_were(tiny, in_tmp, quantizer, levels):
-    settings = tiny | {"levels": levels, "quantizer": quantizer}
+    settings = tiny | {"levels": levels, "quantizer": quantizer, "soft_every": 1}
     history = fit(settings, in_tmp)
     # Training sees what evaluation sees.
     assert history["test_accuracy"].tolist() == history["test_accuracy_soft"].tolist()
@@ -76,11 +76,41 @@ def test_baselines_train_and_come_back_as_they_were(tiny, in_tmp, quantizer, lev
 
 
 def test_rounding_trains_in_full_precision(tiny, in_tmp):
+    tiny |= {"soft_every": 1}
     fit(tiny | {"levels": "binary", "quantizer": "rounding"}, in_tmp / "rounding")
     fit(tiny | {"levels": FULL}, in_tmp / "full")
     rounded, full = (snnq.read_history(in_tmp / name) for name in ("rounding", "full"))
     assert rounded["loss"].tolist() == full["loss"].tolist()
     assert rounded["test_accuracy_soft"].tolist() == full["test_accuracy"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs", "measured"), [(2, 5, [2, 4, 5]), (None, 3, [3]), (1, 2, [1, 2]), (9, 2, [2])]
+)
+def test_soft_weights_are_tested_every_so_many_epochs_and_at_the_end(
+    tiny, in_tmp, every, epochs, measured
+):
+    fit(tiny | {"levels": "binary", "soft_every": every, "epochs": epochs}, in_tmp)
+    history = snnq.read_history(in_tmp)
+    there = history["test_accuracy_soft"].notna()
+    assert history["epoch"][there].tolist() == measured
+    assert history["test_accuracy"].notna().all()
+    assert snnq.read_record(in_tmp)["accuracy"]["last_soft"] == history["test_accuracy_soft"].iloc[-1]
+
+
+def test_hard_weights_are_computed_once_for_both_splits(tiny, in_tmp, monkeypatch):
+    seen, evaluate = [], training.evaluate
+
+    def looked_at(model, data, soft=False):
+        model.eval()
+        seen.append([model.get_submodule(name).weight for name in snnq.quantizers(model)])
+        return evaluate(model, data, soft)
+
+    monkeypatch.setattr(training, "evaluate", looked_at)
+    fit(tiny | {"levels": "binary", "epochs": 2, "soft_every": 2}, in_tmp)
+    validation, test, later, _, _ = seen
+    assert all(first is second for first, second in zip(validation, test))
+    assert not any(first is second for first, second in zip(test, later))
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
@@ -194,7 +224,7 @@ def test_a_record_of_the_version_before_identities_is_still_finished(finished):
         ("settings", "epochs is 2 there and 3 here"),
         ("recordings", "frames is .* there and .* here"),
         ("start", "start_weights is '.*' there and '.*' here"),
-        ("version", "training_version is 1 there and 2 here"),
+        ("version", "training_version is .* there and 0 here"),
     ],
 )
 def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch, change, message, done):
@@ -216,7 +246,7 @@ def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch
     elif change == "start":
         fit(settings | {"levels": FULL, "start": None, "seed": 1}, in_tmp / "full", restart=True)
     else:
-        monkeypatch.setattr(identity, "TRAINING_VERSION", 2)
+        monkeypatch.setattr(identity, "TRAINING_VERSION", 0)
     with pytest.raises(ValueError, match=message):
         fit(settings, in_tmp / "run")
     after = files_of(in_tmp / "run")

@@ -9,9 +9,9 @@ from spikingjelly.activation_based import neuron
 from torch.utils.data import DataLoader, Dataset
 
 from snnq.deployment.faults import evaluated_copy
+from snnq.deployment.speed import BATCH
 from snnq.networks.built import refuse_unless_as_built
 from snnq.networks.models import SpikingNetwork
-from snnq.training.evaluation import EVALUATION_BATCH
 
 
 def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
 
     network = TorchModel(evaluated_copy(model))
     network.add_activation_module(neuron.BaseNode)
-    loader = DataLoader(data, EVALUATION_BATCH)
+    loader = DataLoader(data, BATCH)
     metrics = (
         [static.Footprint, static.ConnectionSparsity],
         [workload.ActivationSparsity, workload.SynapticOperations],

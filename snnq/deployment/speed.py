@@ -11,9 +11,10 @@ from torch.utils.data import Dataset, Subset
 
 from snnq.system.state import reset_state
 from snnq.training.batches import batches
-from snnq.training.evaluation import EVALUATION_BATCH, from_rest
+from snnq.training.evaluation import from_rest
 
 SINGLES = 100  # recordings to measure the latency with
+BATCH = 64
 
 
 def speed(model: nn.Module, data: Dataset) -> pd.Series:
@@ -30,7 +31,7 @@ def speed(model: nn.Module, data: Dataset) -> pd.Series:
         recordings_per_second, in batches of 64.
     """
     singles = _seconds(model, Subset(data, range(min(len(data), SINGLES))), 1)
-    batched = _seconds(model, data, EVALUATION_BATCH)
+    batched = _seconds(model, data, BATCH)
     median, high = 1000 * np.quantile(singles, (0.5, 0.95))
     return pd.Series(
         {

@@ -15,14 +15,14 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
     """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel for each
     recordings and level set.
 
-    Mean and s.d. over seeds of rows with recordings, levels, seed, epoch, test_accuracy,
-    test_accuracy_soft.
+    Mean and s.d. over seeds of rows with recordings, levels, seed, epoch, test_accuracy, and
+    test_accuracy_soft at the epochs where it was measured.
     """
     names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
     fewest_last = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
     histories = histories.sort_values("levels", **fewest_last)
     kept = ["recordings", "levels", "seed", "epoch"]
-    rows = histories.melt(kept, list(names), "weights", "accuracy")
+    rows = histories.melt(kept, list(names), "weights", "accuracy").dropna(subset="accuracy")
     rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
     groups = list(rows.groupby(["recordings", "levels"], sort=False))
     figure, axes = panels(len(groups), "test accuracy (%)", "epoch")

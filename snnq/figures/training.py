@@ -24,7 +24,8 @@ def training_curves(history: pd.DataFrame) -> Figure:
         "test_accuracy_soft": "C1--",
     }.items():
         label = column.replace("_", " ").replace(" accuracy", "")
-        right.plot(history["epoch"], 100 * history[column], style, label=label)
+        measured = history[column].notna()
+        right.plot(history["epoch"][measured], 100 * history[column][measured], style, label=label)
     right.set(xlabel="epoch", ylabel="accuracy (%)")
     right.legend(loc="lower right", fontsize="x-small")
     return figure

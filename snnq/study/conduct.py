@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TextIO
 import torch
 
 from snnq.study.forecast import measure, read_profiles
+from snnq.study.forkserver import forking, with_forked_kernels
 from snnq.study.profile import Study, plan
 from snnq.study.progress import Progress
 from snnq.system.interruption import handling
@@ -72,25 +73,23 @@ def conduct(
     settings += ["--resources", "gpu=1", "--configfile", *map(str, profiles), *options]
     settings += ["--config", "train_ablations=yes"] if ablations else []
     side_by_side = 1 if job["gpu"] else max(1, cores // job["threads"])
-    with _alone() as lock, _log(study) as log:
+    with _alone() as lock, _log(study) as log, forking(log) as server:
+        held = [lock.fileno(), server]
         print(f"{study.folder.name}: recordings and frames", flush=True)
-        _run(["recordings", *settings], study, log, lock)
+        _run(["recordings", *settings], study, log, held)
         torch.set_num_threads(job["threads"])
-        progress = Progress(study, side_by_side, measure(study))
-        try:
-            _run(["all", *settings], study, log, lock, progress)
-        finally:
-            progress.close()
+        _run(["all", *settings], study, log, held, lambda: Progress(study, side_by_side, measure(study)))
     return study
 
 
-def _started(arguments: list[str], log: TextIO, lock: TextIO) -> subprocess.Popen:
+def _started(arguments: list[str], log: TextIO, held: Sequence[int]) -> subprocess.Popen:
     """Snakemake with a target and settings."""
-    # In a session of its own, so that Ctrl-C comes to it once, from here. It holds the lock as well,
-    # which stays with it if this process is killed.
+    # In a session of its own, so that Ctrl-C comes to it once, from here. It holds the lock and the
+    # fork server as well, which stay with it if this process is killed.
     command = [sys.executable, "-m", "snakemake", *arguments]
+    environment = with_forked_kernels(os.environ)
     return subprocess.Popen(
-        command, stdout=log, stderr=log, start_new_session=True, pass_fds=[lock.fileno()]
+        command, stdout=log, stderr=log, start_new_session=True, pass_fds=held, env=environment
     )
 
 
@@ -98,36 +97,43 @@ def _run(
     arguments: list[str],
     study: Study,
     log: TextIO,
-    lock: TextIO,
-    progress: Progress | None = None,
+    held: Sequence[int],
+    watched: Callable[[], Progress] | None = None,
 ) -> None:
     """Snakemake to its end; it is told to stop where this process is.
 
     Raises StudyFailed with what failed.
     """
-    process, start = None, log.tell()
+    process, progress, start = None, None, log.tell()
     try:
         with handling(_interrupt):
-            process = _started(arguments, log, lock)
+            process = _started(arguments, log, held)
+            progress = watched() if watched else None  # while Snakemake starts
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 if progress:
                     progress.update()
-    except KeyboardInterrupt:
+        if progress:
+            progress.update()
+    except BaseException as error:
         if process:
             _stop(process)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         raise KeyboardInterrupt(
             f"{study.folder.name}: stopped; the same command goes on from here"
         ) from None
-    if progress:
-        progress.update()
+    finally:
+        if progress:
+            progress.close()
     if process.returncode:
         raise StudyFailed("; ".join(_failures(study, Path(log.name), start)))
 
 
 def _stop(process: subprocess.Popen) -> None:
     """Ask all that Snakemake started to save and end, and wait for it."""
-    os.killpg(process.pid, signal.SIGINT)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
     while process.poll() is None:
         try:
             process.wait()

@@ -1,6 +1,8 @@
 """How far a study is, and how long it will still take on this machine, one run at a time."""
 
+import math
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
 from snnq.study.profile import Study
 from snnq.study.sections import read_profile
+from snnq.system.interruption import memory_advice
 from snnq.training.device import device_of
-from snnq.training.evaluation import EVALUATION_BATCH
+from snnq.training.evaluation import evaluated_at_once
 from snnq.training.optimizer import Optimizer
 from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run
@@ -70,7 +73,8 @@ def measure(study: Study) -> pd.DataFrame:
     """Seconds per epoch of each kind of run of which none is finished, from a few steps.
 
     On random frames, so before the recordings are there; for as many recordings as are there, or
-    as the complete benchmark has. Columns benchmark, levels, seconds_per_epoch.
+    as the complete benchmark has. Columns benchmark, levels, seconds_per_epoch, which is NaN for a
+    kind that does not fit into memory: a warning names it.
     """
     waiting = {
         kind: next(iter(runs.values()))
@@ -81,7 +85,7 @@ def measure(study: Study) -> pd.DataFrame:
     for (benchmark, levels), run in tqdm(waiting.items(), "measuring steps", unit="kind of run", disable=None):
         alike = benchmark, run.levels == FULL  # one level set costs about as much as another
         if alike not in measured:
-            measured[alike] = _epoch_seconds(run)
+            measured[alike] = _epoch_seconds_if_it_fits(run)
         rows.append((benchmark, levels, measured[alike]))
     return pd.DataFrame(rows, columns=["benchmark", "levels", "seconds_per_epoch"])
 
@@ -125,6 +129,15 @@ def _seconds(study: Study, name: str) -> float | None:
     return sum(seconds) / len(seconds)
 
 
+def _epoch_seconds_if_it_fits(run: Run) -> float:
+    try:
+        with memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"):
+            return _epoch_seconds(run)
+    except MemoryError as error:
+        warnings.warn(f"{run.benchmark}, {run.levels}: {error}", stacklevel=3)
+        return math.nan
+
+
 def _epoch_seconds(run: Run) -> float:
     device = device_of(run)
     on_gpu = device.type == "cuda"
@@ -132,17 +145,23 @@ def _epoch_seconds(run: Run) -> float:
     held_out = round(run.validation * train)
     batch = run.batch_size if on_gpu else _cpu_batch(run)
     step = _timed(run, device, batch, training=True) / batch
-    batch = EVALUATION_BATCH if on_gpu else batch
+    batch = evaluated_at_once(math.prod(_frame_shape(run))) if on_gpu else batch
     look = _timed(run, device, batch, training=False) / batch
-    evaluated = held_out + (1 if run.levels == FULL else 2) * test  # soft too
+    soft = sum(map(run.tests_soft, range(1, run.epochs + 1))) / run.epochs
+    evaluated = held_out + (1 if run.levels == FULL else 1 + soft) * test
     return (train - held_out) * step + evaluated * look
 
 
-def _cpu_batch(run: Run) -> int:
+def _frame_shape(run: Run) -> tuple[int, int, int, int]:
+    """Of one recording: [N_t, 2, H, W]."""
     benchmark = get_benchmark(run.benchmark)
-    pixels = run.size**2 if run.size else benchmark.height * benchmark.width
-    outputs = pixels * (run.steps or benchmark.steps) * run.channels
-    return max(1, min(run.batch_size, CPU_NUMBERS // outputs))
+    height, width = (run.size, run.size) if run.size else (benchmark.height, benchmark.width)
+    return run.steps or benchmark.steps, 2, height, width
+
+
+def _cpu_batch(run: Run) -> int:
+    steps, _, height, width = _frame_shape(run)
+    return max(1, min(run.batch_size, CPU_NUMBERS // (steps * height * width * run.channels)))
 
 
 def _recordings(run: Run) -> tuple[int, int]:
@@ -155,10 +174,8 @@ def _recordings(run: Run) -> tuple[int, int]:
 
 def _timed(run: Run, device: torch.device, batch: int, training: bool) -> float:
     """Seconds of a step on random frames with an event in every tenth pixel."""
-    benchmark = get_benchmark(run.benchmark)
-    height, width = (run.size, run.size) if run.size else (benchmark.height, benchmark.width)
-    shape = (run.steps or benchmark.steps, batch, 2, height, width)
-    frames = (torch.rand(shape, device=device) < 0.1).float()
+    steps, *shape = _frame_shape(run)
+    frames = (torch.rand((steps, batch, *shape), device=device) < 0.1).float()
     labels = torch.zeros(batch, dtype=torch.long, device=device)
     model = initial_network(Run.of(vars(run) | {"start": None})).to(device).train(training)
     step = Step(model, Optimizer(model, run.learning_rate, TIMED_STEPS + 1), run.precision)

@@ -13,8 +13,8 @@ from snnq.study.profile import Study
 from snnq.training.record import read_record
 from snnq.training.run import Run
 
-DRAWING_SECONDS = 60  # of tables, notebooks and figures after the last run
-STARTING_SECONDS = 8  # of a job before its first epoch and after its last: a kernel, imports, figures
+DRAWING_SECONDS = 20  # of tables, notebooks and figures after the last run
+STARTING_SECONDS = 3  # of a job before its first epoch and after its last: a process, figures
 LINE_SECONDS = 60  # between lines where there is no terminal to draw a bar in
 
 
@@ -79,7 +79,9 @@ class Progress:
             words += "now tables, notebooks and figures, "
         seconds = left / side_by_side + DRAWING_SECONDS
         share = 1 - (left + DRAWING_SECONDS) / (all_of_it + DRAWING_SECONDS)
-        return share, words + f"about {duration(seconds / 3600)} left"
+        known = table["hours_left"].notna().all()
+        until = f"about {duration(seconds / 3600)} left" if known else "time left unknown"
+        return share, words + until
 
     def close(self) -> None:
         self.bar.close()

@@ -42,7 +42,7 @@ def check(run: Run) -> None:
         raise ValueError(f"seed={run.seed}: expected {MOST_SEED} at most")
     for name in ("epochs", "batch_size", "channels"):
         _whole(run, name, least=1)
-    for name in ("steps", "size"):
+    for name in ("steps", "size", "soft_every"):
         if getattr(run, name) is not None:
             _whole(run, name, least=1)
     if run.size is not None and run.size > min(benchmark.height, benchmark.width):

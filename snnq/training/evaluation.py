@@ -7,10 +7,11 @@ from torch.nn.utils import parametrize
 from torch.utils.data import Dataset
 
 from snnq.quantization.network import quantizers
+from snnq.system.memory import keep_freed_memory
 from snnq.system.state import reset_state
 from snnq.training.batches import batches
 
-EVALUATION_BATCH = 64
+EVALUATION_BYTES = 2**24  # of the frames that a network sees at once, as float32
 
 
 def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float, float]:
@@ -29,8 +30,12 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     """Firing rates [recordings, classes] and labels [recordings], on the CPU.
 
     Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
-    evaluation.
+    evaluation. What memory that takes is kept for the next time, see `keep_freed_memory`.
     """
+    keep_freed_memory()
+    if not len(data):
+        raise ValueError("data holds no recording")
+    at_once = evaluated_at_once(torch.as_tensor(data[0][0]).numel())
     device = next(model.parameters()).device
     model.eval()
     for quantizer in quantizers(model).values():
@@ -38,13 +43,19 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     with parametrize.cached():  # the weights pass through the staircase once, not with each batch
         outputs = [
             (from_rest(model, frames).cpu(), labels.cpu())
-            for frames, labels in batches(data, EVALUATION_BATCH, device)
+            for frames, labels in batches(data, at_once, device)
         ]
     model.eval()
-    if not outputs:
-        raise ValueError("data holds no recording")
     rates, labels = zip(*outputs)
     return torch.cat(rates), torch.cat(labels)
+
+
+def evaluated_at_once(numbers: int) -> int:
+    """How many recordings of so many numbers each (N_t · 2 · H · W) are evaluated in a batch.
+
+    Bounded by memory: of small ones are many, of large ones few.
+    """
+    return max(1, EVALUATION_BYTES // (numbers * torch.float32.itemsize))
 
 
 def from_rest(model: nn.Module, frames: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = Fal
     pandas.DataFrame
         A row per epoch: epoch (from 1), temperature, loss and train_accuracy (in training, with
         augmentation and dropout), validation_accuracy and test_accuracy with hard weights,
-        test_accuracy_soft, seconds (which are in `run.json`, not in `history.csv`). Accuracies
-        are shares of 1.
+        test_accuracy_soft (NaN where it was not measured, see `Run.soft_every`), seconds (which
+        are in `run.json`, not in `history.csv`). Accuracies are shares of 1.
 
     Raises
     ------

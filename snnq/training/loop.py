@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
@@ -137,7 +138,7 @@ class Training:
             "temperature": temperature,
             "loss": progress.loss_sum / len(self.train),
             "train_accuracy": progress.correct / len(self.train),
-            **self._accuracies(),
+            **self._accuracies(epoch + 1),
             "seconds": time.perf_counter() - self.since,
         }
         progress.history.append(row)
@@ -184,11 +185,16 @@ class Training:
                 f" {self.folder}; the same command goes on from there"
             )
 
-    def _accuracies(self) -> dict[str, float]:
-        validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
-        hard = evaluate(self.model, self.test)[0]
-        full = self.run.levels == FULL
-        soft = hard if full else evaluate(self.model, self.test, soft=True)[0]
+    def _accuracies(self, epoch: int) -> dict[str, float]:
+        with parametrize.cached():  # the hard weights are those of both splits
+            validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
+            hard = evaluate(self.model, self.test)[0]
+        if self.run.levels == FULL:
+            soft = hard
+        elif self.run.tests_soft(epoch):
+            soft = evaluate(self.model, self.test, soft=True)[0]
+        else:
+            soft = math.nan
         return {
             "validation_accuracy": validation,
             "test_accuracy": hard,

@@ -65,6 +65,9 @@ class Run:
         potentials, quantizers and Adam, and all of evaluation, are in float32.
     cuda_graph : bool
         On a GPU, replay full batches from a CUDA graph: for narrow networks. Not yet tried on one.
+    soft_every : int or None
+        Epochs between tests with soft weights, which also come after the last; None: after that
+        alone. It does not change the network.
 
     Raises
     ------
@@ -101,6 +104,7 @@ class Run:
     device: str = "auto"
     precision: str = "float32"
     cuda_graph: bool = False
+    soft_every: int | None = 4
 
     def __post_init__(self):
         if self.data is None:
@@ -118,6 +122,11 @@ class Run:
         """A run from named settings. Raises ValueError for a name that is no setting."""
         refuse_unknown("parameter", parameters, [field.name for field in fields(cls)])
         return cls(**parameters)
+
+    def tests_soft(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 1, ends with a test with soft weights."""
+        every = self.soft_every or self.epochs
+        return epoch % every == 0 or epoch == self.epochs
 
     @property
     def name(self) -> str:
