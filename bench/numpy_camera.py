@@ -1,0 +1,101 @@
+"""The camera as array operations over a batch of pictures at each look: what the compiled one is
+measured against, and has to be the same as to the byte."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from snnq.recordings.formats import EVENTS
+from snnq.simulation.camera import LOG_UNIT, SUBPIXEL, WHITE, Camera
+
+
+def record_pictures(
+    pictures: np.ndarray,
+    camera: Camera,
+    thresholds: np.ndarray,
+    rng: np.random.Generator,
+    batch: int = 256,
+) -> Iterator[np.ndarray]:
+    """As `snnq.simulation.camera.record_pictures`."""
+    for start in range(0, len(pictures), batch):
+        some = pictures[start : start + batch]
+        if camera.blur:
+            spread = gaussian_filter(
+                some.astype(float), (0, camera.blur, camera.blur), mode="constant"
+            )
+            some = np.rint(spread)
+        looks = (_project(some, corner, camera) for corner in camera.positions())
+        yield from record_looks(looks, len(some), camera, thresholds, rng)
+
+
+def record_looks(
+    looks: Iterable[np.ndarray],
+    count: int,
+    camera: Camera,
+    thresholds: np.ndarray,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """The events of `count` scenes at once, from their grey values int [count, height, width]."""
+    table = _log_table(camera)
+    phase = rng.integers(-500, 501, (count, camera.height, camera.width))
+    logarithms = (table[look] for look in looks)
+    before = next(logarithms)
+    reference = before + (thresholds * phase // 1000).astype(np.int32)
+    threshold = np.broadcast_to(thresholds, reference.shape)
+    if camera.drift:
+        relative = 1 + camera.drift * _normal(rng, (count, 1, 1))
+        threshold = np.rint(thresholds * relative).astype(np.int32)
+    events, look = [], 0
+    for look, target in enumerate(logarithms):
+        after = before + ((target - before) * camera.step / (camera.step + camera.latency)).astype(
+            np.int32
+        )
+        change = after - reference
+        direction = np.sign(change)
+        crossings = np.abs(change) // threshold
+        for k in range(1, crossings.max() + 1):
+            n, y, x = np.nonzero(crossings >= k)
+            level = (reference + k * direction * threshold)[n, y, x]
+            start, end = before[n, y, x], after[n, y, x]
+            t = look * camera.step + (level - start) * camera.step // (end - start)
+            events.append((n, x, y, t, (direction[n, y, x] > 0) == camera.brighter))
+        reference += crossings * direction * threshold
+        before = after
+    events.append(_leak(count, camera, (look + 1) * camera.step, rng))
+    return _by_recording(events, count)
+
+
+def _log_table(camera: Camera) -> np.ndarray:
+    grey = np.arange(WHITE + 1) / WHITE
+    if camera.negative:
+        grey = grey[::-1]
+    return np.rint(np.log(grey + camera.floor) * LOG_UNIT).astype(np.int32)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return (rng.integers(0, 1001, (12, *shape)).sum(0) / 1000 - 6).clip(-3, 3)
+
+
+def _leak(count: int, camera: Camera, duration: int, rng: np.random.Generator) -> tuple:
+    number = round(camera.leak * duration * 1e-6 * camera.width * camera.height) * count
+    limits = (count, camera.width, camera.height, duration)
+    return (*(rng.integers(0, limit, number) for limit in limits), np.full(number, camera.brighter))
+
+
+def _project(pictures: np.ndarray, corner: np.ndarray, camera: Camera) -> np.ndarray:
+    (left, up), (right, down) = -corner // SUBPIXEL, -corner % SUBPIXEL
+    width, height = camera.width, camera.height
+    padded = np.pad(pictures.astype(np.int32), ((0, 0), (height, height), (width, width)))
+    rows = padded[:, height + up :, width + left :][:, : height + 1, : width + 1]
+    rows = (SUBPIXEL - down) * rows[:, :-1] + down * rows[:, 1:]
+    return (SUBPIXEL - right) * rows[:, :, :-1] + right * rows[:, :, 1:]
+
+
+def _by_recording(events: list[tuple], recordings: int) -> list[np.ndarray]:
+    n, *fields = (np.concatenate(column) for column in zip(*events))
+    order = np.lexsort((fields[2], n))
+    joined = np.empty(len(n), dtype=EVENTS)
+    for name, values in zip(EVENTS.names, fields):
+        joined[name] = values[order]
+    return np.split(joined, np.cumsum(np.bincount(n, minlength=recordings))[:-1])
