@@ -20,7 +20,7 @@ from tqdm import tqdm
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 from snnq.simulation import gestures
-from snnq.simulation.camera import Camera, record_looks, record_pictures
+from snnq.simulation.camera import Camera, record_pictures, record_scene
 from snnq.simulation.pictures import Picture, resized
 from snnq.simulation.presets import SETTINGS, Setting
 from snnq.simulation.selection import numbered, refuse_other_classes, refuse_same_names
@@ -232,7 +232,7 @@ def _write_gesture(folder: Path, place: int, first_user: int, seed: int, camera:
     rng = np.random.default_rng([seed, first_user, place])
     thresholds = camera.thresholds(np.random.default_rng(seed))
     person = gestures.Person.drawn(rng)
-    (events,) = record_looks(gestures.looks(gesture, person, camera), 1, camera, thresholds, rng)
+    events = record_scene(gestures.looks(gesture, person, camera), camera, thresholds, rng)
     path = folder / f"user{first_user + number:02}_{LIGHTS[light]}" / f"{gesture}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gesture(events, path)
