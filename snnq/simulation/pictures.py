@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from snnq.recordings.splits import is_numbered_test
 from snnq.system.files import files_below
@@ -31,6 +30,8 @@ class Picture:
 
 def digits() -> list[Picture]:
     """scikit-learn's 1,797 handwritten digits, in MNIST's format: [28, 28], white on black."""
+    from sklearn.datasets import load_digits  # takes most of a second
+
     found = load_digits()
     images = np.zeros((len(found.images), MNIST_SIZE, MNIST_SIZE), dtype=np.uint8)
     inside = slice((MNIST_SIZE - DIGIT) // 2, (MNIST_SIZE + DIGIT) // 2)
