@@ -1,5 +1,7 @@
-"""The camera as array operations over a batch of pictures at each look: what the compiled one is
-measured against, and has to be the same as to the byte."""
+"""The simulated camera as array operations over whole pictures at each look.
+
+What the compiled one is measured against, and has to be the same as to the byte.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +9,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from snnq.recordings.formats import EVENTS
-from snnq.simulation.camera import LOG_UNIT, SUBPIXEL, WHITE, Camera
+from snnq.simulation import gestures
+from snnq.simulation.camera import Camera
+from snnq.simulation.pixels import LOG_UNIT, SUBPIXEL, WHITE
 
 
 def record_pictures(
@@ -99,3 +103,49 @@ def _by_recording(events: list[tuple], recordings: int) -> list[np.ndarray]:
     for name, values in zip(EVENTS.names, fields):
         joined[name] = values[order]
     return np.split(joined, np.cumsum(np.bincount(n, minlength=recordings))[:-1])
+
+
+def record_scene(
+    looks: Iterable[np.ndarray], camera: Camera, thresholds: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """As `snnq.simulation.camera.record_scene`."""
+    return record_looks((look[None] for look in looks), 1, camera, thresholds, rng)[0]
+
+
+def looks(gesture: int, person: gestures.Person, camera: Camera) -> Iterator[np.ndarray]:
+    """As `snnq.simulation.gestures.looks`."""
+    y, x = np.mgrid[:gestures.SIZE, :gestures.SIZE].astype(float)
+    pixels = (np.stack([x, y], axis=-1) - 64 - person.shift) / person.scale + 64
+    body = np.full((gestures.SIZE, gestures.SIZE), -np.inf)
+    _cover(body, pixels, gestures.HEAD, gestures.HEAD, gestures.HEAD_RADIUS)
+    _cover(body, pixels, gestures.SHOULDERS[0], gestures.SHOULDERS[1], 5)
+    _cover(body, pixels, np.array([64.0, 70]), np.array([64.0, 128]), 17)
+    for time in range(0, gestures.DURATION + 1, camera.step):
+        depth = body.copy()
+        for shoulder, hand, side in zip(
+            gestures.SHOULDERS, gestures.hands(gesture, person.rate * time * 1e-6, person), (-1, 1)
+        ):
+            elbow, hand = gestures._arm(shoulder, hand, side)
+            _cover(depth, pixels, shoulder, elbow, gestures.ARM_RADIUS)
+            _cover(depth, pixels, elbow, hand, gestures.ARM_RADIUS)
+            _cover(depth, pixels, hand, hand, gestures.HAND_RADIUS)
+        inside = np.clip(depth + 0.5, 0, 1)  # edges one pixel wide
+        yield np.rint((0.15 + (person.brightness - 0.15) * inside) * WHITE).astype(int)
+
+
+def _cover(
+    depth: np.ndarray, pixels: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float
+) -> None:
+    """Into how deep each pixel lies inside the body, a line of some thickness; negative outside."""
+    window = tuple(  # of rows and columns; what is further out than a pixel is not seen
+        slice(*np.searchsorted(axis, (low - radius - 1, high + radius + 1)))
+        for axis, low, high in zip(
+            (pixels[:, 0, 1], pixels[0, :, 0]),
+            np.minimum(start, end)[::-1],
+            np.maximum(start, end)[::-1],
+        )
+    )
+    line, near = end - start, pixels[window]
+    along = np.clip((near - start) @ line / max(line @ line, 1e-9), 0, 1)
+    inside = radius - np.linalg.norm(near - start - along[..., None] * line, axis=-1)
+    depth[window] = np.maximum(depth[window], inside)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from snnq.recordings.formats import EVENTS
 from snnq.simulation.pixels import (
@@ -102,8 +101,7 @@ def record_pictures(
         sensors = _sensors(len(some), camera, thresholds, rng)
         noise = _leak(len(some), camera, len(places) - 1, rng)
         if camera.blur:
-            spread = (0, camera.blur, camera.blur)
-            some = np.rint(gaussian_filter(some.astype(float), spread, mode="constant"))
+            some = _blurred(some, camera.blur)
         for picture, sensor, leaked in zip(some, sensors, noise):
             canvas, seen_at = _canvas(picture, places, camera)
             yield _in_time(watch(canvas, seen_at, shape, *sensor, circuit), leaked, camera)
@@ -174,6 +172,13 @@ def _leak(count: int, camera: Camera, steps: int, rng: np.random.Generator) -> l
     words = t << 32 | (y * camera.width + x) << 1 | camera.brighter
     ends = np.cumsum(np.bincount(n, minlength=count))
     return np.split(words[np.argsort(n, kind="stable")], ends[:-1])
+
+
+def _blurred(pictures: np.ndarray, deviation: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter  # a fifth of a second, which few cameras need
+
+    spread = (0, deviation, deviation)
+    return np.rint(gaussian_filter(pictures.astype(float), spread, mode="constant"))
 
 
 def _canvas(

@@ -81,11 +81,15 @@ def simulate_pictures(
     if place.is_made:
         return place.final
     with place as folder:
-        jobs = [
-            joblib.delayed(_write_pictures)(benchmark, folder, some, first, seed, setting)
-            for first, some in _jobs(to_record, setting.size)
-        ]
-        _run(jobs, len(pictures))
+        size = JOB if max(setting.size) < 64 else 32
+        firsts = range(0, len(to_record), size)
+        jobs = (
+            joblib.delayed(_write_pictures)(
+                benchmark, folder, _read(to_record[first : first + size]), first, seed, setting
+            )
+            for first in firsts
+        )
+        _run(jobs, len(firsts), len(pictures))
     return place.final
 
 
@@ -114,12 +118,12 @@ def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = N
     if place.is_made:
         return place.final
     with place as folder:
-        jobs = [
+        jobs = (
             joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
             for side, count, user in zip(found.folders, counts, (1, 24))  # users 24 to 29 test
             for place in range(count)
-        ]
-        _run(jobs, len(jobs))
+        )
+        _run(jobs, sum(counts), sum(counts))
     return place.final
 
 
@@ -165,23 +169,22 @@ def _digest(pictures: list[Picture]) -> str:
     """SHA-256 of pictures with their labels and places."""
     digest = hashlib.sha256()
     for picture in pictures:
+        image = picture.image
         digest.update(repr((picture.label, picture.number, picture.train)).encode())
-        digest.update(repr(picture.image.shape).encode() + picture.image.tobytes())
+        digest.update(repr(image.shape).encode() + image.tobytes())
     return digest.hexdigest()
 
 
-def _run(jobs: list, total: int) -> None:
-    workers = joblib.cpu_count() if len(jobs) > 1 else 1
-    with tqdm(total=total, desc="simulating", unit="recording") as bar:
+def _run(jobs: Iterator, count: int, recordings: int) -> None:
+    """Jobs in processes that take them as they go, so that few are in memory at a time."""
+    workers = min(count, joblib.cpu_count())
+    with tqdm(total=recordings, desc="simulating", unit="recording") as bar:
         for done in joblib.Parallel(workers, return_as="generator_unordered")(jobs):
             bar.update(done)
 
 
-def _jobs(pictures: list[Picture], size: tuple[int, int]) -> Iterator[tuple[int, list[Picture]]]:
-    """Pictures with the place of the first, in jobs of about the same work."""
-    count = JOB if max(size) < 64 else 32
-    for first in range(0, len(pictures), count):
-        yield first, pictures[first : first + count]
+def _read(pictures: list[Picture]) -> list[Picture]:
+    return [replace(picture, source=picture.image) for picture in pictures]
 
 
 def _write_pictures(
