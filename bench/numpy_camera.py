@@ -114,7 +114,7 @@ def record_scene(
 
 def looks(gesture: int, person: gestures.Person, camera: Camera) -> Iterator[np.ndarray]:
     """As `snnq.simulation.gestures.looks`."""
-    y, x = np.mgrid[:gestures.SIZE, :gestures.SIZE].astype(float)
+    y, x = np.mgrid[: gestures.SIZE, : gestures.SIZE].astype(float)
     pixels = (np.stack([x, y], axis=-1) - 64 - person.shift) / person.scale + 64
     body = np.full((gestures.SIZE, gestures.SIZE), -np.inf)
     _cover(body, pixels, gestures.HEAD, gestures.HEAD, gestures.HEAD_RADIUS)

@@ -42,7 +42,9 @@ def scenes(draw):
     knots, time = [], 0
     for _ in range(draw(st.integers(2, 4))):
         # Anywhere that the picture is seen, or touches the sensor from outside.
-        x, y = (rng.uniform(0.1, 0.9, 2) * (width + w - 1, height + h - 1) - (w - 1, h - 1)).tolist()
+        x, y = (
+            rng.uniform(0.1, 0.9, 2) * (width + w - 1, height + h - 1) - (w - 1, h - 1)
+        ).tolist()
         knots.append((time, x - offset[0], y - offset[1]))
         time += draw(st.integers(1, 20_000))
     camera = Camera(

@@ -88,7 +88,12 @@ def _project(canvas, place, grey):
     row, column, down, right = place
     height, width = grey.shape
     up, left = SUBPIXEL - down, SUBPIXEL - right
-    weights = np.int32(up * left), np.int32(up * right), np.int32(down * left), np.int32(down * right)
+    weights = (
+        np.int32(up * left),
+        np.int32(up * right),
+        np.int32(down * left),
+        np.int32(down * right),
+    )
     for y in range(height):
         above, below, out = canvas[row + y, column:], canvas[row + y + 1, column:], grey[y]
         for x in range(np.uint64(width)):
