@@ -1,7 +1,9 @@
 import hashlib
 import json
+import weakref
 import zipfile
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -19,9 +21,10 @@ from snnq.recordings.formats import EVENTS
 from snnq.recordings.recordings import Recordings
 from snnq.recordings.writers import write_bin
 from snnq.simulation import gestures, simulate
-from snnq.simulation.camera import WHITE, Camera, record_looks, record_pictures
+from snnq.simulation.camera import Camera, record_pictures, record_scene
 from snnq.simulation.pictures import digits as digit_pictures
 from snnq.simulation.pictures import read_pictures, resized
+from snnq.simulation.pixels import WHITE
 from snnq.simulation.presets import DIGITS, SETTINGS
 from snnq.simulation.selection import chosen
 
@@ -113,9 +116,9 @@ def test_a_negative_screen_shows_the_negative_picture():
 def test_latency_is_a_first_order_low_pass():
     """A step of the light is followed as 1 − exp(−t/τ): the k-th event is due when that crosses k thresholds."""
     camera = Camera(step=100, latency=5_000.0, mismatch=0.0)
-    looks = [np.full((1, 34, 34), grey) for grey in [0] + [WHITE] * 600]
+    looks = [np.full((34, 34), grey) for grey in [0] + [WHITE] * 600]
     rng = np.random.default_rng(0)
-    (events,) = record_looks(looks, 1, camera, camera.thresholds(rng), rng)
+    events = record_scene(looks, camera, camera.thresholds(rng), rng)
     height = np.log(1 + 1 / camera.floor)
     t = events["t"][(events["x"] == 3) & (events["y"] == 4)]
     levels = height * (1 - np.exp(-t / camera.latency))
@@ -229,8 +232,8 @@ def test_pictures_of_arrays(tmp_path):
     [
         ("none.zip", None, FileNotFoundError, "none.zip: no such file"),
         ("bad.zip", b"no zip", ValueError, "bad.zip: expected .npz, .zip or a folder"),
-        ("a/b.png", b"no picture", ValueError, "b.png: no readable picture"),
-        ("a/b.txt", b"text", ValueError, "expected <class>/<name> with one of .png"),
+        ("3/b.png", b"no picture", ValueError, "b.png: no readable picture"),
+        ("3/b.txt", b"text", ValueError, "expected <class>/<name> with one of .png"),
     ],
 )
 def test_bad_pictures(tmp_path, name, content, error, message):
@@ -239,7 +242,58 @@ def test_bad_pictures(tmp_path, name, content, error, message):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     with pytest.raises(error, match=message):
-        read_pictures(path if path.suffix == ".zip" else tmp_path)
+        pictures = read_pictures(path if path.suffix == ".zip" else tmp_path)
+        simulate.simulate_pictures("nmnist", tmp_path, pictures, "bad")
+
+
+def test_a_damaged_picture_in_a_zip_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.writestr("3/a.png", png(10))
+    content = bytearray((tmp_path / "pictures.zip").read_bytes())
+    content[60] ^= 1
+    (tmp_path / "pictures.zip").write_bytes(content)
+    (picture,) = read_pictures(tmp_path / "pictures.zip")
+    with pytest.raises(ValueError, match="pictures.zip:3/a.png: no readable picture .*CRC"):
+        assert picture.image.any()
+
+
+@pytest.fixture
+def small_jobs(monkeypatch):
+    """Three pictures a job; a function that sets how many processes take them."""
+    monkeypatch.setattr(simulate, "JOB", 3)
+    return lambda workers: monkeypatch.setattr(simulate.joblib, "cpu_count", lambda: workers)
+
+
+def test_the_number_of_processes_changes_no_byte(tmp_path, small_jobs):
+    contents = []
+    for workers in (1, 2):
+        small_jobs(workers)
+        root = tmp_path / str(workers)
+        simulate.simulate_pictures("nmnist", root, digit_pictures()[:10], "digits")
+        paths = sorted(root.rglob("*.bin"))
+        contents.append([(path.relative_to(root), path.read_bytes()) for path in paths])
+    assert contents[0] == contents[1] and len(contents[0]) == 10
+
+
+def test_few_pictures_are_in_memory_at_a_time(tmp_path, small_jobs):
+    alive, most = set(), []
+
+    def read(number):
+        image = np.full((8, 8), number, dtype=np.uint8).view(Tracked)
+        alive.add(number)
+        weakref.finalize(image, alive.discard, number)
+        most.append(len(alive))
+        return image
+
+    small_jobs(1)
+    pictures = [simulate.Picture(partial(read, n), "7", n, True) for n in range(1, 61)]
+    simulate.simulate_pictures("nmnist", tmp_path, pictures, "made")
+    assert len(most) == 2 * 60  # for the digest, and to be shown
+    assert max(most) <= 2 * 3 + 1
+
+
+class Tracked(np.ndarray):
+    """An array that can be followed by a weak reference."""
 
 
 @pytest.mark.parametrize("benchmark", ["nmnist", "cifar10dvs", "ncaltech101"])
@@ -373,7 +427,7 @@ def test_only_time_tells_a_turn_from_its_reverse():
 def test_gestures_are_drawn_within_white_and_move(tmp_path):
     person, camera = gestures.Person.drawn(np.random.default_rng(1)), Camera(128, 128, step=300_000)
     for gesture in range(gestures.GESTURES):
-        scenes = np.concatenate(list(gestures.looks(gesture, person, camera)))
+        scenes = np.stack(list(gestures.looks(gesture, person, camera)))
         assert scenes.shape == (6, 128, 128) and 0 <= scenes.min() and scenes.max() <= WHITE
         assert (np.ptp(scenes, axis=0) > 0).sum() > 50
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tonic.datasets as tonic
-
 from snnq.recordings.caltech101 import CALTECH101_CLASSES
 
 SOURCE_FILE = "SOURCE.json"  # beside simulated recordings: how they were made
 # How `images` in that file begins where the pictures are none of the benchmark's own.
 OTHER_PICTURES = {"handwritten digits of scikit-learn": "digits", "drawn gestures": "gestures"}
+CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class Benchmark:
     ----------
     title : str
         As people write its name.
-    dataset : class
-        tonic's; its name is that of the folder below the data folder.
+    tonic_name : str
+        Of tonic's dataset class, and of the folder below the data folder.
     width, height : int
         Of the sensor, in pixels.
     classes : tuple of str
@@ -43,7 +42,7 @@ class Benchmark:
 
     name: str
     title: str
-    dataset: type
+    tonic_name: str
     width: int
     height: int
     classes: tuple[str, ...]
@@ -53,11 +52,18 @@ class Benchmark:
     steps: int
     mirrors: bool
 
+    @property
+    def dataset(self) -> type:
+        """tonic's class."""
+        from tonic import datasets  # which imports torch: a second of what only looks for files
+
+        return getattr(datasets, self.tonic_name)
+
     def folder(self, root: str | Path) -> Path:
         """Where tonic keeps the benchmark's recordings under a data folder, or that folder itself,
         where it is the benchmark's own: it has its name, or holds its recordings."""
         root = Path(root).expanduser()
-        inner = root / self.dataset.__name__
+        inner = root / self.tonic_name
         is_own = not inner.exists() and (root.name == inner.name or self._lies_in(root))
         return root if is_own else inner
 
@@ -82,7 +88,7 @@ BENCHMARKS = {
         Benchmark(
             name="nmnist",
             title="N-MNIST",
-            dataset=tonic.NMNIST,
+            tonic_name="NMNIST",
             width=34,
             height=34,
             classes=tuple("0123456789"),
@@ -95,7 +101,7 @@ BENCHMARKS = {
         Benchmark(
             name="dvsgesture",
             title="DVS128 Gesture",
-            dataset=tonic.DVSGesture,
+            tonic_name="DVSGesture",
             width=128,
             height=128,
             classes=tuple(str(label) for label in range(11)),
@@ -108,10 +114,10 @@ BENCHMARKS = {
         Benchmark(
             name="cifar10dvs",
             title="CIFAR10-DVS",
-            dataset=tonic.CIFAR10DVS,
+            tonic_name="CIFAR10DVS",
             width=128,
             height=128,
-            classes=tuple(tonic.CIFAR10DVS.classes),
+            classes=CIFAR10_CLASSES,
             folders=(".", "."),
             pattern="*/*.aedat4",
             recordings=(8_000, 2_000),
@@ -121,7 +127,7 @@ BENCHMARKS = {
         Benchmark(
             name="ncaltech101",
             title="N-Caltech101",
-            dataset=tonic.NCALTECH101,
+            tonic_name="NCALTECH101",
             width=240,
             height=180,
             classes=CALTECH101_CLASSES,

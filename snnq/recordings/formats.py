@@ -9,13 +9,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-import tonic.datasets
-import tonic.io
 
 from snnq.system.files import first_line
 
 EVENT_BYTES = 5  # of one event in N-MNIST's and N-Caltech101's files
-EVENTS = tonic.datasets.NMNIST.dtype  # fields x, y, t in µs, p in {0, 1}
+EVENTS = np.dtype([(name, int) for name in "xytp"])  # as tonic's: t in µs, p in {0, 1}
 GESTURE_COLUMNS = ("x", "y", "p", "t")  # t in ms
 AEDAT4_MAGIC = b"#!AER-DAT4.0\r\n"
 
@@ -67,8 +65,14 @@ def read_events(path: Path, width: int, height: int) -> np.ndarray:
     return events
 
 
+# tonic is imported where something is read: with torch it takes a second, which a process that
+# only writes recordings need not wait for.
+
+
 def _read_bin(path: Path) -> np.ndarray:
-    return tonic.io.read_mnist_file(path, dtype=EVENTS)
+    from tonic.io import read_mnist_file
+
+    return read_mnist_file(path, dtype=EVENTS)
 
 
 def _read_gesture(path: Path) -> np.ndarray:
@@ -115,6 +119,8 @@ def _decoder() -> Connection:
     Forked, since it runs nothing but the decoder and a new one must start in milliseconds; a
     daemon, since the processes that build frames wait for all others when they end.
     """
+    import tonic.io  # noqa: F401  (once, not in every process that is forked)
+
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     context.Process(target=_decode_all, args=(theirs, ours), daemon=True).start()
@@ -141,8 +147,10 @@ def _silence() -> None:
 
 def _decode_aedat4(path: str) -> np.ndarray | str:
     """The events, or what is wrong with the file."""
+    from tonic.io import read_aedat4
+
     try:
-        return tonic.io.read_aedat4(path)
+        return read_aedat4(path)
     except BaseException as error:  # the decoder's panics are no Exception
         if "need at least one array to concatenate" in str(error):
             return np.empty(0)

@@ -5,15 +5,23 @@ from pathlib import Path
 import faery
 import numpy as np
 
+from snnq.system.compiled import compiled
+
 
 def write_bin(events: np.ndarray, path: Path) -> None:
     """Events with x, y < 256 and t < 2²³ µs as N-MNIST's 5 bytes each: x, y, then p and t in 24
     bits."""
     packed = np.empty((len(events), 5), dtype=np.uint8)
-    word = events["p"].astype(np.int64) << 23 | events["t"]
-    for column, values in enumerate((events["x"], events["y"], word >> 16, word >> 8, word)):
-        packed[:, column] = values & 255
-    path.write_bytes(packed.tobytes())
+    _pack(events, packed)
+    path.write_bytes(packed)
+
+
+@compiled()
+def _pack(events, packed):
+    for i in range(len(events)):
+        event, word = packed[i], events[i].p << 23 | events[i].t
+        event[0], event[1] = events[i].x & 255, events[i].y & 255
+        event[2], event[3], event[4] = word >> 16 & 255, word >> 8 & 255, word & 255
 
 
 def write_gesture(events: np.ndarray, path: Path) -> None:
@@ -27,4 +35,4 @@ def write_aedat4(events: np.ndarray, path: Path, sensor: tuple[int, int] = (128,
     theirs = np.empty(len(events), dtype=faery.EVENTS_DTYPE)
     for name, field in zip(theirs.dtype.names, ("t", "x", "y", "p")):
         theirs[name] = events[field]
-    faery.events_stream_from_array(theirs, sensor).to_file(path)
+    faery.file_encoder.events_to_file([theirs], path, sensor)

@@ -9,14 +9,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from snnq.recordings.formats import EVENTS
-
-SUBPIXEL = 64  # positions per pixel, each way
-WHITE = 255 * SUBPIXEL**2  # the grey value of a white pixel between others
-LOG_UNIT = 4096  # steps per unit of log intensity
-
+from snnq.simulation.pixels import (
+    LOG_UNIT,
+    ROOM,
+    SUBPIXEL,
+    WHITE,
+    Circuit,
+    in_time,
+    intensities,
+    see,
+    wake,
+    watch,
+)
 
 Knot = tuple[int, float, float]  # µs, x, y
 
@@ -64,13 +70,6 @@ class Camera:
         relative = 1 + self.mismatch * _normal(rng, (self.height, self.width))
         return np.rint(self.threshold * LOG_UNIT * relative).astype(np.int32)
 
-    def log_table(self) -> np.ndarray:
-        """Log intensity of every grey value from 0 to WHITE, in steps: int32."""
-        grey = np.arange(WHITE + 1) / WHITE
-        if self.negative:
-            grey = grey[::-1]
-        return np.rint(np.log(grey + self.floor) * LOG_UNIT).astype(np.int32)
-
 
 def record_pictures(
     pictures: np.ndarray,
@@ -90,59 +89,71 @@ def record_pictures(
     rng : Generator
         Draws where between two events each pixel starts, and noise.
     batch : int
-        Pictures simulated at once.
+        Pictures whose random numbers are drawn at once.
 
     Yields
     ------
     structured array with fields x, y, t (µs), p (0 or 1), in time order, for each picture
     """
+    shape, circuit, places = (camera.height, camera.width), _circuit(camera), camera.positions()
     for start in range(0, len(pictures), batch):
         some = pictures[start : start + batch]
+        sensors = _sensors(len(some), camera, thresholds, rng)
+        noise = _leak(len(some), camera, len(places) - 1, rng)
         if camera.blur:
-            spread = gaussian_filter(
-                some.astype(float), (0, camera.blur, camera.blur), mode="constant"
-            )
-            some = np.rint(spread)
-        looks = (_project(some, corner, camera) for corner in camera.positions())
-        yield from record_looks(looks, len(some), camera, thresholds, rng)
+            some = _blurred(some, camera.blur)
+        for picture, sensor, leaked in zip(some, sensors, noise):
+            canvas, seen_at = _canvas(picture, places, camera)
+            yield _in_time(watch(canvas, seen_at, shape, *sensor, circuit), leaked, camera)
 
 
-def record_looks(
-    looks: Iterable[np.ndarray],
-    count: int,
-    camera: Camera,
-    thresholds: np.ndarray,
-    rng: np.random.Generator,
-) -> list[np.ndarray]:
-    """The events of `count` scenes at once, from their grey values int [count, height, width], 0
-    to WHITE, at each look, `camera.step` µs apart."""
-    table = camera.log_table()
+def record_scene(
+    looks: Iterable[np.ndarray], camera: Camera, thresholds: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The events of a scene, from its grey values int [height, width], 0 to WHITE, at each look,
+    `camera.step` µs apart."""
+    circuit = _circuit(camera)
+    (sensor,) = _sensors(1, camera, thresholds, rng)
+    greys = (_shown(look.ravel().astype(np.int32), WHITE, camera) for look in looks)
+    last = next(greys)
+    pixels = wake(last, *sensor, circuit)
+    events, count, look = np.empty(ROOM, np.int64), 0, 0
+    for look, grey in enumerate(greys, start=1):
+        time = (look - 1) * camera.step
+        events, count = see(pixels, last, grey, time, circuit, events, count)
+        last = grey
+    (leaked,) = _leak(1, camera, look, rng)
+    return _in_time(events[:count], leaked, camera)
+
+
+def _circuit(camera: Camera) -> Circuit:
+    tables = intensities(camera.floor)
+    return Circuit(camera.step, float(camera.latency), camera.brighter, *tables)
+
+
+def _sensors(
+    count: int, camera: Camera, thresholds: np.ndarray, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Thresholds, and how far each pixel's reference is from the log intensity at first, int32
+    [pixels], for each of some recordings.
+
+    Raises
+    ------
+    ValueError
+        A pixel without a threshold.
+    """
     phase = rng.integers(-500, 501, (count, camera.height, camera.width))
-    logarithms = (table[look] for look in looks)
-    before = next(logarithms)
-    reference = before + (thresholds * phase // 1000).astype(np.int32)
-    threshold = np.broadcast_to(thresholds, reference.shape)
+    phase = (thresholds * phase // 1000).astype(np.int32)
+    threshold = np.broadcast_to(thresholds, phase.shape)
     if camera.drift:
         relative = 1 + camera.drift * _normal(rng, (count, 1, 1))
         threshold = np.rint(thresholds * relative).astype(np.int32)
-    events, look = [], 0
-    for look, target in enumerate(logarithms):
-        after = before + ((target - before) * camera.step / (camera.step + camera.latency)).astype(
-            np.int32
+    if threshold.min() < 1:
+        raise ValueError(
+            f"threshold={camera.threshold}, mismatch={camera.mismatch}, drift={camera.drift}:"
+            f" expected every pixel's threshold to be at least 1/{LOG_UNIT}"
         )
-        change = after - reference
-        direction = np.sign(change)
-        crossings = np.abs(change) // threshold
-        for k in range(1, crossings.max() + 1):
-            n, y, x = np.nonzero(crossings >= k)
-            level = (reference + k * direction * threshold)[n, y, x]
-            start, end = before[n, y, x], after[n, y, x]
-            t = look * camera.step + (level - start) * camera.step // (end - start)
-            events.append((n, x, y, t, (direction[n, y, x] > 0) == camera.brighter))
-        reference += crossings * direction * threshold
-        before = after
-    events.append(_leak(count, camera, (look + 1) * camera.step, rng))
-    return _by_recording(events, count)
+    return list(zip(threshold.reshape(count, -1), phase.reshape(count, -1)))
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -151,30 +162,47 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return (rng.integers(0, 1001, (12, *shape)).sum(0) / 1000 - 6).clip(-3, 3)
 
 
-def _leak(count: int, camera: Camera, duration: int, rng: np.random.Generator) -> tuple:
-    """ON events that come without any light (Nozaki and Delbruck, IEEE TED 2017)."""
+def _leak(count: int, camera: Camera, steps: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """ON events that come without any light (Nozaki and Delbruck, IEEE TED 2017), as words, in each
+    of some recordings."""
+    duration = max(steps, 1) * camera.step
     number = round(camera.leak * duration * 1e-6 * camera.width * camera.height) * count
     limits = (count, camera.width, camera.height, duration)
-    return (*(rng.integers(0, limit, number) for limit in limits), np.full(number, camera.brighter))
+    n, x, y, t = (rng.integers(0, limit, number) for limit in limits)
+    words = t << 32 | (y * camera.width + x) << 1 | camera.brighter
+    ends = np.cumsum(np.bincount(n, minlength=count))
+    return np.split(words[np.argsort(n, kind="stable")], ends[:-1])
 
 
-def _project(pictures: np.ndarray, corner: np.ndarray, camera: Camera) -> np.ndarray:
-    """Pictures [N, h, w] with their corner at (x, y)/64 on the sensor: int [N, height, width].
+def _blurred(pictures: np.ndarray, deviation: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter  # a fifth of a second, which few cameras need
 
-    Bilinear, in units of 1/64² grey value; black around the picture.
-    """
-    (left, up), (right, down) = -corner // SUBPIXEL, -corner % SUBPIXEL
-    width, height = camera.width, camera.height
-    padded = np.pad(pictures.astype(np.int32), ((0, 0), (height, height), (width, width)))
-    rows = padded[:, height + up :, width + left :][:, : height + 1, : width + 1]
-    rows = (SUBPIXEL - down) * rows[:, :-1] + down * rows[:, 1:]
-    return (SUBPIXEL - right) * rows[:, :, :-1] + right * rows[:, :, 1:]
+    spread = (0, deviation, deviation)
+    return np.rint(gaussian_filter(pictures.astype(float), spread, mode="constant"))
 
 
-def _by_recording(events: list[tuple], recordings: int) -> list[np.ndarray]:
-    n, *fields = (np.concatenate(column) for column in zip(*events))
-    order = np.lexsort((fields[2], n))
-    joined = np.empty(len(n), dtype=EVENTS)
-    for name, values in zip(EVENTS.names, fields):
-        joined[name] = values[order]
-    return np.split(joined, np.cumsum(np.bincount(n, minlength=recordings))[:-1])
+def _canvas(
+    picture: np.ndarray, corners: np.ndarray, camera: Camera
+) -> tuple[np.ndarray, np.ndarray]:
+    """All that the sensor sees of a picture with its corner at (x, y)/64 and black around it, and
+    where: row, column, and 1/64 pixels further down and right, [looks, 4]."""
+    places, further = np.divmod(-corners[:, ::-1], SUBPIXEL)
+    first = places.min(0)
+    rows, columns = places.max(0) - first + (camera.height + 1, camera.width + 1)
+    canvas = np.zeros((rows, columns), np.uint8)
+    up, left = first.tolist()
+    seen = picture[max(up, 0) : max(up + rows, 0), max(left, 0) : max(left + columns, 0)]
+    canvas[max(-up, 0) :, max(-left, 0) :][: seen.shape[0], : seen.shape[1]] = seen
+    return _shown(canvas, 255, camera), np.hstack([places - first, further])
+
+
+def _shown(grey: np.ndarray, white: int, camera: Camera) -> np.ndarray:
+    return white - grey if camera.negative else grey
+
+
+def _in_time(events: np.ndarray, leaked: np.ndarray, camera: Camera) -> np.ndarray:
+    events = np.concatenate([events, leaked])
+    found = np.empty(len(events), EVENTS)
+    if len(events):
+        in_time(events, camera.width, found)
+    return found

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnq.simulation.camera import WHITE, Camera
+from snnq.simulation.camera import Camera
+from snnq.simulation.pixels import WHITE
+from snnq.system.compiled import compiled
 
 GESTURES = 11
 SIZE = 128
@@ -76,24 +78,23 @@ def hands(gesture: int, cycle: float, person: Person) -> np.ndarray:
 
 
 def looks(gesture: int, person: Person, camera: Camera) -> Iterator[np.ndarray]:
-    """Grey values int [1, 128, 128], 0 to WHITE, every `camera.step` µs."""
-    y, x = np.mgrid[:SIZE, :SIZE].astype(float)
-    pixels = (np.stack([x, y], axis=-1) - 64 - person.shift) / person.scale + 64
+    """Grey values int32 [128, 128], 0 to WHITE, every `camera.step` µs."""
+    x, y = ((np.arange(SIZE) - 64.0 - shift) / person.scale + 64 for shift in person.shift)
     body = np.full((SIZE, SIZE), -np.inf)
-    _cover(body, pixels, HEAD, HEAD, HEAD_RADIUS)
-    _cover(body, pixels, SHOULDERS[0], SHOULDERS[1], 5)
-    _cover(body, pixels, np.array([64.0, 70]), np.array([64.0, 128]), 17)
+    _cover(body, x, y, *HEAD, *HEAD, HEAD_RADIUS)
+    _cover(body, x, y, *SHOULDERS[0], *SHOULDERS[1], 5.0)
+    _cover(body, x, y, 64.0, 70.0, 64.0, 128.0, 17.0)
     for time in range(0, DURATION + 1, camera.step):
         depth = body.copy()
         for shoulder, hand, side in zip(
             SHOULDERS, hands(gesture, person.rate * time * 1e-6, person), (-1, 1)
         ):
             elbow, hand = _arm(shoulder, hand, side)
-            _cover(depth, pixels, shoulder, elbow, ARM_RADIUS)
-            _cover(depth, pixels, elbow, hand, ARM_RADIUS)
-            _cover(depth, pixels, hand, hand, HAND_RADIUS)
+            _cover(depth, x, y, *shoulder, *elbow, ARM_RADIUS)
+            _cover(depth, x, y, *elbow, *hand, ARM_RADIUS)
+            _cover(depth, x, y, *hand, *hand, HAND_RADIUS)
         inside = np.clip(depth + 0.5, 0, 1)  # edges one pixel wide
-        yield np.rint((0.15 + (person.brightness - 0.15) * inside) * WHITE).astype(int)[None]
+        yield np.rint((0.15 + (person.brightness - 0.15) * inside) * WHITE).astype(np.int32)
 
 
 def _arm(shoulder: np.ndarray, hand: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,19 +111,22 @@ def _arm(shoulder: np.ndarray, hand: np.ndarray, side: int) -> tuple[np.ndarray,
     return shoulder + along * direction + across * normal, hand
 
 
-def _cover(
-    depth: np.ndarray, pixels: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float
-) -> None:
-    """Into how deep each pixel lies inside the body, a line of some thickness; negative outside."""
-    window = tuple(  # of rows and columns; what is further out than a pixel is not seen
-        slice(*np.searchsorted(axis, (low - radius - 1, high + radius + 1)))
-        for axis, low, high in zip(
-            (pixels[:, 0, 1], pixels[0, :, 0]),
-            np.minimum(start, end)[::-1],
-            np.maximum(start, end)[::-1],
-        )
-    )
-    line, near = end - start, pixels[window]
-    along = np.clip((near - start) @ line / max(line @ line, 1e-9), 0, 1)
-    inside = radius - np.linalg.norm(near - start - along[..., None] * line, axis=-1)
-    depth[window] = np.maximum(depth[window], inside)
+@compiled()
+def _cover(depth, x, y, start_x, start_y, end_x, end_y, radius):
+    """Into how deep each pixel lies inside the body, a line of some thickness; negative outside.
+
+    Only in the window of the columns and rows that are within a pixel of it: what is further out
+    is not seen.
+    """
+    line_x, line_y = end_x - start_x, end_y - start_y
+    length = max(line_x * line_x + line_y * line_y, 1e-9)
+    first = np.searchsorted(x, min(start_x, end_x) - radius - 1)
+    last = np.searchsorted(x, max(start_x, end_x) + radius + 1)
+    upper = np.searchsorted(y, min(start_y, end_y) - radius - 1)
+    lower = np.searchsorted(y, max(start_y, end_y) + radius + 1)
+    for i in range(upper, lower):
+        for j in range(first, last):
+            near_x, near_y = x[j] - start_x, y[i] - start_y
+            along = min(max((near_x * line_x + near_y * line_y) / length, 0.0), 1.0)
+            off_x, off_y = near_x - along * line_x, near_y - along * line_y
+            depth[i, j] = max(depth[i, j], radius - np.sqrt(off_x * off_x + off_y * off_y))

@@ -1,14 +1,14 @@
 """Pictures to show to the simulated camera, from a file of arrays, a folder or a zip of images."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from snnq.recordings.splits import is_numbered_test
 from snnq.system.files import files_below
@@ -20,17 +20,24 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm")
 
 @dataclass(frozen=True)
 class Picture:
-    """A grey picture uint8 [h, w], its class, its number within its split (from 1), and whether it
-    is a training picture."""
+    """A grey picture uint8 [h, w], or what reads it, its class, its number within its split (from
+    1), and whether it is a training picture."""
 
-    image: np.ndarray
+    source: np.ndarray | Callable[[], np.ndarray]
     label: str
     number: int
     train: bool
 
+    @property
+    def image(self) -> np.ndarray:
+        """Read whenever it is asked for, so that only what is being shown takes memory."""
+        return self.source() if callable(self.source) else self.source
+
 
 def digits() -> list[Picture]:
     """scikit-learn's 1,797 handwritten digits, in MNIST's format: [28, 28], white on black."""
+    from sklearn.datasets import load_digits  # takes most of a second
+
     found = load_digits()
     images = np.zeros((len(found.images), MNIST_SIZE, MNIST_SIZE), dtype=np.uint8)
     inside = slice((MNIST_SIZE - DIGIT) // 2, (MNIST_SIZE + DIGIT) // 2)
@@ -44,7 +51,7 @@ def digits() -> list[Picture]:
 
 
 def read_pictures(path: str | Path) -> list[Picture]:
-    """The pictures of a file or folder.
+    """The pictures of a file or folder; those of a zip or folder are read when they are used.
 
     Parameters
     ----------
@@ -65,17 +72,15 @@ def read_pictures(path: str | Path) -> list[Picture]:
         raise FileNotFoundError(f"{path}: no such file or folder of pictures")
     if path.suffix == ".npz":
         return _from_arrays(path)
-    found = sorted(
-        _from_folder(path) if path.is_dir() else _from_zip(path), key=lambda item: item[0]
-    )
+    found = _in_folder(path) if path.is_dir() else _in_zip(path)
     if not found:
         raise ValueError(f"{path}: expected <class>/<name> with one of {', '.join(SUFFIXES)}")
     counts: dict[str, int] = {}
     pictures = []
-    for name, image in found:
+    for name in sorted(found):
         label = Path(name).parent.name
         counts[label] = counts.get(label, 0) + 1
-        pictures.append(Picture(image, label, counts[label], train=True))
+        pictures.append(Picture(found[name], label, counts[label], train=True))
     return pictures
 
 
@@ -101,26 +106,30 @@ def _from_arrays(path: Path) -> list[Picture]:
     return pictures
 
 
-def _from_folder(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    for path in files_below(folder, SUFFIXES):
-        yield path.relative_to(folder).as_posix(), _grey(path.read_bytes(), str(path))
+def _in_folder(folder: Path) -> dict[str, Callable[[], np.ndarray]]:
+    return {
+        path.relative_to(folder).as_posix(): partial(_grey, path.read_bytes, str(path))
+        for path in files_below(folder, SUFFIXES)
+    }
 
 
-def _from_zip(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _in_zip(path: Path) -> dict[str, Callable[[], np.ndarray]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                hidden = any(part[0] == "." for part in Path(name).parts)  # a Mac's, say
-                if Path(name).suffix.lower() in SUFFIXES and not hidden:
-                    yield name, _grey(archive.read(name), f"{path}:{name}")
+        archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: expected .npz, .zip or a folder ({error})") from None
+    return {
+        name: partial(_grey, partial(archive.read, name), f"{path}:{name}")
+        for name in archive.namelist()
+        if Path(name).suffix.lower() in SUFFIXES
+        and not any(part[0] == "." for part in Path(name).parts)  # a Mac's, say
+    }
 
 
-def _grey(content: bytes, name: str) -> np.ndarray:
+def _grey(read: Callable[[], bytes], name: str) -> np.ndarray:
     try:
-        return np.asarray(Image.open(BytesIO(content)).convert("L"))
-    except (OSError, SyntaxError) as error:
+        return np.asarray(Image.open(BytesIO(read())).convert("L"))
+    except (OSError, SyntaxError, zipfile.BadZipFile) as error:
         raise ValueError(f"{name}: no readable picture ({error})") from None
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 from snnq.simulation import gestures
-from snnq.simulation.camera import Camera, record_looks, record_pictures
+from snnq.simulation.camera import Camera, record_pictures, record_scene
 from snnq.simulation.pictures import Picture, resized
 from snnq.simulation.presets import SETTINGS, Setting
 from snnq.simulation.selection import numbered, refuse_other_classes, refuse_same_names
@@ -81,11 +81,15 @@ def simulate_pictures(
     if place.is_made:
         return place.final
     with place as folder:
-        jobs = [
-            joblib.delayed(_write_pictures)(benchmark, folder, some, first, seed, setting)
-            for first, some in _jobs(to_record, setting.size)
-        ]
-        _run(jobs, len(pictures))
+        size = JOB if max(setting.size) < 64 else 32
+        firsts = range(0, len(to_record), size)
+        jobs = (
+            joblib.delayed(_write_pictures)(
+                benchmark, folder, _read(to_record[first : first + size]), first, seed, setting
+            )
+            for first in firsts
+        )
+        _run(jobs, len(firsts), len(pictures))
     return place.final
 
 
@@ -114,12 +118,12 @@ def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = N
     if place.is_made:
         return place.final
     with place as folder:
-        jobs = [
+        jobs = (
             joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
             for side, count, user in zip(found.folders, counts, (1, 24))  # users 24 to 29 test
             for place in range(count)
-        ]
-        _run(jobs, len(jobs))
+        )
+        _run(jobs, sum(counts), sum(counts))
     return place.final
 
 
@@ -165,23 +169,22 @@ def _digest(pictures: list[Picture]) -> str:
     """SHA-256 of pictures with their labels and places."""
     digest = hashlib.sha256()
     for picture in pictures:
+        image = picture.image
         digest.update(repr((picture.label, picture.number, picture.train)).encode())
-        digest.update(repr(picture.image.shape).encode() + picture.image.tobytes())
+        digest.update(repr(image.shape).encode() + image.tobytes())
     return digest.hexdigest()
 
 
-def _run(jobs: list, total: int) -> None:
-    workers = joblib.cpu_count() if len(jobs) > 1 else 1
-    with tqdm(total=total, desc="simulating", unit="recording") as bar:
+def _run(jobs: Iterator, count: int, recordings: int) -> None:
+    """Jobs in processes that take them as they go, so that few are in memory at a time."""
+    workers = min(count, joblib.cpu_count())
+    with tqdm(total=recordings, desc="simulating", unit="recording") as bar:
         for done in joblib.Parallel(workers, return_as="generator_unordered")(jobs):
             bar.update(done)
 
 
-def _jobs(pictures: list[Picture], size: tuple[int, int]) -> Iterator[tuple[int, list[Picture]]]:
-    """Pictures with the place of the first, in jobs of about the same work."""
-    count = JOB if max(size) < 64 else 32
-    for first in range(0, len(pictures), count):
-        yield first, pictures[first : first + count]
+def _read(pictures: list[Picture]) -> list[Picture]:
+    return [replace(picture, source=picture.image) for picture in pictures]
 
 
 def _write_pictures(
@@ -232,7 +235,7 @@ def _write_gesture(folder: Path, place: int, first_user: int, seed: int, camera:
     rng = np.random.default_rng([seed, first_user, place])
     thresholds = camera.thresholds(np.random.default_rng(seed))
     person = gestures.Person.drawn(rng)
-    (events,) = record_looks(gestures.looks(gesture, person, camera), 1, camera, thresholds, rng)
+    events = record_scene(gestures.looks(gesture, person, camera), camera, thresholds, rng)
     path = folder / f"user{first_user + number:02}_{LIGHTS[light]}" / f"{gesture}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gesture(events, path)
