@@ -51,6 +51,7 @@ bench: $(INSTALLED)
 	python bench/loop.py --channels 16
 	python bench/kills.py
 	python bench/restarts.py
+	python bench/starts.py
 	python bench/packing.py
 	python bench/c_inference.py
 

@@ -70,7 +70,7 @@ def forking(log: TextIO) -> Iterator[int]:
         finally:
             os.close(held)
             server.terminate()
-    place.unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
 
 
 def with_forked_kernels(environment: Mapping[str, str]) -> dict[str, str]:
