@@ -83,6 +83,13 @@ def test_the_time_left_is_divided_by_the_runs_side_by_side(study, clock):
     assert words == f"0 of 4 runs, 0 s passed, about {round(seconds / 60)} min left"
 
 
+def test_a_study_that_has_not_begun_is_at_0_percent(study, clock):
+    found = progress.Progress(study, 2, measured(1.0, 1.0))
+    for pace in range(1, 200):  # whose sums are rounded one way or the other
+        share, _ = found.summary(progress.forecast(study, measured(pace / 7, pace / 3)))
+        assert f"{100 * share:.0f}" == "0"
+
+
 def test_what_is_seen_comes_before_what_was_measured(study, clock):
     found = progress.Progress(study, 1, measured(1000.0, 1.0))
     (name, _) = names_of(study, "full")

@@ -78,7 +78,8 @@ class Progress:
         if finished == runs:
             words += "now tables, notebooks and figures, "
         seconds = left / side_by_side + DRAWING_SECONDS
-        share = 1 - (left + DRAWING_SECONDS) / (all_of_it + DRAWING_SECONDS)
+        rounded = 1 - (left + DRAWING_SECONDS) / (all_of_it + DRAWING_SECONDS)
+        share = max(0.0, rounded)  # which may be a little below: -0 %
         known = table["hours_left"].notna().all()
         until = f"about {duration(seconds / 3600)} left" if known else "time left unknown"
         return share, words + until
