@@ -38,7 +38,8 @@ peers: $(INSTALLED)
 	python -m pip install --quiet --no-deps -r requirements.peers.lock
 	python -m pytest --peers required $(PYTEST)
 
-# What needs real recordings (camera.py, simulated_to_real.py, real_nmnist.py, recipe.py), or Triton of
+# What needs real recordings or pictures (camera.py, simulation.py, simulated_to_real.py, real_nmnist.py,
+# recipe.py), or Triton of
 # `make peers` (staircase_passes.py), is started by hand. Tables go to results/bench; those that the
 # README states are in results/reference/bench.
 bench: $(INSTALLED)
@@ -46,9 +47,14 @@ bench: $(INSTALLED)
 	python bench/frames.py
 	python bench/batches.py
 	python bench/quantizer.py
+	python bench/fused.py
+	python bench/layout.py
 	python bench/step.py
+	python bench/step.py --channels 16
 	python bench/loop.py
 	python bench/loop.py --channels 16
+	python bench/loop.py --channels 8
+	python bench/loop.py --channels 4
 	python bench/kills.py
 	python bench/restarts.py
 	python bench/starts.py

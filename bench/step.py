@@ -3,7 +3,8 @@
     python bench/step.py [--channels 128]
 
 On the N-MNIST network at batch 16, T = 10, at every bit width; each step is measured in turns with
-the full-precision one, and its memory in processes of its own.
+the full-precision one, and its memory in processes of its own. Full precision layer by layer, without
+`snnq.fuse`, is what fusing batch norm, neurons and pooling saves.
 """
 
 import argparse
@@ -24,15 +25,15 @@ from snnq.system.memory import keep_freed_memory
 from snnq.training.optimizer import Optimizer
 from snnq.training.step import Step
 
-FULL = "full precision"
+FULL, LAYERS = "full precision", "full precision, layer by layer"
 PROCESSES = 5  # whose peak memory is looked at
 
 
 def main(channels: int) -> None:
     ours = [f"snnq, {bits} bit" for bits in LEVELS]
-    names = [*ours, *(f"{peer}, {bits} bit" for peer in peers() for bits in PEER_BITS)]
+    names = [LAYERS, *ours, *(f"{peer}, {bits} bit" for peer in peers() for bits in PEER_BITS)]
     # First, since a process starts with the peak of the one that it comes from.
-    peaks = {name: peak(name, channels) for name in (FULL, *ours)}
+    peaks = {name: peak(name, channels) for name in (FULL, LAYERS, *ours)}
     keep_freed_memory()
     others = {name: partial(step, name, channels) for name in names}
     table = compare_each(FULL, step(FULL, channels), others)
@@ -45,8 +46,8 @@ def main(channels: int) -> None:
 def step(name: str, channels: int):
     """One training step of a network of that kind, on random frames."""
     torch.manual_seed(0)
-    model = snnq.build_model("nmnist", channels=channels).train()
-    if name != FULL:
+    model = snnq.build_model("nmnist", channels=channels, fused=name != LAYERS).train()
+    if name not in (FULL, LAYERS):
         kind, bits = name.removesuffix(" bit").split(", ")
         levels = LEVELS[int(bits)]
         if kind == "snnq":
