@@ -1,6 +1,7 @@
 """What a study says while it runs."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -81,6 +82,13 @@ def test_the_time_left_is_divided_by_the_runs_side_by_side(study, clock):
     seconds = (2 * 10 * 3 + 2 * 20 * 6 + 4 * progress.STARTING_SECONDS) / 2
     seconds += progress.DRAWING_SECONDS
     assert words == f"0 of 4 runs, 0 s passed, about {round(seconds / 60)} min left"
+
+
+def test_a_time_that_could_not_be_measured_is_unknown(study, clock):
+    unknown = measured(math.nan, math.nan)
+    found = progress.Progress(study, 2, unknown)
+    share, words = found.summary(progress.forecast(study, unknown))
+    assert words == "0 of 4 runs, 0 s passed, time left unknown" and share == 0
 
 
 def test_what_is_seen_comes_before_what_was_measured(study, clock):
