@@ -37,6 +37,17 @@ snnq frames: data/x.bin: 3 bytes, expected a recording
 """
 
 
+SAVES = """
+import pathlib, signal, time
+def stop(*_):
+    pathlib.Path("saved").touch()
+    raise SystemExit(1)
+signal.signal(signal.SIGINT, stop)
+pathlib.Path("ready").touch()
+time.sleep(60)
+"""
+
+
 @pytest.fixture
 def profile(recordings, in_tmp):
     settings = PROFILE["settings"] | {"data": str(recordings)}
@@ -119,12 +130,7 @@ def test_the_lock_stays_with_snakemake(in_tmp, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_study_stops_its_jobs(profile, snakemake, in_tmp, number):
-    code = (
-        "import signal, time, pathlib\n"
-        "def stop(*_):\n    pathlib.Path('saved').touch(); raise SystemExit(1)\n"
-        "signal.signal(signal.SIGINT, stop)\npathlib.Path('ready').touch()\ntime.sleep(60)"
-    )
-    snakemake(code)
+    snakemake(SAVES)
 
     def when_ready():
         while not (in_tmp / "ready").exists():
@@ -133,6 +139,20 @@ def test_a_stopped_study_stops_its_jobs(profile, snakemake, in_tmp, number):
 
     threading.Thread(target=when_ready, daemon=True).start()
     with pytest.raises(KeyboardInterrupt, match="test: stopped; the same command goes on from here"):
+        conduct([profile])
+    assert (in_tmp / "saved").exists()
+
+
+def test_what_fails_while_jobs_run_stops_them(profile, snakemake, in_tmp, monkeypatch):
+    def fail(study):
+        while not (in_tmp / "ready").exists():
+            pass
+        raise ValueError("no such device")
+
+    first = "import pathlib\nseen = pathlib.Path('seen')\nif seen.exists():\n    exec(SAVES)\nseen.touch()"
+    snakemake(f"SAVES = {SAVES!r}\n{first}")
+    monkeypatch.setattr(conducting, "measure", fail)
+    with pytest.raises(ValueError, match="no such device"):
         conduct([profile])
     assert (in_tmp / "saved").exists()
 

@@ -153,6 +153,23 @@ def test_a_notebooks_kernel_is_forked_and_shows_figures(place, monkeypatch):
     assert [list(output.data) for output in figure] == [["image/png", "text/plain"]]
 
 
+def test_importing_touches_no_gpu(tmp_path):
+    """A process that has been at one cannot be forked: its jobs would have none."""
+    code = """
+        import importlib, torch
+        def touched(*_): raise AssertionError
+        for name in ("is_available", "device_count", "init", "_lazy_init", "current_device"):
+            setattr(torch.cuda, name, touched)
+        from snnq.study.forkserver import IMPORTED
+        for name in IMPORTED: importlib.import_module(name)
+        """
+    command = [sys.executable, "-c", dedent(code)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=SETTINGS, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_server_ends_when_nobody_holds_it(tmp_path):
     until, held = os.pipe()
     code = f"from snnq.study import forkserver as f; f.IMPORTED = (); f.serve({until})"

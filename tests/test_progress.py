@@ -1,6 +1,7 @@
 """What a study says while it runs."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -88,6 +89,13 @@ def test_a_study_that_has_not_begun_is_at_0_percent(study, clock):
     for pace in range(1, 200):  # whose sums are rounded one way or the other
         share, _ = found.summary(progress.forecast(study, measured(pace / 7, pace / 3)))
         assert f"{100 * share:.0f}" == "0"
+
+
+def test_a_time_that_could_not_be_measured_is_unknown(study, clock):
+    unknown = measured(math.nan, math.nan)
+    found = progress.Progress(study, 2, unknown)
+    share, words = found.summary(progress.forecast(study, unknown))
+    assert words == "0 of 4 runs, 0 s passed, time left unknown" and share == 0
 
 
 def test_what_is_seen_comes_before_what_was_measured(study, clock):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -78,8 +79,13 @@ def conduct(
         print(f"{study.folder.name}: recordings and frames", flush=True)
         _run(["recordings", *settings], study, log, held)
         torch.set_num_threads(job["threads"])
-        _run(["all", *settings], study, log, held, lambda: Progress(study, side_by_side, measure(study)))
+        watched = partial(_progress, study, side_by_side)
+        _run(["all", *settings], study, log, held, watched)
     return study
+
+
+def _progress(study: Study, side_by_side: int) -> Progress:
+    return Progress(study, side_by_side, measure(study))
 
 
 def _started(arguments: list[str], log: TextIO, held: Sequence[int]) -> subprocess.Popen:
