@@ -21,7 +21,7 @@ from snnq.networks import kernels
 from snnq.networks.kernels import Layer
 from snnq.system.threads import in_blocks
 
-BLOCK = 2**15  # neurons that a thread takes at a time
+BLOCK = 2**14  # neurons that a thread takes at a time
 
 
 class Neuron(NamedTuple):

@@ -16,15 +16,16 @@ def in_blocks(kernel: Callable[[int, int], None], size: int, block: int) -> None
     """
     firsts = iter(range(0, size, block))  # which the threads share
 
-    def work(_) -> None:
+    def work() -> None:
         for first in firsts:
             kernel(first, min(first + block, size))
 
-    threads = min(torch.get_num_threads(), math.ceil(size / block))
-    if threads == 1:
-        work(0)
-    else:
-        list(_pool(torch.get_num_threads()).map(work, range(threads)))
+    others = min(torch.get_num_threads(), math.ceil(size / block)) - 1
+    helpers = [_pool(torch.get_num_threads()).submit(work) for _ in range(others)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():  # one that has not woken up yet is not waited for
+            helper.result()
 
 
 @lru_cache(maxsize=1)
