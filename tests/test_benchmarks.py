@@ -1,7 +1,12 @@
+import subprocess
+import sys
+
 import pytest
+import tonic
 from test_recordings import write
 
 import snnq
+from snnq.recordings.formats import EVENTS
 
 NAMES = {
     "dvsgesture": [
@@ -46,3 +51,16 @@ def test_settings_that_a_benchmark_cannot_have(settings, message):
 def test_data_folder_of_each_benchmark():
     assert snnq.Run().data == "data/digits"
     assert snnq.Run(benchmark="cifar10dvs").data == "data"
+
+
+def test_classes_and_events_are_tonics():
+    assert snnq.BENCHMARKS["cifar10dvs"].classes == tuple(tonic.datasets.CIFAR10DVS.classes)
+    assert EVENTS == tonic.datasets.NMNIST.dtype
+    for benchmark in snnq.BENCHMARKS.values():
+        assert benchmark.dataset is getattr(tonic.datasets, benchmark.tonic_name)
+
+
+def test_simulating_does_not_wait_for_torch():
+    code = "import sys, snnq.simulation.simulate; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -114,14 +114,12 @@ def record_scene(
     `camera.step` µs apart."""
     circuit = _circuit(camera)
     (sensor,) = _sensors(1, camera, thresholds, rng)
-    greys = (_shown(look.ravel().astype(np.int32), WHITE, camera) for look in looks)
-    last = next(greys)
-    pixels = wake(last, *sensor, circuit)
+    greys = (_shown(look.astype(np.int32), WHITE, camera) for look in looks)
+    pixels = wake(next(greys), *sensor, circuit)
     events, count, look = np.empty(ROOM, np.int64), 0, 0
     for look, grey in enumerate(greys, start=1):
         time = (look - 1) * camera.step
-        events, count = see(pixels, last, grey, time, circuit, events, count)
-        last = grey
+        events, count = see(pixels, grey.ravel(), time, circuit, events, count)
     (leaked,) = _leak(1, camera, look, rng)
     return _in_time(events[:count], leaked, camera)
 
@@ -169,7 +167,7 @@ def _leak(count: int, camera: Camera, steps: int, rng: np.random.Generator) -> l
     number = round(camera.leak * duration * 1e-6 * camera.width * camera.height) * count
     limits = (count, camera.width, camera.height, duration)
     n, x, y, t = (rng.integers(0, limit, number) for limit in limits)
-    words = t << 32 | (y * camera.width + x) << 1 | camera.brighter
+    words = t << 32 | y << 17 | x << 1 | camera.brighter
     ends = np.cumsum(np.bincount(n, minlength=count))
     return np.split(words[np.argsort(n, kind="stable")], ends[:-1])
 
@@ -204,5 +202,5 @@ def _in_time(events: np.ndarray, leaked: np.ndarray, camera: Camera) -> np.ndarr
     events = np.concatenate([events, leaked])
     found = np.empty(len(events), EVENTS)
     if len(events):
-        in_time(events, camera.width, found)
+        in_time(events, found)
     return found
