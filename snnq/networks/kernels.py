@@ -132,21 +132,30 @@ def _write(values, plane, tile, layer):
 
 
 @compiled()
-def _of_channels(values, tile, layer, memory):
-    """Each neuron's channel's value."""
-    out, channel = memory[: tile.size], tile.plane % layer.channel_planes
-    if layer.step == 1:
-        out[:] = values[channel]
-    else:
-        for i in range(0, out.size, layer.step):
-            out[i : i + layer.step] = values
-    return out
+def _begins(number, first, layer):
+    """Whether a tile's neurons are of other channels than those of the tile before."""
+    return number == first or layer.channel_planes > 1
 
 
 @compiled()
-def _add_to_channels(one, other, tile, layer, sums):
+def _ends(number, stop, layer):
+    return number == stop - 1 or layer.channel_planes > 1
+
+
+@compiled()
+def _spread(values, plane, layer, out):
+    """Each neuron's channel's value."""
+    if layer.step == 1:
+        out[:] = values[plane % layer.channel_planes]
+    else:
+        for i in range(0, out.size, layer.step):
+            out[i : i + layer.step] = values
+
+
+@compiled()
+def _add_to_channels(one, other, plane, layer, sums):
     """Sums over the neurons of each channel, in float64."""
-    channel = tile.plane % layer.channel_planes
+    channel = plane % layer.channel_planes
     for c in range(layer.step):
         sums[channel + c, 0] += _sum(one, c, layer.step)
         sums[channel + c, 1] += _sum(other, c, layer.step)
@@ -169,13 +178,16 @@ def moments(x, pivot, layer, sums, first, stop):
     memory = _memory(4, layer)
     for number in range(first, stop):
         tile = _tile_at(number, layer)
-        totals, squares = memory[0, : tile.size], memory[1, : tile.size]
-        pivots = _of_channels(pivot, tile, layer, memory[2])
-        totals[:], squares[:] = ZERO, ZERO
+        if _begins(number, first, layer):
+            _spread(pivot, tile.plane, layer, memory[2])
+            memory[:2] = ZERO
+        n = tile.size
+        totals, squares, pivots = memory[0, :n], memory[1, :n], memory[2, :n]
         for t in range(len(x)):
             inputs = _values(x[t, tile.plane], tile, layer, memory[3])
             _add_moments(inputs, pivots, totals, squares)
-        _add_to_channels(totals, squares, tile, layer, sums)
+        if _ends(number, stop, layer):
+            _add_to_channels(memory[0], memory[1], tile.plane, layer, sums)
 
 
 @compiled(fastmath={"contract"})
@@ -192,9 +204,11 @@ def combine(by_y, x, gains, layer, first, stop):
     memory = _memory(5, layer)
     for number in range(first, stop):
         tile = _tile_at(number, layer)
-        a = _of_channels(gains[0], tile, layer, memory[0])
-        b = _of_channels(gains[1], tile, layer, memory[1])
-        c = _of_channels(gains[2], tile, layer, memory[2])
+        if _begins(number, first, layer):
+            for i in range(len(gains)):
+                _spread(gains[i], tile.plane, layer, memory[i])
+        n = tile.size
+        a, b, c = memory[0, :n], memory[1, :n], memory[2, :n]
         for t in range(len(x)):
             out = _values(by_y[t, tile.plane], tile, layer, memory[3])
             _combine(out, _values(x[t, tile.plane], tile, layer, memory[4]), a, b, c)
@@ -217,9 +231,11 @@ def forward(x, scale, shift, k, layer, out, last, first, stop):
     memory = _memory(5, layer)
     for number in range(first, stop):
         tile = _tile_at(number, layer)
-        v, s = memory[0, : tile.size], memory[1, : tile.size]
-        scales = _of_channels(scale, tile, layer, memory[2])
-        shifts = _of_channels(shift, tile, layer, memory[3])
+        if _begins(number, first, layer):
+            _spread(scale, tile.plane, layer, memory[2])
+            _spread(shift, tile.plane, layer, memory[3])
+        n = tile.size
+        v, s, scales, shifts = memory[0, :n], memory[1, :n], memory[2, :n], memory[3, :n]
         v[:] = ZERO
         for t in range(len(x)):
             inputs = _values(x[t, tile.plane], tile, layer, memory[4])
@@ -268,18 +284,19 @@ def backward(x, grad, by_last, scale, shift, mean, k, alpha, layer, by_y, sums, 
     memory, potentials = _memory(11, layer), _memory(len(x), layer)
     for number in range(first, stop):
         tile = _tile_at(number, layer)
+        if _begins(number, first, layer):
+            memory[:2] = ZERO
+            for row, values in ((2, scale), (3, shift), (4, mean)):
+                _spread(values, tile.plane, layer, memory[row])
         n = tile.size
-        v, rest, g, later = memory[0, :n], memory[1, :n], memory[2, :n], memory[3, :n]
-        by_shift, by_scale, copied = memory[4, :n], memory[5, :n], memory[6, :n]
-        scales = _of_channels(scale, tile, layer, memory[7])
-        shifts = _of_channels(shift, tile, layer, memory[8])
-        means = _of_channels(mean, tile, layer, memory[9])
-        v[:] = ZERO
+        by_shift, by_scale, scales = memory[0, :n], memory[1, :n], memory[2, :n]
+        shifts, means, v, g = memory[3, :n], memory[4, :n], memory[5, :n], memory[6, :n]
+        later, rest, copied = memory[7, :n], memory[8, :n], memory[9, :n]
+        v[:], rest[:], g[:] = ZERO, ZERO, ZERO
         for t in range(len(x)):
             inputs = _values(x[t, tile.plane], tile, layer, copied)
             _charge(inputs, scales, shifts, v, k, layer.neuron, potentials[t, :n])
         later[:] = _values(by_last[tile.plane], tile, layer, copied)
-        rest[:], g[:], by_shift[:], by_scale[:] = ZERO, ZERO, ZERO, ZERO
         by_k = 0.0
         for t in range(len(x) - 1, -1, -1):
             h, before = potentials[t, :n], potentials[t - 1, :n] if t > 0 else rest
@@ -291,7 +308,8 @@ def backward(x, grad, by_last, scale, shift, mean, k, alpha, layer, by_y, sums, 
             _step_back(later, to_y, to_v, out, by_shift)
             _add_products(out, _values(x[t, tile.plane], tile, layer, copied), means, by_scale)
             _store(out, by_y[t, tile.plane], tile, layer)
-        _add_to_channels(by_shift, by_scale, tile, layer, sums)
+        if _ends(number, stop, layer):
+            _add_to_channels(memory[0], memory[1], tile.plane, layer, sums)
         sums[-1, 0] += by_k
 
 
