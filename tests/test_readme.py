@@ -104,12 +104,28 @@ def test_speed(readme):
     for name, times in (
         ("frames_batches", lambda t: t["ratio"]),
         ("frames_building", lambda t: 1 / t["ratio"]),
-        ("loop_128", lambda t: t["faster"]),
-        ("loop_16", lambda t: t["faster"]),
+        *((f"loop_{channels}", lambda t: t["faster"]) for channels in (128, 16, 8, 4)),
     ):
         ratio = times(bench(name)).iloc[1]
         stated = f"{ratio:.0f}" if ratio > 10 else f"{ratio:.1f}"
         assert f"| {stated} ([{name}.csv](results/reference/bench/{name}.csv)) |" in readme
+
+
+def test_fused_layers(readme):
+    table = bench("fused").query("size == 34")
+    for channels in (4, 16, 128):
+        cells = []
+        for passes in ("forward", "both"):
+            rows = table[(table["channels"] == channels) & (table["passes"] == passes)]
+            *layers, fused = rows["seconds"]
+            cells.append(f"{min(layers) / fused:.1f}")
+        assert f"| {channels} | {' | '.join(cells)} |" in readme
+
+
+def test_the_camera(readme):
+    for row in bench("simulation").itertuples():
+        cells = f"{row.numpy_per_second:.0f} | {row.compiled_per_second:.0f} | {row.ratio:.1f}"
+        assert f"| {row.benchmark} | {cells} |" in readme
 
 
 def test_what_quantization_costs(readme):
@@ -152,7 +168,9 @@ def test_how_far_simulated_is_from_real(readme):
 
 def test_packed_files_and_the_c_program(readme):
     binary = bench("packing").query("levels == 'binary'")
-    for benchmark, times in binary.pivot(index="benchmark", columns="keep", values="times").iterrows():
+    for benchmark, times in binary.pivot(
+        index="benchmark", columns="keep", values="times"
+    ).iterrows():
         stated = (f"{times[keep]:.1f}" for keep in ("first", "none", "first+last"))
         assert f"| {benchmark} | {' | '.join(stated)} |" in readme
     c, torch = (row for _, row in bench("c_inference").iterrows())
