@@ -142,6 +142,15 @@ def test_what_quantization_costs(readme):
         assert f"| {bits} | {' | '.join(columns)} |" in readme
 
 
+def test_a_step_narrow_and_layer_by_layer(readme):
+    step, narrow = (bench(name).set_index("candidate") for name in ("step", "step_16"))
+    ratios = [narrow.ratio[f"snnq, {bits} bit"] for bits in (1, 2, 3, 4)]
+    full, layers = step.peak_mb[["full precision", "full precision, layer by layer"]] / 1000
+    assert f"takes {min(ratios):.2f} to {max(ratios):.2f} times one in full precision" in readme
+    text = " ".join(readme.split())
+    assert f"peaks at {full:.2f} GB, and at {layers:.2f} GB with SpikingJelly's layers" in text
+
+
 def test_interruptions(readme):
     (row,) = bench("kills").itertuples()
     assert f"killed {row.kills} times" in readme and row.kills >= 20
