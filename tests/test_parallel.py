@@ -17,6 +17,7 @@ from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
 from snnq.training.step import Step
 
+pytestmark = pytest.mark.xdist_group("parallel")  # which share what two processes did
 SETTINGS = {"levels": "ternary", "data": "data", "channels": 8, "epochs": 2, "steps": 4}
 # Of 40 recordings the last batch has one, so that a process has none.
 SETTINGS |= {"batch_size": 13, "validation": 0.0, "learning_rate": 1e-2, "device": "cpu"}
