@@ -26,7 +26,7 @@ def fuse(model: nn.Module) -> nn.Module:
 
     In one operation are then: a batch norm, if one stands before; an IF, LIF or parametric LIF
     neuron; and a max or average pooling of 2 × 2 pixels, if one stands behind. On the CPU this
-    takes a half to a quarter of the time, and less memory. Spikes are those of the layers one by
+    takes a third to a sixth of the time (bench/fused.py), and less memory. Spikes are those of the layers one by
     one but for the rounding of the batch norm; the layers stay the same objects, with the same
     `state_dict`, and are called one by one where they have hooks, where a state is carried on, on
     other devices, and with settings for which the operation is not made (see `Fused.of`).

@@ -108,8 +108,7 @@ class _Moments(NamedTuple):
         count = inputs.size // norm.num_features
         if count == 1:
             raise ValueError("batch norm in training: expected more than one value per channel")
-        channels = inputs[0, : layer.channel_planes, : layer.step].reshape(-1)
-        pivot = channels.copy()
+        pivot = inputs[0, : layer.channel_planes, : layer.step].ravel()
         sums = _sums_over_tiles(kernels.moments, layer, inputs, pivot, layer)[:-1] / count
         mean, variance = pivot + sums[:, 0], sums[:, 1] - sums[:, 0] ** 2
         _move(norm, torch.from_numpy(mean), torch.from_numpy(variance * count / (count - 1)))
@@ -117,8 +116,9 @@ class _Moments(NamedTuple):
 
     def line(self, weight: Tensor | None, bias: Tensor | None) -> np.ndarray:
         """y = line[0] x + line[1]."""
-        gain, offset = (0 if p is None else p.detach().double().numpy() for p in (weight, bias))
-        scale = self.inverse * (1 if weight is None else gain)
+        gain = 1 if weight is None else weight.detach().double().numpy()
+        offset = 0 if bias is None else bias.detach().double().numpy()
+        scale = self.inverse * gain
         return np.stack([scale, offset - self.mean * scale]).astype(np.float32)
 
     def gradients(self, sums: np.ndarray, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,14 +181,18 @@ def _same(layer: Layer) -> np.ndarray:
     return np.repeat(np.float32([[1], [0]]), layer.channel_planes * layer.step, axis=1)
 
 
+def _tiles_at_once(layer: Layer) -> int:
+    return max(1, BLOCK // (layer.rows * layer.columns))
+
+
 def _over_tiles(kernel, layer: Layer, *arguments) -> None:
-    block = max(1, BLOCK // (layer.rows * layer.columns))
+    block = _tiles_at_once(layer)
     in_blocks(lambda first, stop: kernel(*arguments, first, stop), layer.tiles, block)
 
 
 def _sums_over_tiles(kernel, layer: Layer, *arguments) -> np.ndarray:
     """[C + 1, 2]. Added up block by block, whatever the number of threads."""
-    block = max(1, BLOCK // (layer.rows * layer.columns))
+    block = _tiles_at_once(layer)
     channels = layer.channel_planes * layer.step
     sums = np.zeros((math.ceil(layer.tiles / block), channels + 1, 2))
 

@@ -5,7 +5,8 @@ of the study takes, one run at a time.
 """
 
 import argparse
-from pathlib import Path
+
+from snnq.study.profiles import add_profiles, planned
 
 EXAMPLES = (
     "snnq forecast config/paper.yaml",
@@ -14,27 +15,16 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "profiles",
-        metavar="PROFILE",
-        nargs="+",
-        type=Path,
-        help="config/*.yaml; a later one's settings come before an earlier one's",
-    )
+    add_profiles(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     import torch
 
-    from snnq.study.forecast import MEASURED, forecast, measure, read_profiles, summary
-    from snnq.study.profile import plan
+    from snnq.study.forecast import MEASURED, forecast, measure, summary
     from snnq.training.device import device_of
 
-    profile = read_profiles(arguments.profiles)
-    try:
-        study = plan(profile)
-    except ValueError as error:
-        raise ValueError(f"{' '.join(map(str, arguments.profiles))}: {error}") from None
+    study = planned(arguments.profiles)
     measured = measure(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     measured.to_csv(study.folder / MEASURED, index=False)

@@ -4,7 +4,8 @@
 """
 
 import argparse
-from pathlib import Path
+
+from snnq.study.profiles import add_profiles, planned
 
 EXAMPLES = (
     "snnq gather config/paper.yaml",
@@ -13,22 +14,13 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "profiles",
-        metavar="PROFILE",
-        nargs="+",
-        type=Path,
-        help="config/*.yaml; a later one's settings come before an earlier one's",
-    )
+    add_profiles(parser)
     parser.add_argument(
         "--ablations", action="store_true", help="write the table of the ablations instead"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from snnq.study.forecast import read_profiles
     from snnq.study.gather import gather, gather_ablations
-    from snnq.study.profile import plan
 
-    study = plan(read_profiles(arguments.profiles))
-    (gather_ablations if arguments.ablations else gather)(study)
+    (gather_ablations if arguments.ablations else gather)(planned(arguments.profiles))

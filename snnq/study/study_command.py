@@ -5,7 +5,8 @@ table and, where there is a reference for it, yours beside it.
 """
 
 import argparse
-from pathlib import Path
+
+from snnq.study.profiles import add_profiles
 
 EXAMPLES = (
     "snnq study config/quick.yaml",
@@ -15,13 +16,7 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "profiles",
-        metavar="PROFILE",
-        nargs="+",
-        type=Path,
-        help="config/*.yaml; a later one's settings come before an earlier one's",
-    )
+    add_profiles(parser)
     parser.add_argument("--cores", type=int, help="how many to use (all)")
     parser.add_argument(
         "--ablations", action="store_true", help="train the runs of the ablations too"
