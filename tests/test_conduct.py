@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import nullcontext
 
 import pandas as pd
@@ -138,6 +139,26 @@ def test_a_stopped_study_stops_its_jobs(profile, snakemake, in_tmp, number):
         os.kill(os.getpid(), number)
 
     threading.Thread(target=when_ready, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt, match="test: stopped; the same command goes on from here"):
+        conduct([profile])
+    assert (in_tmp / "saved").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_study_that_is_stopped_while_its_jobs_start_stops_them(
+    profile, snakemake, in_tmp, monkeypatch, number
+):
+    snakemake(SAVES)
+    start = conducting._started
+
+    def interrupted(*arguments):
+        process = start(*arguments)
+        while not (in_tmp / "ready").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)  # before anybody knows of the process
+        return process
+
+    monkeypatch.setattr(conducting, "_started", interrupted)
     with pytest.raises(KeyboardInterrupt, match="test: stopped; the same command goes on from here"):
         conduct([profile])
     assert (in_tmp / "saved").exists()

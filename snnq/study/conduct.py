@@ -110,10 +110,18 @@ def _run(
 
     Raises StudyFailed with what failed.
     """
-    process, progress, start = None, None, log.tell()
+    process, progress, start, asked = None, None, log.tell(), []
+
+    def interrupt(*_) -> None:
+        asked.append(True)
+        if process:  # or it is being started, and nobody would know whom to stop
+            raise KeyboardInterrupt
+
     try:
-        with handling(_interrupt):
+        with handling(interrupt):
             process = _started(arguments, log, held)
+            if asked:
+                raise KeyboardInterrupt
             progress = watched() if watched else None  # while Snakemake starts
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
@@ -145,10 +153,6 @@ def _stop(process: subprocess.Popen) -> None:
             process.wait()
         except KeyboardInterrupt:  # a second one: at once
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _interrupt(*_) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager
