@@ -6,15 +6,20 @@ import snnq
 from snnq.quantization.histograms import weight_histograms
 
 
-@pytest.mark.parametrize("levels", ["binary", "2bit", (-2, 0, 1)])
-def test_histograms_are_numpys(levels):
+@pytest.mark.parametrize("levels, temperature", [("binary", 8), ("2bit", 8), ((-2, 0, 1), 20)])
+def test_histograms_are_numpys(levels, temperature):
     torch.manual_seed(0)
     model = snnq.quantize(snnq.build_model("nmnist", channels=2), levels)
+    snnq.set_temperature(model, temperature)
     rows = weight_histograms(model)
     assert [row.pop("layer") for row in rows] == list(snnq.quantizers(model))
     for row, (name, quantizer) in zip(rows, snnq.quantizers(model).items()):
         weights = model.get_submodule(name).parametrizations.weight.original.detach()
-        scaled = (weights * quantizer.beta).detach().numpy() / max(map(abs, quantizer.levels))
+        scaled = (weights * quantizer.beta).detach().numpy()
+        arguments = np.abs(np.subtract.outer(scaled, quantizer.biases.numpy())) * temperature
+        share = (arguments.min(-1) < 4).mean()
+        assert row.pop("in_transition") == pytest.approx(share, abs=1e-3) and 0.02 < share < 0.98
+        scaled = scaled / max(map(abs, quantizer.levels))
         counts, edges = np.histogram(scaled, bins=60, range=(-1.5, 1.5))
         # Weights on an edge may fall to either side of it.
         np.testing.assert_allclose(list(row.values()), counts / scaled.size, atol=1e-3)

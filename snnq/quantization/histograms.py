@@ -1,11 +1,13 @@
 """Where the weights of each layer are on their staircase as training goes on."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 from snnq.quantization.sigmoid import SigmoidQuantizer
 
+IN_TRANSITION = 4.0  # |T(βw − b)| below which a sigmoid is between 0.018 and 0.982
 REACH = 1.5  # of the histograms, in units of the greatest level; weights start within 1.25
 BINS = 60
 
@@ -16,11 +18,13 @@ def weight_histograms(model: nn.Module) -> list[dict[str, str | float]]:
     Returns
     -------
     list of dict
-        "layer", and for each bin the share of the layer's weights in it, under the bin's middle
-        in units of the greatest level max|Y|. Weights beyond ±1.5 max|Y| are in no bin.
+        "layer"; "in_transition", the share of its weights that lie between two levels as training
+        sees them: |T(βw − b)| < 4 for one of the thresholds b, at the present temperature T; and
+        for each bin the share of the layer's weights in it, under the bin's middle in units of the
+        greatest level max|Y|. Weights beyond ±1.5 max|Y| are in no bin.
     """
     return [
-        {"layer": name, **_shares(model.get_submodule(name), quantizer)}
+        {"layer": name, **_of_layer(model.get_submodule(name), quantizer)}
         for name, quantizer in quantizers(model).items()
         if isinstance(quantizer, SigmoidQuantizer)
     ]
@@ -32,8 +36,17 @@ def histogram_columns() -> list[str]:
     return [f"{-REACH + (i + 0.5) * width:.3f}" for i in range(BINS)]
 
 
-def _shares(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]:
-    scaled = quantizer_input(layer).detach().float() * quantizer.beta
+@torch.no_grad()
+def _of_layer(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]:
+    scaled = quantizer_input(layer).float() * quantizer.beta
     counts = (scaled / max(map(abs, quantizer.levels))).histc(BINS, -REACH, REACH)
-    shares = (counts / scaled.numel()).tolist()
-    return dict(zip(histogram_columns(), shares))
+    shares = dict(zip(histogram_columns(), (counts / scaled.numel()).tolist()))
+    return {"in_transition": _in_transition(scaled, quantizer), **shares}
+
+
+def _in_transition(scaled: Tensor, quantizer: SigmoidQuantizer) -> float:
+    biases, reach = quantizer.biases, IN_TRANSITION / quantizer.temperature
+    # Thresholds in order: the nearest is one of the two that a weight lies between.
+    above = torch.bucketize(scaled, biases)
+    gaps = [(scaled - biases[i.clamp(0, len(biases) - 1)]).abs() for i in (above - 1, above)]
+    return (torch.minimum(*gaps) < reach).float().mean().item()
