@@ -38,9 +38,10 @@ def weight_histograms(before: nn.Module, after: nn.Module) -> Figure:
     for axis, name in zip(axes, names):
         for model, label in ((before, "before"), (after, "after")):
             weights = model.eval().get_submodule(name).weight.detach().flatten().numpy()
-            shares = np.full(weights.shape, 1 / weights.size)
-            axis.hist(weights, bins=61, weights=shares, alpha=0.6, label=label)
-        axis.set(title=name, yscale="log")
+            counts, edges = np.histogram(weights, bins=61)
+            # One outline: it is drawn several times as fast as a bar for each bin.
+            axis.stairs(counts / weights.size, edges, fill=True, alpha=0.6, label=label)
+        axis.set(title=name)
     axes[0].legend(fontsize="x-small")
     return figure
 
