@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from snnq.deployment.activity import neuron_rates
 from snnq.storage.pack import unpack
 from snnq.study.gather import read_gathered
+from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
 from snnq.training.run import FULL
 
@@ -82,8 +83,8 @@ def firing_fidelity(study: str | Path, benchmark: str, data: Dataset) -> pd.Data
         A row for each pair of runs and spiking layer: recordings, test_recordings, benchmark,
         channels, levels (as text), quantizer, seed, order (where the study has it), differs_in
         ("levels"; "seed" or "order" of a yardstick, each pair once), layer, rate and rate_full
-        (the means over neurons) and distance (see `firing_distance`). No rows where there is no
-        pair.
+        (the means over neurons) and distance (see `firing_distance`). Full precision first, and
+        then the most levels; no rows where there is no pair.
 
     Raises
     ------
@@ -92,6 +93,8 @@ def firing_fidelity(study: str | Path, benchmark: str, data: Dataset) -> pd.Data
     """
     runs = read_gathered(study, "runs")
     runs = runs[runs["benchmark"] == benchmark]
+    most_first = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
+    runs = runs.sort_values("levels", **most_first)
     pairs = _pairs(runs.assign(levels=runs["levels"].map(str)))
     names = pd.unique(pairs[["name", "name_full"]].to_numpy().ravel())
     rates = {name: neuron_rates(unpack(Path(study, "runs", name, PACKED)), data) for name in names}
