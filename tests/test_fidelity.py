@@ -201,7 +201,9 @@ def test_widths_and_benchmarks_are_kept_apart(tmp_path, data):
         ("full", 0, 2, "nmnist"),
         ("full", 0, 4, "nmnist"),
         ("2bit", 0, 2, "nmnist"),
-        ("2bit", 0, 4, "dvsgesture"),
+        ("2bit", 0, 8, "nmnist"),
+        ("full", 0, 8, "dvsgesture"),
+        ("2bit", 0, 8, "dvsgesture"),
     ]
     study_of(tmp_path, runs, "channels", "benchmark")  # and without orders
     table = snnq.firing_fidelity(tmp_path, "nmnist", data)
