@@ -1,8 +1,8 @@
 """Whether a low-bit network fires as the full-precision one does, whatever its accuracy.
 
-The earth mover's distance between two layers' firing rates, as E. G. Smith et al. propose in
-"Quantization of Spiking Neural Networks Beyond Accuracy" (arXiv 2604.14487): how far rates must move,
-on average over neurons, until one layer's distribution is the other's.
+The earth mover's distance between two layers' firing rates, after E. G. Smith et al., "Quantization of
+Spiking Neural Networks Beyond Accuracy" (arXiv 2604.14487): how far rates must move, on average over
+neurons, until one layer's distribution is the other's.
 
 A rate is a neuron's own, over all recordings and time steps. Rates of single recordings would be
 multiples of 1/N_t, of which most are 0, and their distance would depend on the number of steps.
