@@ -235,7 +235,7 @@ NEEDS = {
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
 LONGEST = "6_deployment"  # and what the figures wait for: it is first
-ALSO_WRITES = {"6_deployment": tables("costs", "faults")}
+ALSO_WRITES = {"6_deployment": tables("costs", "faults", "fidelity")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
     "2_events": shlex.join(["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]),
@@ -273,7 +273,7 @@ for notebook in NOTEBOOKS:
 
 rule figures:
     input:
-        tables("histories", "histograms", "staircases", "table", "costs", "faults"),
+        tables("histories", "histograms", "staircases", "table", "costs", "faults", "fidelity"),
         ablations_there_are,
         room("figures"),
     output:

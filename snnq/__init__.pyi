@@ -1,9 +1,12 @@
 # The public names and where they live: `__init__.py` imports each when it is first used.
+from .deployment.activity import firing_rates as firing_rates
+from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
 from .deployment.faults import evaluated_copy as evaluated_copy
+from .deployment.fidelity import firing_distance as firing_distance
+from .deployment.fidelity import firing_fidelity as firing_fidelity
 from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
-from .deployment.operations import firing_rates as firing_rates
 from .deployment.operations import operations as operations
 from .deployment.speed import speed as speed
 from .networks.fused import fuse as fuse

@@ -1,5 +1,6 @@
 """The figures of a study, drawn from its tables alone."""
 
+import itertools
 import shutil
 from argparse import ArgumentParser
 
@@ -34,6 +35,7 @@ def study(tmp_path_factory, recordings):
             faults.append(table.assign(weights_of=row.levels, signs="at risk", **known))
     pd.concat(costs).to_csv(found / "costs.csv", index=False)
     pd.concat(faults).to_csv(found / "faults.csv", index=False)
+    snnq.firing_fidelity(found, "nmnist", test).to_csv(found / "fidelity.csv", index=False)
     shutil.rmtree(found / "runs")
     return found
 
@@ -66,6 +68,7 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
         "bytes_by_layer",
         "operations_by_layer",
         "accuracy_against_faults",
+        "firing_distance_by_layer",
         "ablation_…",
     ]
     assert f"{tmp_path}/costs.csv" in missing[2] and last == f"6 figures in {tmp_path}/f"
@@ -75,6 +78,9 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
 def test_what_cannot_be_drawn_is_refused(study, tmp_path):
     with pytest.raises(ValueError, match="name='hard': expected one of quantizer_staircase"):
         draw("hard", study)
+    (tmp_path / "fidelity.csv").write_text("channels,levels\n")
+    with pytest.raises(FileNotFoundError, match="fidelity.csv: no rows in it"):
+        draw("firing_distance_by_layer", tmp_path)
     with pytest.raises(ValueError, match=f"name='ablation_x': expected one of {ABLATION}"):
         draw("ablation_x", study)
     nowhere = ArgumentParser()
@@ -106,6 +112,30 @@ def test_trained_weights_are_those_of_the_tables():
     away = np.minimum(abs(grid - 0.4), abs(grid + 0.2)) > 0.01
     np.testing.assert_allclose(soft[away], hard[away], atol=1e-3)
     assert grid[0] < -0.9 < 0.9 < grid[-1]
+    plt.close(figure)
+
+
+def test_firing_distances_are_means_beside_full_precisions_own(tmp_path):
+    """One panel per width, on one scale; full precision to itself in grey, of either kind."""
+    kinds = [("full", "seed"), ("full", "order"), ("2bit", "levels"), ("binary", "levels")]
+    places = itertools.product((4, 8), kinds, "ab", (0, 1))
+    columns = ["channels", "kind", "layer", "seed"]
+    rows = pd.DataFrame(list(places), columns=columns).assign(recordings="x", test_recordings=9)
+    rows[["levels", "differs_in"]] = rows.pop("kind").to_list()
+    rows["distance"] = np.random.default_rng(0).uniform(1e-3, 1, len(rows))
+    rows.to_csv(tmp_path / "fidelity.csv", index=False)
+    figure = draw("firing_distance_by_layer", tmp_path)
+    assert figure.get_supxlabel() == "x, 9 test samples, mean and range over 2 seeds"
+    (legend,) = figure.legends
+    expected = ["full, another seed", "full, another order", "2bit", "binary"]
+    assert [text.get_text() for text in legend.get_texts()] == expected
+    for axis, (channels, group) in zip(figure.axes, rows.groupby("channels"), strict=True):
+        assert axis.get_title() == f"{channels} channels" and axis.get_yscale() == "symlog"
+        assert axis.get_ylim() == figure.axes[0].get_ylim()
+        points = [line for line in axis.lines if line.get_marker() == "o" and len(line.get_xdata())]
+        means = group.groupby(["levels", "differs_in", "layer"], sort=False)["distance"].mean()
+        drawn = np.concatenate([line.get_ydata() for line in points])
+        np.testing.assert_allclose(drawn, means)
     plt.close(figure)
 
 

@@ -262,8 +262,11 @@ def test_notebook_5_says_which_command_makes_ablations(execute, tmp_path):
 
 def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     text, figures = execute("6_deployment.ipynb", project, recordings=20, draws=2, table_folder="t")
-    assert figures == 3
-    costs, faults = (pd.read_csv(project / f"t/{name}.csv") for name in ("costs", "faults"))
+    assert figures == 4
+    names = "costs", "faults", "fidelity"
+    costs, faults, fidelity = (pd.read_csv(project / f"t/{name}.csv") for name in names)
+    assert set(fidelity["levels"]) == {"2bit"} and set(fidelity["test_recordings"]) == {20}
+    assert fidelity["layer"].is_unique and fidelity["distance"].between(0, 1).all()
     assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
     packed = snnq.packed_networks(project / STUDY).set_index("levels")["path"]
     small = costs[costs["weights_of"] == "2bit"]
@@ -286,7 +289,7 @@ def test_notebook_6_leaves_the_reference_as_it_is(execute, reference, recordings
         hidden.rename(recordings / "NMNIST")
     assert "results/reference/quick; `make study` makes yours" in text
     assert f"no recordings of nmnist in {recordings}: `make study` makes them" in text
-    assert figures == 0 and "has no faults.csv to draw from" in text
+    assert figures == 0 and "firing_distance_by_layer: not drawn" in text
     assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
 
 

@@ -1,4 +1,4 @@
-"""What a network costs: its synaptic operations, their energy, and how often its neurons fire.
+"""What a network costs: its synaptic operations and their energy.
 
 An operation is a weight that is added to a neuron's input, once for each input that is not zero:
 an accumulate (AC) where a layer's inputs are spikes, a multiply-accumulate (MAC) where they are
@@ -9,11 +9,12 @@ inputs are counted here; the tests compare the two where both are defined.
 
 import pandas as pd
 import torch
-from spikingjelly.activation_based import monitor, neuron
+from spikingjelly.activation_based import monitor
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from snnq.deployment.activity import activity
 from snnq.quantization.layers import QUANTIZED_LAYERS
 from snnq.storage.footprint import footprint
 from snnq.training.evaluation import predict
@@ -121,25 +122,3 @@ def _connections(layer: nn.Module, uses: Tensor, weights: Tensor) -> float:
         return compute(uses[None], weights.sum(1, keepdim=True), None, *settings).sum().item()
     of_groups = weights.unflatten(0, (layer.groups, -1)).sum(1)
     return layer._conv_forward(uses[None], of_groups, None).sum().item()
-
-
-def firing_rates(model: nn.Module, data: Dataset) -> pd.Series:
-    """Spikes per neuron and time step of each spiking layer, over all recordings: from 0 to 1."""
-    table = activity(model, data).set_index("layer")
-    return (table["spikes"] / table["neuron_steps"]).rename("firing rate").rename_axis(None)
-
-
-def activity(model: nn.Module, data: Dataset) -> pd.DataFrame:
-    """Spikes of each spiking layer per recording, and neuron_steps, the most there could be:
-    neurons times time steps."""
-    with monitor.OutputMonitor(model, neuron.BaseNode, _spikes_and_size) as counted:
-        predict(model, data)
-    sums = [torch.tensor(counted[name]).double().sum(0) for name in counted.monitored_layers]
-    rows = [(total / len(data)).tolist() for total in sums]
-    table = pd.DataFrame(rows, columns=["spikes", "neuron_steps"])
-    table.insert(0, "layer", counted.monitored_layers)
-    return table
-
-
-def _spikes_and_size(output: Tensor) -> tuple[int, int]:
-    return output.count_nonzero().item(), output.numel()

@@ -101,7 +101,8 @@ def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
     if quantized:
         rows = rows[rows["levels"] != FULL]
     if rows.empty:
-        raise FileNotFoundError(f"{study / table}.csv: no quantized runs in it")
+        kind = "quantized runs" if quantized else "rows"
+        raise FileNotFoundError(f"{study / table}.csv: no {kind} in it")
     return rows
 
 
@@ -163,6 +164,14 @@ def _of_deployment(
     return drawn
 
 
+def _firing_distance(study: Path) -> Figure:
+    rows = _rows(study, "fidelity")
+    samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
+    runs = f"mean and range over {rows['seed'].nunique()} seeds"
+    figure = deployment.firing_distance_by_layer(rows)
+    return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {runs}")
+
+
 def _ablation(rows: pd.DataFrame) -> Figure:
     seeds = f"{rows['seed'].nunique()} seeds"
     samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
@@ -182,4 +191,5 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "bytes_by_layer": _of_deployment(deployment.bytes_by_layer, "costs"),
     "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
     "accuracy_against_faults": _of_deployment(deployment.accuracy_against_faults, "faults"),
+    "firing_distance_by_layer": _firing_distance,
 }

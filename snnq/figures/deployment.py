@@ -1,4 +1,4 @@
-"""Figures of what a network costs, and of its memory's faults, in the style of
+"""Figures of what a network costs, of its memory's faults and of how it fires, in the style of
 `snnq.figures.style`."""
 
 import matplotlib.pyplot as plt
@@ -64,6 +64,41 @@ def accuracy_against_faults(faults: pd.DataFrame) -> Figure:
         axis.set(title=f"signs {signs}", xscale="log", ylim=(0, 101))
     _legend(figure, axes[0])
     return figure
+
+
+def firing_distance_by_layer(fidelity: pd.DataFrame) -> Figure:
+    """Distance of the firing rates to full precision's by layer, mean and range over runs, a colour
+    per level set and a panel per width; in grey that of full precision to itself.
+
+    Rows of `snnq.firing_fidelity`.
+    """
+    rows, colors = _with_yardsticks(fidelity)
+    widths = list(rows.groupby("channels"))
+    figure, axes = panels(len(widths), "", "")
+    for axis, (channels, group) in zip(axes, widths):
+        axis.sharey(axes[0])
+        sns.pointplot(
+            group, x="layer", y="distance", hue="weights_of", hue_order=colors, palette=colors,
+            errorbar=("pi", 100), dodge=0.5 * (len(colors) > 1), linestyle="none", markersize=3,
+            err_kws={"lw": 1}, legend=axis is axes[0], ax=axis,
+        )  # fmt: skip
+        axis.set(title=f"{channels} channels", xlabel="", ylabel="")
+        axis.tick_params("x", rotation=40, labelsize="x-small")
+    # Last: on such an axis seaborn would take means of logarithms. What is smaller is as good as 0.
+    axes[0].set_yscale("symlog", linthresh=1e-3)
+    axes[0].set(ylim=(0, None), ylabel="distance (spikes per\nneuron and time step)")
+    _legend(figure, axes[0])
+    return figure
+
+
+def _with_yardsticks(fidelity: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+    """The rows with what their points are called, `weights_of`, and the colour of each name."""
+    of_full = "full, another " + fidelity["differs_in"]
+    is_yardstick = fidelity["differs_in"] != "levels"
+    names = of_full.where(is_yardstick, fidelity["levels"])
+    yardsticks, level_sets = names[is_yardstick].unique(), names[~is_yardstick].unique()
+    colors = zip(level_sets, sns.color_palette("flare", len(level_sets)))
+    return fidelity.assign(weights_of=names), dict(zip(yardsticks, ("0.3", "0.7"))) | dict(colors)
 
 
 def _legend(figure: Figure, axis) -> None:

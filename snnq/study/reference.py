@@ -12,7 +12,10 @@ from snnq.study.gather import read_gathered
 from snnq.study.intervals import wilson
 from snnq.training.record import read_record
 
-TABLES = ("runs", "histories", "histograms", "staircases", "table", "costs", "faults")
+TABLES = (
+    *("runs", "histories", "histograms", "staircases", "table"),
+    *("costs", "faults", "fidelity"),  # by notebook 6
+)
 OPTIONAL_TABLES = ("ablations",)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
 MOST_BYTES = 3_000_000  # of the notebooks together
