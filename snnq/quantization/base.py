@@ -62,6 +62,15 @@ class LevelQuantizer(nn.Module):
         """The level of each weight, int64 of the weight's shape: its value is `values` there."""
         raise NotImplementedError
 
+    def thresholds(self, weight: Tensor) -> Tensor | None:
+        """Where one level ends and the next begins [levels − 1], in units of the weight.
+
+        Half-way between the levels, as where each weight gets the nearest. None for a method that
+        has no such weights in training.
+        """
+        values = self.values(weight)
+        return (values[:-1] + values[1:]) / 2
+
     def _refuse_unless(self, fits: bool, expected: str) -> None:
         if not fits:
             raise ValueError(f"levels={self.levels}: expected {expected} for {type(self).__name__}")

@@ -104,6 +104,10 @@ class DoReFaQuantizer(LevelQuantizer):
     def level_indices(self, weight: Tensor) -> Tensor:
         return _nearest(weight if self._is_binary else _squashed(weight), self.values(weight))
 
+    def thresholds(self, weight: Tensor) -> Tensor:
+        between = super().thresholds(weight)
+        return between if self._is_binary else (between * weight.tanh().abs().max()).atanh()
+
     @property
     def _is_binary(self) -> bool:
         return len(self.levels) == 2
@@ -130,6 +134,9 @@ class TernaryQuantizer(LevelQuantizer):
 
     def level_indices(self, weight: Tensor) -> Tensor:
         return _ternary(weight, TERNARY_SHARE * weight.abs().mean())
+
+    def thresholds(self, weight: Tensor) -> Tensor:
+        return TERNARY_SHARE * weight.abs().mean() * self.level_values[[0, 2]]
 
 
 class TrainedTernaryQuantizer(LevelQuantizer):
@@ -168,6 +175,9 @@ class TrainedTernaryQuantizer(LevelQuantizer):
     def level_indices(self, weight: Tensor) -> Tensor:
         return _ternary(weight, TRAINED_TERNARY_SHARE * weight.abs().max())
 
+    def thresholds(self, weight: Tensor) -> Tensor:
+        return TRAINED_TERNARY_SHARE * weight.abs().max() * self.level_values[[0, 2]]
+
 
 class RoundingQuantizer(LevelQuantizer):
     """Post-training rounding: trained in full precision, evaluated at the nearest levels.
@@ -184,6 +194,9 @@ class RoundingQuantizer(LevelQuantizer):
 
     def level_indices(self, weight: Tensor) -> Tensor:
         return _nearest(weight, self.values(weight))
+
+    def thresholds(self, weight: Tensor) -> None:
+        return None
 
     def _alpha(self, weight: Tensor) -> float:
         sample, levels = sample_of(weight).double().cpu(), self.level_values.double().cpu()

@@ -106,6 +106,9 @@ class SigmoidQuantizer(LevelQuantizer):
         weight, _, beta, biases, _ = self._in_full_precision(weight)
         return torch.bucketize((weight * beta).contiguous(), biases)
 
+    def thresholds(self, weight: Tensor) -> Tensor:
+        return (self.biases / self.beta).to(weight.dtype)
+
     def _in_full_precision(self, weight: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.promote_types(weight.dtype, torch.float32)
         values = (weight, self.alpha, self.beta, self.biases, self.temperature)

@@ -66,6 +66,7 @@ def check(run: Run) -> None:
         _number(run, name, above=0, most=TEMPERATURE_CAP)
     if run.backward_temperature is not None:
         _number(run, "backward_temperature", above=0, most=TEMPERATURE_CAP)
+    _number(run, "settle", above=-1e-9, most=1)
     _number(run, "validation", above=-1e-9, most=0.9)
     if run.device != "auto":
         try:

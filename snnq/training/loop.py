@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import set_temperature
+from snnq.quantization.settling import Settling
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.resident import resident
@@ -74,6 +75,7 @@ class Training:
         self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
         graphed = run.cuda_graph and self.device.type == "cuda"
         graph_of = run.batch_size if graphed else None
+        self.settling = Settling(self.model)
         self.step = Step(self.model, self.optimizer, run.precision, graph_of, processes)
         self.interruption = Interruption()
         before = self._histograms(0)
@@ -160,6 +162,7 @@ class Training:
         for frames, labels in batches(self.train, run.batch_size, self.device, order, changes):
             self.step(frames, labels)
             progress.step += 1
+            self.settling(run.settled(epoch + progress.step / self.steps))
             self.bar.update()
             if progress.step % self.log_steps == 0 or progress.step == self.steps:
                 self._look(epoch)

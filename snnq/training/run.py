@@ -10,6 +10,7 @@ from typing import Any, Self
 from snnq.recordings.places import DATA, DIGITS
 
 FULL = "full"  # in place of a level set: no quantizer
+GROWING = 0.75  # share of the epochs that settle in which the gaps grow; then they stay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,9 @@ class Run:
         See `snnq.temperature_at`.
     backward_temperature, biases, learned
         See `snnq.SigmoidQuantizer`; of the sigmoids alone too.
+    settle : float
+        Share of the epochs, the last ones, in which a gap around the thresholds keeps the weights
+        off them (`snnq.quantization.settling`); it grows for three quarters of them. 0 for none.
     validation : float
         Share of the training recordings held out to choose an epoch on, the last of each class;
         0 for none.
@@ -100,6 +104,7 @@ class Run:
     backward_temperature: float | None = 4.0
     biases: str = "kmeans"
     learned: tuple[str, ...] = ("alpha", "beta")
+    settle: float = 0.25
     validation: float = 0.1
     device: str = "auto"
     precision: str = "float32"
@@ -127,6 +132,13 @@ class Run:
         """Whether an epoch, counted from 1, ends with a test with soft weights."""
         every = self.soft_every or self.epochs
         return epoch % every == 0 or epoch == self.epochs
+
+    def settled(self, epochs: float) -> float:
+        """How wide the gaps around the thresholds are after so many epochs, a share of 1."""
+        if not self.settle:
+            return 0.0
+        begun = epochs / self.epochs - (1 - self.settle)
+        return min(1.0, max(0.0, begun / (GROWING * self.settle)))
 
     @property
     def name(self) -> str:

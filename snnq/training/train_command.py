@@ -50,6 +50,7 @@ HELP = {
     "device": "auto (a GPU where there is one), cpu or cuda",
     "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
     "cuda_graph": "on a GPU, replay full batches from a CUDA graph; not yet tried on one",
+    "settle": "share of the epochs, the last ones, that keep weights off the thresholds",
     "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
