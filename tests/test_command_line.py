@@ -175,6 +175,7 @@ def test_every_setting_arrives_as_it_is():
         "backward_temperature": None,
         "biases": "uniform",
         "learned": ("beta",),
+        "settle": 0.5,
         "validation": 0.0,
         "device": "cpu",
         "precision": "bf16",
