@@ -45,11 +45,10 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
     for axis, (recordings, rows) in zip(axes, groups):
         rows = rows.iloc[::-1]
-        bits = np.log2(rows["levels"].map(number_of_levels).astype(float))
         places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
         axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
-        names = rows["levels"].map(str)
-        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
+        names = rows["levels"].map(str).str.replace(r", (?=[^,]+: )", "\n", regex=True)  # of rules
+        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(rows["bits"], names)])
         axis.set(title=recordings, xlim=(-0.5, len(rows) - 0.5))
     return figure
 

@@ -1,5 +1,6 @@
 """Where a study's tables and networks are: the user's own, or those of the reference in git."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -82,6 +83,7 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
 def network_name(run) -> str:
     """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
+    levels = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # mixed ones, in a table's words
     return f"{run.benchmark}-{levels}-seed{run.seed}"
 
 
