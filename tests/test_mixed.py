@@ -31,7 +31,7 @@ MIXED = {"<1000": "4bit", "last": [-1, 0, 1.5], "rest": "binary"}
 LABEL = "binary, last: (-1, 0, 1.5), <1000: 4bit"
 NAMES = ("stem", "body", "body.0", "body.2", "body.2.0", "head")
 SIZES = {"stem": 12, "body.0": 32, "body.2.0": 64, "head": 16}
-KEYS = (*NAMES, "first", "last", "<5", "<13", "<17", "<33", "<65", "rest")
+KEYS = (*NAMES, "first", "last", "<5", "<12", "<13", "<32", "<65", "rest")
 level_sets = st.sampled_from(["binary", "ternary", "4bit", "full", (-2, 0, 0.5), "[-1, 0, 3]"])
 mappings = st.dictionaries(st.sampled_from(KEYS), level_sets, min_size=1, max_size=6)
 
@@ -109,7 +109,10 @@ def test_a_label_says_it_all_and_is_read_again(mapping):
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"body.1": "binary"}, "levels: 'body.1': expected first, last, rest, <N .* or one of stem"),
+        (
+            {"body.1": "binary"},
+            "levels: 'body.1': expected first, last, rest, <N .* or one of stem",
+        ),
         ({"bod": "binary", "rest": "binary"}, "levels: 'bod': expected"),
         ({"<0": "binary", "rest": "binary"}, "levels: '<0': expected"),
         ({"< 9": "binary", "rest": "binary"}, "levels: '< 9': expected"),
@@ -119,7 +122,10 @@ def test_a_label_says_it_all_and_is_read_again(mapping):
         ({"rest": None}, "levels: 'rest': levels=None: expected a name or a sequence of numbers"),
         ({"rest": {"stem": "binary"}}, "levels: 'rest': levels=.*: expected a name"),
         ([("rest", "binary"), ("rest", "2bit")], "levels: 'rest' is there twice, expected once"),
-        ({"first": "2bit", "rest": "binary"}, "levels: 'first': keep leaves stem in full precision"),
+        (
+            {"first": "2bit", "rest": "binary"},
+            "levels: 'first': keep leaves stem in full precision",
+        ),
         ({"body": "full"}, "no layer to quantize: of 4 .* levels={'body': 'full'} leave none"),
         ({"<5": "binary"}, "no layer to quantize"),
         ({}, "no layer to quantize"),
@@ -218,7 +224,10 @@ def test_there_is_one_way_to_write_the_same():
         ({"levels": {"layers.5": "binary"}}, "levels: 'layers.5': expected first, last, rest"),
         ({"levels": {"rest": "1bit", "last": "2bit"}}, "levels='1bit': unknown level set"),
         ({"levels": {"<9": range(257), "rest": "2bit"}}, "'<9': levels: 257 of them, expected 256"),
-        ({"levels": {"last": [0, 1e-50]}}, "'last': levels=.*: expected numbers that float32 tells"),
+        (
+            {"levels": {"last": [0, 1e-50]}},
+            "'last': levels=.*: expected numbers that float32 tells",
+        ),
         ({"levels": {"last": [True, 2]}}, "'last': levels: True among them"),
         ({"levels": {"last": None}}, "'last': levels=None: expected a name or a list"),
         ({"levels": {"first": "2bit"}}, "levels: 'first': keep leaves layers.0"),
@@ -337,7 +346,9 @@ def test_its_staircases_are_those_of_each_layer(study, tmp_path, capsys):
     assert mixed["layer_levels"].map(len).to_dict() == {
         "layers.4": 16, "layers.10": 2, "layers.13": 3,
     }  # fmt: skip
-    assert [len(row.thresholds) + 1 == len(row.layer_levels) for row in mixed.itertuples()] == [True] * 3
+    assert [len(row.thresholds) + 1 == len(row.layer_levels) for row in mixed.itertuples()] == [
+        True
+    ] * 3
     for table in ("runs", "histories", "histograms", "staircases", "table", "ablations"):
         found = pd.read_csv(study.folder / f"{table}.csv")
         if table in ("histograms", "staircases"):

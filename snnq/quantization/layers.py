@@ -60,9 +60,7 @@ def is_within(name: str, of: str) -> bool:
     return name == of or (of != "" and name.startswith(f"{of}."))
 
 
-def in_execution(
-    model: nn.Module, example: Tensor | tuple[Tensor, ...] | None = None
-) -> list[str]:
+def in_execution(model: nn.Module, example: Tensor | tuple[Tensor, ...] | None = None) -> list[str]:
     """The layers in the order in which the network calls them with an example, each where it comes
     first; without one in the order of definition."""
     if example is None:

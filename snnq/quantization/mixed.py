@@ -39,17 +39,13 @@ def levels_by_layer(
     layers, kept = layers_of(model), kept_layers(model, keep, order)
     found = dict.fromkeys(kept, FULL)
     for key, of_rule in (*rules, (REST, FULL)):
-        names = _names_for(model, key, order)
-        if of_rule != FULL:
-            names = [name for name in names if name in layers]
-            _refuse_if_kept(key, names, kept)
-        if not names and not _may_be_empty(key):
-            raise ValueError(
-                f"levels: {key!r}: expected first, last, rest, <N for layers with fewer than N"
-                f" weights, or one of {', '.join(layers)}"
-            )
-        for name in names:
-            found.setdefault(name, of_rule)
+        if key == REST:
+            names = list(layers)
+        elif limit := limit_of(key):
+            names = [name for name, layer in layers.items() if weights_in(layer) < limit]
+        else:
+            names = _named(model, key, of_rule, order, kept)
+        found |= {name: of_rule for name in names if name not in found}
     if all(of_layer == FULL for of_layer in found.values()):
         raise ValueError(
             f"no layer to quantize: of {len(layers)} convolution and linear layers,"
@@ -73,28 +69,25 @@ def _of_rule(key: str, levels: Any) -> LevelSet:
         raise ValueError(f"levels: {key!r}: {error}") from None
 
 
-def _names_for(model: nn.Module, key: str, order: list[str]) -> list[str]:
-    layers = layers_of(model)
-    if key == REST:
-        return list(layers)
-    if limit := limit_of(key):
-        return [name for name, layer in layers.items() if weights_in(layer) < limit]
-    return layers_named(model, key, order)
-
-
-def _may_be_empty(key: str) -> bool:
-    """Which layers are small, or left over, depends on a network's width: in a wide one none may
-    be."""
-    return key in (REST, *PLACES) or limit_of(key) is not None
-
-
-def _refuse_if_kept(key: str, names: list[str], kept: set[str]) -> None:
-    is_name = key != REST and limit_of(key) is None
-    if is_name and names and kept.issuperset(names):
+def _named(
+    model: nn.Module, key: str, levels: LevelSet, order: list[str], kept: set[str]
+) -> list[str]:
+    """What a rule by name is for. There must be such, and levels for it that have an effect; rules
+    by size, and for the rest, may be for none: in a wide network no layer is small."""
+    names, layers = layers_named(model, key, order), layers_of(model)
+    if levels != FULL:
+        names = [name for name in names if name in layers]
+    if not names and key not in PLACES:
+        raise ValueError(
+            f"levels: {key!r}: expected first, last, rest, <N for layers with fewer than N weights,"
+            f" or one of {', '.join(layers)}"
+        )
+    if levels != FULL and names and kept.issuperset(names):
         raise ValueError(
             f"levels: {key!r}: keep leaves {', '.join(names)} in full precision; name it in one of"
             " the two"
         )
+    return names
 
 
 @torch.no_grad()

@@ -62,12 +62,12 @@ def quantize(
     Raises
     ------
     ValueError
-        Bad levels, a name in `keep` or in the mapping that is no module with weights, levels by name
-        for what is kept, no layer left to quantize, a layer that is quantized in another way
-        already. By its name, a layer whose weight is empty,
-        not finite, all zero, not initialised, on the meta device, not floating-point, shared with
-        another module, or replaced before each call (`torch.nn.utils.weight_norm` or pruning), and
-        one that in evaluation would not compute with the values of its levels.
+        Bad levels, a name in `keep` or in the mapping that is no module with weights, levels by
+        name for what is kept, no layer left to quantize, a layer that is quantized in another way
+        already. By its name, a layer whose weight is empty, not finite, all zero, not initialised,
+        on the meta device, not floating-point, shared with another module, or replaced before each
+        call (`torch.nn.utils.weight_norm` or pruning), and one that in evaluation would not compute
+        with the values of its levels.
 
     Notes
     -----
@@ -89,9 +89,7 @@ def quantize(
         for name in chosen.keys() - new.keys():
             _refuse_unless_same(name, quantizer_of(chosen[name]), by_layer[name], recipe)
         refuse_unless_quantizable(model, new)
-        built = {
-            name: _built(name, layer, by_layer[name], recipe) for name, layer in new.items()
-        }
+        built = {name: _built(name, layer, by_layer[name], recipe) for name, layer in new.items()}
         _register_all(chosen, built)
     for name, of_layer in built.items():
         of_layer.train(new[name].training)
@@ -106,9 +104,7 @@ def _comparable(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def _refuse_unless_same(
-    name: str, present: nn.Module, levels: LevelSet, recipe: Recipe
-) -> None:
+def _refuse_unless_same(name: str, present: nn.Module, levels: LevelSet, recipe: Recipe) -> None:
     if present.levels != levels:
         raise ValueError(f"{name} is quantized to {present.levels}, not to {levels}")
     made_by = getattr(present, "recipe", (type(present), {}))

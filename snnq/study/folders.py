@@ -83,8 +83,8 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
 def network_name(run) -> str:
     """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
-    levels = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # mixed ones, in a table's words
-    return f"{run.benchmark}-{levels}-seed{run.seed}"
+    words = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # of mixed levels: several
+    return f"{run.benchmark}-{words}-seed{run.seed}"
 
 
 def _packed(study: Path, run) -> str | None:

@@ -19,7 +19,7 @@ from snnq.training.record import HISTOGRAMS, read_history, trained_network
 from snnq.training.run import FULL
 
 TABLES = ("runs", "table", "histories", "histograms", "staircases", "ablations")
-LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # what may be a list: JSON in the tables
+LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "seed", "levels"]  # what a row is of
 

@@ -26,8 +26,9 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     had before.
 
     Columns: recordings (what they are called, see `recordings_name`), folder, name (the folder's),
-    every setting of the run (mixed levels as their label, see `label_of`), `simulated`, test_recordings, the accuracies (shares of 1) of
-    `snnq.training.record.accuracies`, bytes, bytes_float32, seconds, device and commit.
+    every setting of the run (mixed levels as `label_of` writes them), `simulated`,
+    test_recordings, the accuracies (shares of 1) of `snnq.training.record.accuracies`, bytes,
+    bytes_float32, seconds, device and commit.
 
     Raises
     ------
@@ -78,8 +79,8 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds, a row per benchmark and level set.
 
     Bits are those of a weight in layers that are not kept, the mean over them where levels are
-    mixed. Accuracies are in percent; the standard deviation is that of a sample (n − 1). The difference is
-    the mean after the last epoch minus that of full precision on the same recordings, over the
+    mixed. Accuracies are in percent; the standard deviation is that of a sample (n − 1). The
+    difference is the mean after the last epoch minus that of full precision on the same recordings, over the
     seeds of both: in points, with its paired 95 % confidence interval (`difference_low`,
     `difference_high`, see `paired_difference`), and relative, in percent of full precision. Bytes
     are those of the network packed, see `snnq.footprint`.
@@ -88,7 +89,9 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     for (recordings, benchmark), study in runs.groupby(["recordings", "benchmark"], sort=False):
         full = study[study["levels"] == FULL].set_index("seed")["last"]
         # One by one: pandas takes a tuple as long as the table for a column.
-        groups = {of: study[[one == of for one in study["levels"]]] for of in study["levels"]}
+        groups = {
+            of: study[[one == of for one in study["levels"]]] for of in study["levels"].unique()
+        }
         values = {of: number_of_levels(of, group.iloc[0]) for of, group in groups.items()}
         for levels in sorted(groups, key=values.get, reverse=True):
             group = groups[levels]
