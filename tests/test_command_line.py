@@ -189,6 +189,8 @@ def test_every_setting_arrives_as_it_is():
     options = as_options(others | {name: "none" for name in others if others[name] is None})
     assert parsed(*lists, *options) == run and parsed(*lists, *options).name == run.name
     assert parsed("--keep", "first", "last").keep == ("first", "last")
+    for given in (["--levels", "<1000=4bit,rest=binary"], ["--levels=rest=binary, <1000=4bit"]):
+        assert parsed(*given).levels == (("<1000", "4bit"), ("rest", "binary"))
 
 
 def test_values_of_another_type_are_refused(capsys):
@@ -229,6 +231,7 @@ def test_without_a_folder_it_is_named_by_the_run(tiny, in_tmp, said):
         ("--epochs=0", "epochs=0: expected a whole number of at least 1"),
         ("--neuron=relu", "neuron='relu': expected one of plif, lif, if"),
         ("--levels=1,0", "levels=(1.0, 0.0): expected strictly increasing numbers"),
+        ("--levels=<9=4bit,layer=binary", "levels: 'layer': expected first, last, rest, <N for"),
         ("--start=nowhere", "nowhere/run.json: not there, so no run was finished in this folder"),
         ("--data=nowhere", "nowhere/NMNIST/Train: no recordings of nmnist here"),
         ("--data=data/digits", "data/digits/NMNIST/Train: no recordings of nmnist here; `snnq sim"),

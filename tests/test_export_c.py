@@ -202,6 +202,17 @@ def test_every_level_set_and_neuron(tmp_path, levels, neuron):
     assert_equals_pytorch(compiled(model, tmp_path, "-O1"), model, frames)
 
 
+@pytest.mark.parametrize("quantizer", [snnq.SigmoidQuantizer, snnq.QUANTIZERS["rounding"]])
+def test_levels_of_each_layer(tmp_path, quantizer):
+    """Packed first: the program is written of a file's network as of the trained one."""
+    frames, mixed = random_frames(9), {"layers.4": "4bit", "last": UNEVEN, "rest": "ternary"}
+    model = random_network(frames, mixed, quantizer, (), benchmark="nmnist", channels=5, size=9)
+    assert [len(of.levels) for of in snnq.quantizers(model).values()] == [3, 16, 3, 3]
+    snnq.pack(model, tmp_path / "net.safetensors")
+    program = compiled(snnq.unpack(tmp_path / "net.safetensors"), tmp_path, *STRICT)
+    assert_equals_pytorch(program, model, frames)
+
+
 @pytest.mark.parametrize(
     ("size", "options"),
     [

@@ -17,7 +17,8 @@ from snnq.storage.format import float32_file_bytes
 from snnq.storage.inspect import contents
 
 DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
-LEVEL_SETS = (*snnq.LEVELS, (-1.5, 0.25, 2), (-8, -1, 0, 0.5, 2, 40), tuple(range(-20, 21)))
+MIXED = {"<40": "4bit", "<600": (-1.5, 0.25, 2), "rest": "binary"}
+LEVEL_SETS = (*snnq.LEVELS, (-1.5, 0.25, 2), (-8, -1, 0, 0.5, 2, 40), MIXED, tuple(range(-20, 21)))
 KEEP = ((), ("first",), ("first", "last"))
 shapes = st.lists(st.integers(0, 9), max_size=4)
 level_counts = st.one_of(st.integers(2, 17), st.integers(2, 256))
@@ -123,7 +124,7 @@ def test_a_trained_network_predicts_the_same_from_its_file(tiny, in_tmp, path):
     assert snnq.Run.of(unpacked.source["run"]) == run
 
 
-@pytest.mark.parametrize("levels", ["full", "binary", "ternary", "3bit", LEVEL_SETS[-1]])
+@pytest.mark.parametrize("levels", ["full", "binary", "ternary", "3bit", MIXED, LEVEL_SETS[-1]])
 def test_packing_an_unpacked_network_gives_the_same_file(levels, tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     model = random_network()
@@ -149,7 +150,7 @@ def test_weights_stay_packed_in_memory_and_fixed_in_training(path):
 
 
 @pytest.mark.parametrize(
-    ("levels", "network"), [("full", "plif"), ("pm2", "plif"), ("2bit", "vgg11")]
+    ("levels", "network"), [("full", "plif"), ("pm2", "plif"), ("2bit", "vgg11"), (MIXED, "plif"), (MIXED, "vgg11")]
 )
 def test_the_contents_are_all_that_is_in_the_file(levels, network, path):
     model = random_network(network)

@@ -53,6 +53,16 @@ def test_quantized_runs_start_from_the_full_run_of_their_seed():
             assert by_folder[run.start].seed == run.seed
 
 
+def test_an_ablation_may_have_levels_of_every_kind():
+    mixed = {"rest": "binary", "<1000": "4bit"}
+    levels = ["full", "-1,0,3", [-1, 0, 3], mixed, "rest=binary,<1000=4bit"]
+    ablation = {"levels": levels, "seeds": [0], "changes": {"none": {}, "LIF": {"settings": {"neuron": "lif"}}}}
+    study = plan(changed(levels=["full"], ablations={"neuron": ablation}))
+    rows = [study.all_runs[variant.run].levels for variant in study.ablations]
+    kinds = ["full", (-1, 0, 3), (("<1000", "4bit"), ("rest", "binary"))]
+    assert rows == kinds + kinds
+
+
 def test_a_benchmarks_own_settings_come_before_the_profiles():
     own = {
         "simulate": "--limit 3",
@@ -239,7 +249,9 @@ def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):
 
 def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     values = {"learning_rate": 1e-5, "temperature_initial": 1e-7, "keep": ["first", "last"]}
-    profile = PROFILE | {"levels": ["full", [-1, 0, 2.5]], "settings": values | {"data": "a'b: 1"}}
+    mixed = {"<1000": "4bit", "layers.10": [-1, 0, 2], "rest": "binary"}
+    values |= {"data": "a'b: 1"}
+    profile = PROFILE | {"levels": ["full", [-1, 0, 2.5], mixed], "settings": values}
     found = snakemake(tmp_path, profile, "--cores", "1", "--printshellcmds")
     assert found.returncode == 0, found.stdout
     commands = [
@@ -247,7 +259,7 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     ]
     given = [yaml.safe_load(command[command.index("-y") + 1]) for command in commands]
     runs = plan(profile).runs.values()
-    assert len(given) == len(runs)
+    assert len(given) == len(runs) == 6
     assert all(snnq.Run.of(settings) in runs for settings in given)
 
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures.style import WIDTH
+from snnq.figures.style import WIDTH, in_lines
 
 LINE = 0.24  # inches for a change
 
@@ -27,7 +27,7 @@ def ablation(rows: pd.DataFrame) -> Figure:
     )
     for axis, (levels, group) in zip(axes[0], groups):
         _draw(axis, group, changes)
-        axis.set(title=str(levels), xlabel="test accuracy (%)")
+        axis.set(title=in_lines(levels), xlabel="test accuracy (%)")
     return figure
 
 

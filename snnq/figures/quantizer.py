@@ -81,15 +81,16 @@ def weights_on_staircase(staircases: pd.DataFrame, histograms: pd.DataFrame) -> 
     Parameters
     ----------
     staircases, histograms : DataFrame
-        Rows of one network as `snnq.study.gather` writes them, one for each layer: levels, layer,
-        temperature and thresholds; and the share of the weights in each bin.
+        Rows of one network as `snnq.study.gather` writes them, one for each layer: levels (the
+        network's), layer, layer_levels (its own; tables of before there was mixed precision lack
+        them), temperature and thresholds; and the share of the weights in each bin.
     """
     bins = histogram_columns()
     width = float(bins[1]) - float(bins[0])
     figure, axes = panels(len(staircases), "quantized weight y/α", "scaled weight βw")
     shares = histograms.set_index("layer")[bins]
     for axis, row in zip(axes, staircases.itertuples()):
-        levels = resolve_levels(row.levels)
+        levels = row.layer_levels if "layer_levels" in staircases else resolve_levels(row.levels)
         greatest = max(map(abs, levels))
         places, heights = greatest * np.array(bins, dtype=float), shares.loc[row.layer]
         seen = places[heights.to_numpy() > 0]

@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from snnq.figures.style import WIDTH, panels
+from snnq.figures.style import WIDTH, in_lines, panels
 from snnq.quantization.histograms import histogram_columns
 from snnq.study.tables import number_of_levels
 
@@ -31,7 +31,7 @@ def hard_and_soft(histories: pd.DataFrame) -> Figure:
             group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
         )
         settled = group["epoch"] > group["epoch"].max() / 4  # early epochs would squeeze the rest
-        axis.set(title=f"{recordings}\n{levels}", xlabel="epoch", ylabel="")
+        axis.set(title=f"{recordings}\n{in_lines(levels)}", xlabel="epoch", ylabel="")
         axis.set_ylim(group.loc[settled, "accuracy"].min() - 2, 101)
         axis.legend(loc="lower right", fontsize="x-small")
     axes[0].set_ylabel("test accuracy (%)")
@@ -45,11 +45,10 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
     for axis, (recordings, rows) in zip(axes, groups):
         rows = rows.iloc[::-1]
-        bits = np.log2(rows["levels"].map(number_of_levels).astype(float))
         places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
         axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
-        names = rows["levels"].map(str)
-        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(bits, names)])
+        names = rows["levels"].map(in_lines)
+        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(rows["bits"], names)])
         axis.set(title=recordings, xlim=(-0.5, len(rows) - 0.5))
     return figure
 
@@ -64,7 +63,7 @@ def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
         axis.errorbar(kilobytes, rows["last_mean"], rows["last_sd"], fmt="o", capsize=3)
         axis.set(title=recordings, xscale="log")
         axis.minorticks_off()
-        names = [f"{levels}, {size:.0f}" for levels, size in zip(rows["levels"], kilobytes)]
+        names = [f"{in_lines(of)}, {size:.0f}" for of, size in zip(rows["levels"], kilobytes)]
         aligned = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
         axis.set_xticks(kilobytes, names, rotation=60, fontsize="small", **aligned)
     return figure
@@ -96,7 +95,7 @@ def weights_in_training(histograms: pd.DataFrame) -> Figure:
             axis.fill_between(middles, 100 * one[bins].iloc[0], step="mid", color="C0", lw=0)
             axis.set_title(f"after epoch {epoch}" if epoch else "before training")
             axis.set(yticks=[])
-        row[0].set_ylabel(str(levels))
+        row[0].set_ylabel(in_lines(levels))
     figure.supylabel("share of weights", fontsize="small")
     axes[-1, 0].set_xlabel("βw / max|Y|")
     return figure

@@ -1,5 +1,6 @@
 """The look that all figures share, and how they are saved."""
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -39,6 +40,11 @@ def panels(count: int, ylabel: str, xlabel: str, width: float = 2.2) -> tuple[Fi
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(ylabel)
     return figure, axes[0]
+
+
+def in_lines(levels) -> str:
+    """What a level set is called, each rule of a mixed one in a line of its own."""
+    return re.sub(r", (?=[^,]+: )", "\n", str(levels))
 
 
 def shared_legend(figure: Figure, axis, title: str | None = None) -> None:

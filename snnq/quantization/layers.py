@@ -1,13 +1,14 @@
 """Which layers of a network have a weight to quantize, in which order, and which weights are left."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from snnq.quantization.rules import PLACES
 from snnq.system.state import reset_state
 
 QUANTIZED_LAYERS = (
@@ -30,24 +31,28 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     return {name: m for name, m in model.named_modules() if isinstance(m, QUANTIZED_LAYERS)}
 
 
-def kept_layers(
-    model: nn.Module, keep: Iterable[str], example: Tensor | tuple[Tensor, ...] | None
-) -> set[str]:
+def kept_layers(model: nn.Module, keep: Iterable[str], order: list[str]) -> set[str]:
     """The names of the layers that `quantize` leaves as they are; see there for `keep`.
 
     Raises ValueError for a name that is neither a layer's, nor that of a module with layers or
     weights in it.
     """
-    layers, others = layers_of(model), weights_elsewhere(model)
-    order = list(layers) if example is None else called_layers(model, example)
-    places = {"first": order[:1], "last": order[-1:]}
     kept = set()
     for name in keep:
-        found = places.get(name) or [of for of in (*layers, *others) if is_within(of, name)]
-        if not found and name not in places:
-            raise ValueError(f"keep={name!r}: expected first, last or one of {', '.join(layers)}")
+        found = layers_named(model, name, order)
+        if not found and name not in PLACES:
+            known = ", ".join(layers_of(model))
+            raise ValueError(f"keep={name!r}: expected first, last or one of {known}")
         kept.update(found)
     return kept
+
+
+def layers_named(model: nn.Module, name: str, order: list[str]) -> list[str]:
+    """The layers, and other modules with weights, that are or lie in the module of a name; "first"
+    and "last" of an order."""
+    places = dict(zip(PLACES, (order[:1], order[-1:])))
+    everything = *layers_of(model), *weights_elsewhere(model)
+    return places.get(name) or [of for of in everything if is_within(of, name)]
 
 
 def is_within(name: str, of: str) -> bool:
@@ -55,8 +60,11 @@ def is_within(name: str, of: str) -> bool:
     return name == of or (of != "" and name.startswith(f"{of}."))
 
 
-def called_layers(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> list[str]:
-    """The layers in the order in which the network calls them, each where it comes first."""
+def in_execution(model: nn.Module, example: Tensor | tuple[Tensor, ...] | None = None) -> list[str]:
+    """The layers in the order in which the network calls them with an example, each where it comes
+    first; without one in the order of definition."""
+    if example is None:
+        return list(layers_of(model))
     order: dict[str, None] = {}
     hooks = [
         layer.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
@@ -107,7 +115,7 @@ def weights_elsewhere(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def warn_of_weights_elsewhere(model: nn.Module, kept: set[str], stacklevel: int) -> None:
+def warn_of_weights_elsewhere(model: nn.Module, kept: Container[str], stacklevel: int) -> None:
     """One warning that names them all, but for those that were to be kept."""
     left = {name: m for name, m in weights_elsewhere(model).items() if name not in kept}
     if left:

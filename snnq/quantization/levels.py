@@ -9,6 +9,8 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from snnq.quantization.rules import read_levels
+
 LEVELS: dict[str, tuple[float, ...]] = {
     "binary": (-1, 1),
     "ternary": (-1, 0, 1),
@@ -53,16 +55,6 @@ def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
     if any(upper <= lower for lower, upper in zip(values, values[1:])):
         raise ValueError(f"levels={values}: expected strictly increasing numbers")
     return values
-
-
-def read_levels(text: str) -> str | tuple[float, ...]:
-    """The numbers of a text such as "-2, -1, 0, 1.5", "[-2, -1]" or "(-2, -1)", whole ones where
-    they are written as such; any other text, a name, as it is."""
-    try:
-        parts = [part.strip() for part in text.strip().strip("([])").rstrip(", ").split(",")]
-        return tuple(int(part) if part.lstrip("+-").isdecimal() else float(part) for part in parts)
-    except ValueError:
-        return text
 
 
 def initial_biases(scaled: Tensor, levels: tuple[float, ...], method: str = "kmeans") -> Tensor:

@@ -1,6 +1,6 @@
 """Quantizers on the layers of a whole network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,20 +8,16 @@ from torch.nn.utils import parametrize
 
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.checks import refuse_unless_on_levels, refuse_unless_quantizable
-from snnq.quantization.layers import (
-    in_evaluation,
-    kept_layers,
-    layers_of,
-    warn_of_weights_elsewhere,
-)
-from snnq.quantization.levels import resolve_levels
+from snnq.quantization.layers import in_evaluation, layers_of, warn_of_weights_elsewhere
+from snnq.quantization.mixed import levels_by_layer
 from snnq.quantization.place import quantizer_of
+from snnq.quantization.rules import FULL, LevelSet
 from snnq.quantization.sigmoid import SigmoidQuantizer, checked_temperature
 
 
 def quantize(
     model: nn.Module,
-    levels: str | Iterable[float],
+    levels: str | Iterable[float] | Mapping[str, str | Iterable[float]],
     keep: Iterable[str] = ("first",),
     quantizer: type[nn.Module] = SigmoidQuantizer,
     *,
@@ -38,13 +34,19 @@ def quantize(
         Any network of `torch.nn` layers or subclasses of them, SpikingJelly's among them.
         Transposed convolutions are convolutions too. Weights elsewhere (LSTM, GRU, attention,
         embeddings, other libraries' recurrent cells) stay as they are; a warning names them.
-    levels : str or increasing numbers
-        See `resolve_levels`.
+    levels : str, increasing numbers, or a mapping
+        See `resolve_levels`. Mixed precision is a mapping from what to levels, or to "full" for
+        full precision: `{"layers.4": "4bit", "<1000": "2bit", "rest": "binary"}`. What is a name
+        as in `keep`, "<N" (layers with fewer than N weights), or "rest" (all others, which without
+        it stay in full precision). Of several that fit a layer the most specific holds: its name
+        before that of a module around it, then "first" and "last", the smallest N, the rest.
+        A size that no layer is below changes nothing.
     keep : names
         What this call leaves as it is: module names as in `model.named_modules()`, of a layer or
         of a module with layers in it; "first" and "last", the first and the last convolution or
         linear layer in the order of definition (that of `named_modules`), which need not be the
-        one in which the network calls them. Give names, or an `example`, where it is not.
+        one in which the network calls them. Give names, or an `example`, where it is not. It comes
+        before all of a mapping.
     quantizer : class
         Of `LevelQuantizer`; called as `quantizer(weight, levels, **options)` for each layer.
     example : Tensor or tuple, optional
@@ -60,11 +62,12 @@ def quantize(
     Raises
     ------
     ValueError
-        Bad levels, a name in `keep` that is no module with weights, no layer left to quantize, a
-        layer that is quantized in another way already. By its name, a layer whose weight is empty,
-        not finite, all zero, not initialised, on the meta device, not floating-point, shared with
-        another module, or replaced before each call (`torch.nn.utils.weight_norm` or pruning), and
-        one that in evaluation would not compute with the values of its levels.
+        Bad levels, a name in `keep` or in the mapping that is no module with weights, levels by
+        name for what is kept, no layer left to quantize, a layer that is quantized in another way
+        already. By its name, a layer whose weight is empty, not finite, all zero, not initialised,
+        on the meta device, not floating-point, shared with another module, or replaced before each
+        call (`torch.nn.utils.weight_norm` or pruning), and one that in evaluation would not compute
+        with the values of its levels.
 
     Notes
     -----
@@ -75,28 +78,22 @@ def quantize(
         with torch.nn.utils.parametrize.cached():
             output = model(frames)
     """
-    levels = resolve_levels(levels)
     if isinstance(keep, str):
         raise ValueError(f"keep={keep!r}: expected a sequence of names, such as ({keep!r},)")
-    keep, layers = tuple(keep), layers_of(model)
-    kept = kept_layers(model, keep, example)
-    chosen = {name: layer for name, layer in layers.items() if name not in kept}
-    if not chosen:
-        raise ValueError(
-            f"no layer to quantize: of {len(layers)} convolution and linear layers,"
-            f" keep={keep} leaves none"
-        )
+    by_layer = levels_by_layer(model, levels, tuple(keep), example)
+    layers = layers_of(model).items()
+    chosen = {name: layer for name, layer in layers if by_layer[name] != FULL}
     recipe = quantizer, {name: _comparable(value) for name, value in options.items()}
     with in_evaluation(model), torch.no_grad():
         new = {name: layer for name, layer in chosen.items() if quantizer_of(layer) is None}
         for name in chosen.keys() - new.keys():
-            _refuse_unless_same(name, quantizer_of(chosen[name]), levels, recipe)
+            _refuse_unless_same(name, quantizer_of(chosen[name]), by_layer[name], recipe)
         refuse_unless_quantizable(model, new)
-        built = {name: _built(name, layer, levels, recipe) for name, layer in new.items()}
+        built = {name: _built(name, layer, by_layer[name], recipe) for name, layer in new.items()}
         _register_all(chosen, built)
     for name, of_layer in built.items():
         of_layer.train(new[name].training)
-    warn_of_weights_elsewhere(model, kept, stacklevel=2)
+    warn_of_weights_elsewhere(model, by_layer.keys(), stacklevel=2)
     return model
 
 
@@ -107,9 +104,7 @@ def _comparable(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def _refuse_unless_same(
-    name: str, present: nn.Module, levels: tuple[float, ...], recipe: Recipe
-) -> None:
+def _refuse_unless_same(name: str, present: nn.Module, levels: LevelSet, recipe: Recipe) -> None:
     if present.levels != levels:
         raise ValueError(f"{name} is quantized to {present.levels}, not to {levels}")
     made_by = getattr(present, "recipe", (type(present), {}))
@@ -118,7 +113,7 @@ def _refuse_unless_same(
         raise ValueError(f"{name} is quantized by {before}, not by {now}")
 
 
-def _built(name: str, layer: nn.Module, levels: tuple[float, ...], recipe: Recipe) -> nn.Module:
+def _built(name: str, layer: nn.Module, levels: LevelSet, recipe: Recipe) -> nn.Module:
     quantizer, options = recipe
     try:
         built = quantizer(layer.weight.detach(), levels, **options)

@@ -1,5 +1,6 @@
 """Where a study's tables and networks are: the user's own, or those of the reference in git."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -82,7 +83,8 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
 def network_name(run) -> str:
     """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
-    return f"{run.benchmark}-{levels}-seed{run.seed}"
+    words = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # of mixed levels: several
+    return f"{run.benchmark}-{words}-seed{run.seed}"
 
 
 def _packed(study: Path, run) -> str | None:

@@ -11,6 +11,7 @@ import torch
 from snakemake.utils import update_config
 from tqdm import tqdm
 
+from snnq.quantization.rules import label_of
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
@@ -111,7 +112,7 @@ def read_profiles(paths: Iterable[Path]) -> dict:
 
 def kind_of(run: Run) -> tuple[str, str]:
     """Runs of one kind take about as long: their benchmark and level set."""
-    return run.benchmark, str(run.levels)
+    return run.benchmark, label_of(run.levels)
 
 
 def kinds_of(study: Study) -> dict[tuple[str, str], dict[str, Run]]:
@@ -134,7 +135,7 @@ def _epoch_seconds_if_it_fits(run: Run) -> float:
         with memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"):
             return _epoch_seconds(run)
     except MemoryError as error:
-        warnings.warn(f"{run.benchmark}, {run.levels}: {error}", stacklevel=3)
+        warnings.warn(f"{run.benchmark}, {label_of(run.levels)}: {error}", stacklevel=3)
         return math.nan
 
 

@@ -19,7 +19,7 @@ from snnq.training.record import HISTOGRAMS, read_history, trained_network
 from snnq.training.run import FULL
 
 TABLES = ("runs", "table", "histories", "histograms", "staircases", "ablations")
-LISTS = ("levels", "keep", "learned", "thresholds")  # what may be a list: JSON in the tables
+LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "seed", "levels"]  # what a row is of
 
@@ -29,8 +29,8 @@ def gather(study: Study) -> None:
 
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
     each; and of the quantized runs of the first seed `histograms.csv`, at four epochs, and
-    `staircases.csv`, a row per layer after the last epoch: its temperature, and its thresholds in
-    units of βw.
+    `staircases.csv`, a row per layer after the last epoch: its levels, its temperature, and its
+    thresholds in units of βw.
     """
     runs = read_runs(study.folder / "runs", study.runs)
     _write(study.folder, "runs", runs.drop(columns="folder"))
@@ -41,7 +41,7 @@ def gather(study: Study) -> None:
     drawn = list(drawn[drawn["levels"] != FULL].itertuples())
     columns = ["epoch", "layer", *histogram_columns()]
     _write(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
-    columns = ["layer", "temperature", "thresholds"]
+    columns = ["layer", "layer_levels", "temperature", "thresholds"]
     _write(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
 
 
@@ -125,6 +125,7 @@ def _staircases(run) -> pd.DataFrame:
     rows = [
         {
             "layer": name,
+            "layer_levels": quantizer.levels,
             "temperature": quantizer.temperature.item(),
             "thresholds": [float(f"{threshold:.6g}") for threshold in quantizer.biases.tolist()],
         }

@@ -89,6 +89,7 @@ class Study:
 def plan(profile: Mapping[str, Any]) -> Study:
     """The runs of a profile: every benchmark, level set and seed that it lists.
 
+    Level sets are as `Run` takes them: a name, a list of numbers, or for mixed precision a mapping.
     `settings` of the profile go to every run; those under `full` and `quantized` only to runs of
     that kind. Each of `benchmarks` may have all of these of its own, which come before the
     profile's, and `simulate`, how its recordings are made. With `start: full` a quantized run
@@ -155,14 +156,8 @@ def _variants(
         changed = {part: own.get(part, {}) | settings.get(part, {}) for part in PARTS}
         with_start = {"levels": list(dict.fromkeys([FULL, *levels])), "seeds": seeds}
         runs = _runs_of(benchmark, changed | with_start, profile, folder)
-        wanted = [_resolved(one) for one in levels]
-        rows = [Variant(name, change, n) for n, run in runs.items() if run.levels in wanted]
+        rows = [Variant(name, change, n) for n, run in runs.items() if run.levels in levels]
         yield rows, runs
-
-
-def _resolved(levels: str | list) -> str | tuple:
-    """Levels as a `Run` holds them: lists, as YAML gives them, become tuples."""
-    return levels if isinstance(levels, str) else tuple(levels)
 
 
 def _runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> dict[str, Run]:

@@ -7,6 +7,7 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
+from snnq.quantization.rules import label_of
 from snnq.recordings.benchmarks import recordings_name
 from snnq.study.forecast import duration, forecast, kind_of
 from snnq.study.profile import Study
@@ -115,6 +116,6 @@ def finished_line(study: Study, name: str, run: Run) -> str:
     recordings = recordings_name(run.benchmark, record["data"])
     method = "" if run.quantizer == "sigmoid" else f" by {run.quantizer}"
     return (
-        f"{recordings}: {run.levels}{method}, seed {run.seed}:"
+        f"{recordings}: {label_of(run.levels)}{method}, seed {run.seed}:"
         f" {100 * record['accuracy']['last']:.2f} % after {run.epochs} epochs ({seconds})"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from snnq.training.plain import plain_levels
 from snnq.training.run import refuse_unknown
 
 PARTS = ("settings", "full", "quantized")
@@ -112,7 +113,7 @@ def _section(name: str, value: Any, known: tuple[str, ...] | None = None) -> dic
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"{name}={value!r}: expected {LISTS[name.split(': ')[-1]]}")
-    return list(value)
+    return [plain_levels(one) for one in value] if name.endswith("levels") else list(value)
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,18 +1,21 @@
 """The runs of a study, one row each, and the table over seeds."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from snnq.quantization.levels import resolve_levels
+from snnq.quantization.rules import Levels, is_mixed, label_of, read_levels
 from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
+from snnq.study.bits import FULL_BITS, mean_bits
 from snnq.study.intervals import paired_difference
+from snnq.training.plain import plain_levels
 from snnq.training.record import RECORD, read_record
 from snnq.training.run import FULL
 
-FULL_BITS = 32
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.training.record.accuracies`
 
 
@@ -23,8 +26,9 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     had before.
 
     Columns: recordings (what they are called, see `recordings_name`), folder, name (the folder's),
-    every setting of the run, `simulated`, test_recordings, the accuracies (shares of 1) of
-    `snnq.training.record.accuracies`, bytes, bytes_float32, seconds, device and commit.
+    every setting of the run (mixed levels as `label_of` writes them), `simulated`,
+    test_recordings, the accuracies (shares of 1) of `snnq.training.record.accuracies`, bytes,
+    bytes_float32, seconds, device and commit.
 
     Raises
     ------
@@ -43,13 +47,13 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
 
 def _row(folder: Path) -> dict:
     record = read_record(folder)
-    levels = record["run"]["levels"]
+    levels = plain_levels(record["run"]["levels"])
     return {
         "recordings": recordings_name(record["run"]["benchmark"], record["data"]),
         "folder": str(folder),
         "name": folder.name,
         **record["run"],
-        "levels": levels if isinstance(levels, str) else tuple(levels),
+        "levels": label_of(levels) if is_mixed(levels) else levels,
         "simulated": record["data"]["simulated"],
         "test_recordings": record["recordings"]["test"],
         **record["accuracy"],
@@ -59,16 +63,24 @@ def _row(folder: Path) -> dict:
     }
 
 
-def number_of_levels(levels: str | tuple[float, ...]) -> int:
-    """How many values a quantized weight takes; 2³² stands for full precision."""
-    return 2**FULL_BITS if levels == FULL else len(resolve_levels(levels))
+def number_of_levels(levels: Levels, run: Mapping[str, Any] | None = None) -> float:
+    """How many values a quantized weight takes; 2³² stands for full precision.
+
+    Where levels are mixed, also in a table's words, the geometric mean over the weights: 2 to the
+    power of `mean_bits`, see there for `run`, a row of `read_runs`.
+    """
+    found = read_levels(levels) if isinstance(levels, str) else levels
+    if is_mixed(found):
+        return 2 ** mean_bits(found, run)
+    return 2**FULL_BITS if found == FULL else len(resolve_levels(found))
 
 
 def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds, a row per benchmark and level set.
 
-    Accuracies are in percent; the standard deviation is that of a sample (n − 1). The difference is
-    the mean after the last epoch minus that of full precision on the same recordings, over the
+    Bits are those of a weight in layers that are not kept, the mean over them where levels are
+    mixed. Accuracies are in percent; the standard deviation is that of a sample (n − 1). The
+    difference is the mean after the last epoch minus that of full precision on the same recordings, over the
     seeds of both: in points, with its paired 95 % confidence interval (`difference_low`,
     `difference_high`, see `paired_difference`), and relative, in percent of full precision. Bytes
     are those of the network packed, see `snnq.footprint`.
@@ -76,14 +88,19 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (recordings, benchmark), study in runs.groupby(["recordings", "benchmark"], sort=False):
         full = study[study["levels"] == FULL].set_index("seed")["last"]
-        for levels in sorted(study["levels"].unique(), key=number_of_levels, reverse=True):
-            # One by one: pandas takes a tuple as long as the table for a column.
-            group = study[[found == levels for found in study["levels"]]]
+        # One by one: pandas takes a tuple as long as the table for a column.
+        groups = {
+            of: study[[one == of for one in study["levels"]]] for of in study["levels"].unique()
+        }
+        values = {of: number_of_levels(of, group.iloc[0]) for of, group in groups.items()}
+        for levels in sorted(groups, key=values.get, reverse=True):
+            group = groups[levels]
             row = {
                 "recordings": recordings,
                 "benchmark": benchmark,
                 "simulated": group["simulated"].iloc[0],
                 "levels": levels,
+                "bits": math.log2(values[levels]),
                 "seeds": len(group),
                 "test_recordings": group["test_recordings"].iloc[0],
             }

@@ -5,10 +5,12 @@ from functools import lru_cache
 
 import torch
 
-from snnq.networks.models import NETWORKS, NEURONS, build_model
+from snnq.networks.models import NETWORKS, NEURONS, SpikingNetwork, build_model
 from snnq.quantization.levels import BIASES, resolve_levels
 from snnq.quantization.methods import QUANTIZERS
+from snnq.quantization.mixed import levels_by_layer
 from snnq.quantization.network import quantize
+from snnq.quantization.rules import FULL, Levels, LevelSet, is_mixed
 from snnq.quantization.sigmoid import SCALES, check_learned
 from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
@@ -17,7 +19,7 @@ from snnq.recordings.frames import CUTS
 from snnq.storage.bits import MOST_LEVELS
 from snnq.storage.format import network_without_numbers
 from snnq.training.precision import PRECISIONS
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 
 NARROW = 1  # channels of the network that quantizing is tried on
 
@@ -79,42 +81,54 @@ def check(run: Run) -> None:
     if not isinstance(run.cuda_graph, bool):
         raise ValueError(f"cuda_graph={run.cuda_graph!r}: expected true or false")
     _levels(run)
-    _network(run.benchmark, run.neuron, run.channels, run.network, run.size)
+    kind = run.benchmark, run.neuron, run.channels, run.network, run.size
+    _network(*kind)
     if run.levels != FULL:
-        kind = run.benchmark, run.neuron, NARROW, run.network, run.size
         _quantized(kind, run.levels, run.keep, run.quantizer)
 
 
 def _levels(run: Run) -> None:
-    if run.levels == FULL:
+    if not is_mixed(run.levels):
+        return _level_set(run.levels)
+    for key, levels in run.levels:
+        _level_set(levels, f"levels: {key!r}: ")
+
+
+def _level_set(levels: LevelSet, place: str = "") -> None:
+    if levels == FULL:
         return
-    if not isinstance(run.levels, str | tuple):
-        raise ValueError(f"levels={run.levels!r}: expected a name or a list of numbers")
-    if not isinstance(run.levels, str):
-        if others := [level for level in run.levels if type(level) not in (int, float)]:
-            raise ValueError(f"levels: {others[0]!r} among them, expected numbers")
-        if len(run.levels) > MOST_LEVELS:
-            raise ValueError(f"levels: {len(run.levels)} of them, expected {MOST_LEVELS} at most")
-    values = torch.tensor(resolve_levels(run.levels), dtype=torch.float64).float()
+    if not isinstance(levels, str | tuple):
+        raise ValueError(f"{place}levels={levels!r}: expected a name or a list of numbers")
+    if not isinstance(levels, str):
+        if others := [level for level in levels if type(level) not in (int, float)]:
+            raise ValueError(f"{place}levels: {others[0]!r} among them, expected numbers")
+        if len(levels) > MOST_LEVELS:
+            raise ValueError(
+                f"{place}levels: {len(levels)} of them, expected {MOST_LEVELS} at most"
+            )
+    values = torch.tensor(resolve_levels(levels), dtype=torch.float64).float()
     if not (values.isfinite().all() and (values.diff() > 0).all()):
-        raise ValueError(f"levels={run.levels}: expected numbers that float32 tells apart")
+        raise ValueError(f"{place}levels={levels}: expected numbers that float32 tells apart")
 
 
 @lru_cache
-def _network(benchmark: str, neuron: str, channels: int, network: str, size: int | None) -> None:
-    """Whether there is such a network. No memory is taken."""
-    architecture = {"benchmark": benchmark, "neuron": neuron, "channels": channels}
-    network_without_numbers(architecture | {"network": network, "size": size})
+def _network(*kind) -> SpikingNetwork:
+    """The network of these arguments of `build_model`, if there is such. It takes no memory."""
+    names = "benchmark", "neuron", "channels", "network", "size"
+    return network_without_numbers(dict(zip(names, kind)))
 
 
 @lru_cache
-def _quantized(kind: tuple, levels: str | tuple, keep: tuple[str, ...], quantizer: str) -> None:
-    """Whether a method takes these levels, and the network has the layers that are kept: tried on
-    a narrow one."""
+def _quantized(kind: tuple, levels: Levels, keep: tuple[str, ...], quantizer: str) -> None:
+    """Whether the network has the layers that are named, and a method takes these levels: tried on
+    a narrow one, with the levels that its layers have in the wide one."""
+    by_layer = levels_by_layer(_network(*kind), levels, keep)
+    benchmark, neuron, _, network, size = kind
     options = {"biases": "uniform"} if quantizer == "sigmoid" else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        quantize(build_model(*kind), levels, keep, QUANTIZERS[quantizer], **options)
+        narrow = build_model(benchmark, neuron, NARROW, network, size)
+        quantize(narrow, by_layer, (), QUANTIZERS[quantizer], **options)
 
 
 def _names(run: Run, name: str) -> None:

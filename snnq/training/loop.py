@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import set_temperature
+from snnq.quantization.rules import label_of
 from snnq.quantization.settling import Settling
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
@@ -88,7 +89,7 @@ class Training:
         self.bar = tqdm(
             total=run.epochs * self.steps,
             initial=len(self.progress.history) * self.steps + self.progress.step,
-            desc=f"{run.benchmark} {run.levels} seed {run.seed}",
+            desc=f"{run.benchmark} {label_of(run.levels)} seed {run.seed}",
             unit="batch",
             mininterval=PROGRESS_SECONDS,
             disable=not (bar and processes.main),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from snnq.quantization.levels import read_levels
+from snnq.quantization.rules import in_order, is_mixed, read_levels, simplest
 
 
 def plain(name: str, value: Any) -> Any:
@@ -16,8 +16,15 @@ def plain(name: str, value: Any) -> Any:
     arrays and tensors tuples; and levels that are written out, as JSON or `str` write them, too.
     Anything else stays as it is, for `check` to refuse.
     """
-    if name == "levels" and isinstance(value, str):
+    return plain_levels(value) if name == "levels" else _plain(value)
+
+
+def plain_levels(value: Any) -> Any:
+    """Levels as `Run` holds them: rules as pairs in order, see `snnq.quantization.rules`."""
+    if isinstance(value, str):
         return read_levels(value)
+    if is_mixed(value):
+        return simplest(tuple((key, plain_levels(of)) for key, of in in_order(value)))
     return _plain(value)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from snnq.quantization.rules import FULL as FULL
+from snnq.quantization.rules import Levels, is_mixed
 from snnq.recordings.places import DATA, DIGITS
 
-FULL = "full"  # in place of a level set: no quantizer
 GROWING = 0.75  # share of the epochs that settle in which the gaps grow; then they stay
 
 
@@ -23,9 +24,10 @@ class Run:
     ----------
     benchmark : str
         A name in `snnq.BENCHMARKS`.
-    levels : str or increasing numbers
+    levels : str, increasing numbers, or a mapping
         A name in `snnq.LEVELS`, the levels themselves (256 at most; "[-1, 0, 3]" too), or "full"
-        for full precision.
+        for full precision. For mixed precision a mapping as `snnq.quantize` takes it, also as pairs
+        or as in "<1000=4bit,rest=binary"; it becomes pairs, the most specific first.
     data : str or None
         The data folder that holds the benchmark's recordings, or gets them by download. None:
         "data/digits", the simulated ones, for nmnist, and "data" for the others.
@@ -82,7 +84,7 @@ class Run:
     """
 
     benchmark: str = "nmnist"
-    levels: str | tuple[float, ...] = "binary"
+    levels: Levels = "binary"
     data: str | None = None
     seed: int = 0
     epochs: int = 28
@@ -147,6 +149,7 @@ class Run:
         Of those that differ from the defaults, so that a setting that comes to `Run` renames none.
         """
         levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
+        levels = "mixed" if is_mixed(self.levels) else levels
         defaults = default_settings() | {"data": _data_of(self.benchmark)}
         changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         settings = json.dumps(changed, sort_keys=True)

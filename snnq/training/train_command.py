@@ -12,18 +12,21 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from snnq.training.run import FULL, Run
+from snnq.quantization.rules import FULL, Levels
+from snnq.training.run import Run
 
 EXAMPLES = (
     "snnq train --levels ternary --epochs 10 --data data/digits --folder results/runs/mine",
     "snnq train --levels=-2,-1,0,1,2 --keep first last --learning-rate 1e-3",
+    "snnq train --levels '<1000=4bit,rest=binary' --folder results/runs/mixed",
     "snnq train --levels full --seed 1 --data path/to/recordings",
     "snnq train --benchmark cifar10dvs --network vgg11 --channels 128 --size 48 --steps 10",
 )
 HELP = {
     "benchmark": "nmnist, dvsgesture, cifar10dvs or ncaltech101",
     "levels": "binary, ternary, 2bit, 3bit, 4bit, pm2, pm4, the levels themselves as in"
-    " --levels=-2,-1,0,1,2, or full for full precision",
+    " --levels=-2,-1,0,1,2, full for full precision, or those of each layer as in"
+    " --levels '<1000=4bit,rest=binary'",
     "data": "data folder that holds the recordings, or gets them by download; none: data/digits for"
     " nmnist, data for the others",
     "seed": "of the first weights, the batches' order, augmentation and dropout",
@@ -112,7 +115,7 @@ def _reading(kind: Any) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction}
     if kind == tuple[str, ...]:
         return {"nargs": "*", "metavar": "NAME"}
-    if kind == str | tuple[float, ...]:
+    if kind == Levels:
         return {"metavar": "LEVELS"}
     kinds = get_args(kind) or (kind,)
     return {"type": _reader(kinds[0], NoneType in kinds), "metavar": METAVARS[kinds[0]]}
