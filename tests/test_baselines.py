@@ -17,10 +17,18 @@ from snnq.quantization.methods import (
     TernaryQuantizer,
     TrainedTernaryQuantizer,
 )
+from snnq.quantization.network import set_progress
+from snnq.quantization.spiking_methods import (
+    FlipQuantizer,
+    NormalizedFlipQuantizer,
+    QSNNQuantizer,
+    RescalingQuantizer,
+)
 
 seeds = st.integers(0, 2**31)
 symmetric = st.sampled_from(["binary", "ternary", "2bit", "3bit", "4bit"])
-LEVELS_OF = {"sign": "binary", "twn": "ternary", "ttq": "ternary"}  # 2bit for the others
+BINARY = ("sign", "qsnn", "bso", "tbso")
+LEVELS_OF = {name: "binary" for name in BINARY} | {"twn": "ternary", "ttq": "ternary"}  # or 2bit
 
 
 def random_weight(seed: int, scale: float = 0.3) -> torch.Tensor:
@@ -30,8 +38,11 @@ def random_weight(seed: int, scale: float = 0.3) -> torch.Tensor:
 
 def results(quantizer, weight, seed):
     """Output in training and in evaluation, upstream gradient, and gradients of w and parameters."""
+    return results_of(quantizer, weight, random_weight(seed + 1))
+
+
+def results_of(quantizer, weight, towards):
     weight = weight.clone().requires_grad_()
-    towards = random_weight(seed + 1)
     soft = quantizer.train()(weight)
     gradients = torch.autograd.grad((soft * towards).sum(), [weight, *quantizer.parameters()])
     hard = quantizer.eval()(weight)
@@ -135,6 +146,102 @@ def test_rounding_is_near_the_best_scale(levels, seed):
     assert len(np.unique(hard)) <= len(values)
 
 
+@given(st.floats(0.1, 10), seeds)
+def test_qsnn(temperature, seed):
+    w = random_weight(seed) + 0.1
+    quantizer = QSNNQuantizer(w)
+    quantizer.temperature.fill_(temperature)
+    soft, hard, g, by_w = results(quantizer, w, seed)
+    w, g, count = w.numpy().reshape(8, -1), g.reshape(8, -1), w[0].numel()
+    centred = w - w.mean(1, keepdims=True)
+    deviation = np.sqrt((centred**2).sum(1, keepdims=True) / (count - 1))
+    standard, alpha = centred / deviation, np.abs(centred).mean()
+    expected = alpha * np.where(standard > 0, 1, -1)
+    np.testing.assert_allclose(soft.reshape(8, -1), expected, rtol=1e-12)
+    np.testing.assert_allclose(hard.reshape(8, -1), expected, rtol=1e-12)
+    slope = max(1 / temperature, 1) * temperature * (1 - np.tanh(temperature * standard) ** 2)
+    # Through ŵ_i = (w_i − μ)/σ, by its matrix of derivatives.
+    passed = alpha * g * slope
+    for channel in range(8):
+        of = standard[channel]
+        by = np.eye(count) - 1 / count - np.outer(of, of) / (count - 1)
+        gradient = passed[channel] @ by / deviation[channel]
+        np.testing.assert_allclose(by_w[channel].ravel(), gradient, rtol=1e-7, atol=1e-12)
+
+
+def test_the_tanh_of_qsnn_sharpens_as_in_its_code():
+    model = snnq.quantize(
+        snnq.build_model("nmnist", channels=2), "binary", quantizer=QSNNQuantizer
+    )
+    for epoch in range(28):
+        set_progress(model, epoch / 28)
+        expected = pytest.approx(10 ** (-1 + 2 / 28 * epoch))
+        assert all(of.temperature.item() == expected for of in snnq.quantizers(model).values())
+
+
+def test_qsnn_standardizes_what_has_no_spread():
+    w = torch.cat([torch.full((1, 4), 0.25), torch.tensor([[0.1, -0.2, 0.3, 0.0]])])
+    _, hard, _, by_w = results_of(QSNNQuantizer(w), w, torch.ones(2, 4))
+    assert np.isfinite(by_w).all() and (hard[0] < 0).all()
+    with pytest.raises(ValueError, match="two weights or more"):
+        QSNNQuantizer(torch.ones(3, 1, 1, 1))
+    with pytest.raises(ValueError, match="temperature=0"):
+        QSNNQuantizer(w, temperatures=(0.1, 0))
+
+
+@given(symmetric, seeds)
+def test_rescaw(levels, seed):
+    w = random_weight(seed)
+    soft, hard, g, by_w = results(RescalingQuantizer(w, levels), w, seed)
+    w, s = w.numpy(), len(LEVELS[levels]) - 1
+    gamma = np.abs(w).mean()
+    expected = gamma * (2 / s * np.round(s / 2 * (np.clip(w / gamma, -1, 1) + 1)) - 1)
+    np.testing.assert_allclose(soft, expected, atol=1e-12)
+    np.testing.assert_allclose(hard, expected, atol=1e-12)
+    np.testing.assert_allclose(by_w, g / gamma)
+
+
+@given(st.sampled_from([FlipQuantizer, NormalizedFlipQuantizer]), st.floats(0.01, 2), seeds)
+def test_flipping_weights(kind, alpha, seed):
+    w = random_weight(seed)
+    quantizer = kind(w)
+    assert quantizer.alpha.item() == pytest.approx(w.abs().mean().item())
+    quantizer.alpha.data.fill_(alpha)
+    sign = torch.where(w > 0, 1.0, -1.0).double()
+    for weight in (w, sign):  # before training, and in it
+        soft, hard, g, by_w, by_alpha = results(quantizer, weight, seed)
+        np.testing.assert_allclose(soft, alpha * sign)
+        np.testing.assert_allclose(hard, alpha * sign)
+        np.testing.assert_allclose(by_w, alpha * g)
+        np.testing.assert_allclose(by_alpha, (g * sign.numpy()).sum())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"adaptivity": 0.0}, "adaptivity=0.0: expected a number above 0, 1 at most"),
+        ({"adaptivity": 1.5}, "adaptivity=1.5"),
+        ({"threshold": -1e-9}, "threshold=-1e-09: expected a finite number of at least 0"),
+        ({"threshold": float("nan")}, "threshold=nan"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        FlipQuantizer(random_weight(0), **options)
+
+
+@pytest.mark.parametrize("name", [name for name in QUANTIZERS if name != "sigmoid"])
+def test_packed_weights_are_the_hard_ones(name, tmp_path):
+    model = snnq.build_model("nmnist", channels=2)
+    snnq.quantize(model, LEVELS_OF.get(name, "2bit"), quantizer=QUANTIZERS[name])
+    snnq.pack(model.eval(), tmp_path / "packed.safetensors")
+    unpacked = snnq.unpack(tmp_path / "packed.safetensors")
+    for layer in snnq.quantizers(model):
+        weight = model.get_submodule(layer).weight
+        assert torch.equal(unpacked.get_submodule(layer).weight, weight)
+        assert len(weight.unique()) > 1
+
+
 @pytest.mark.parametrize("name", [name for name in QUANTIZERS if name != "sigmoid"])
 def test_evaluation_has_the_levels_values_alone(name):
     levels = LEVELS_OF.get(name, "2bit")
@@ -152,7 +259,8 @@ def test_evaluation_has_the_levels_values_alone(name):
 
 @pytest.mark.parametrize(
     ("name", "levels"),
-    [("sign", "ternary"), ("twn", "binary"), ("ttq", "2bit"), ("dorefa", "pm4"), ("lsq", (-2, -1))],
+    [("sign", "ternary"), ("twn", "binary"), ("ttq", "2bit"), ("dorefa", "pm4"), ("lsq", (-2, -1))]
+    + [("qsnn", "2bit"), ("rescaw", "pm4"), ("bso", "ternary"), ("tbso", (-2, 2))],
 )
 def test_levels_that_a_method_is_not_made_for_are_refused(name, levels):
     with pytest.raises(ValueError, match="levels="):

@@ -43,6 +43,13 @@ class LevelQuantizer(nn.Module):
         values = torch.tensor(self.levels, dtype=torch.float64)
         self.register_buffer("level_values", values.to(weight))
 
+    def advance(self, share: float) -> None:
+        """Set what the quantizer itself moves in training, of which a share is behind; here nothing.
+
+        `share` is from 0, at the start, to below 1. The temperature of a run is not among it, see
+        `set_temperature`.
+        """
+
     def forward(self, weight: Tensor) -> Tensor:
         return self.soft(weight) if self.training else self.hard(weight)
 
@@ -75,6 +82,11 @@ class LevelQuantizer(nn.Module):
         if not fits:
             raise ValueError(f"levels={self.levels}: expected {expected} for {type(self).__name__}")
 
+    def _refuse_unless_even(self) -> None:
+        gaps = self.level_values.diff()
+        even = torch.allclose(gaps, gaps[:1]) and self.levels[0] == -self.levels[-1]
+        self._refuse_unless(even, "evenly spaced ones around 0")
+
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Refuses another level set: with as many levels it would load, and mean something else."""
         *_, errors = args
@@ -86,6 +98,16 @@ class LevelQuantizer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}"
+
+
+def straight_through(passed: Tensor, value: Tensor) -> Tensor:
+    """`value`, with the gradient of `passed`."""
+    return value + (passed - passed.detach())
+
+
+def index_of_nearest(x: Tensor, values: Tensor) -> Tensor:
+    """Index of the nearest of increasing values; the lower one half-way between two."""
+    return torch.bucketize(x.contiguous(), (values[:-1] + values[1:]) / 2)
 
 
 def _same_levels(saved: Tensor, expected: Tensor) -> bool:

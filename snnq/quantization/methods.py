@@ -11,9 +11,15 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from snnq.quantization.base import LevelQuantizer
+from snnq.quantization.base import LevelQuantizer, index_of_nearest, straight_through
 from snnq.quantization.levels import sample_of
 from snnq.quantization.sigmoid import SigmoidQuantizer
+from snnq.quantization.spiking_methods import (
+    FlipQuantizer,
+    NormalizedFlipQuantizer,
+    QSNNQuantizer,
+    RescalingQuantizer,
+)
 
 TERNARY_SHARE = 0.7  # of the mean |w|: the threshold that TWN's eq. 6 approximates
 TRAINED_TERNARY_SHARE = 0.05  # of the greatest |w|: TTQ's threshold, sec. 3.2
@@ -33,7 +39,7 @@ class SignQuantizer(LevelQuantizer):
         self._refuse_unless(self.levels == (-1, 1), "(-1, 1)")
 
     def soft(self, weight: Tensor) -> Tensor:
-        return weight.abs().mean() * _straight_through(
+        return weight.abs().mean() * straight_through(
             weight.clamp(-1, 1), self.level_values[self.level_indices(weight)]
         )
 
@@ -69,14 +75,14 @@ class LSQQuantizer(LevelQuantizer):
     def soft(self, weight: Tensor) -> Tensor:
         alpha = self.alpha * self.scale + (self.alpha * (1 - self.scale)).detach()
         scaled = (weight / alpha).clamp(self.levels[0], self.levels[-1])
-        nearest = self.level_values[_nearest(scaled.detach(), self.level_values)]
-        return alpha * _straight_through(scaled, nearest)
+        nearest = self.level_values[index_of_nearest(scaled.detach(), self.level_values)]
+        return alpha * straight_through(scaled, nearest)
 
     def values(self, weight: Tensor) -> Tensor:
         return self.alpha * self.level_values
 
     def level_indices(self, weight: Tensor) -> Tensor:
-        return _nearest(weight / self.alpha, self.level_values)
+        return index_of_nearest(weight / self.alpha, self.level_values)
 
 
 class DoReFaQuantizer(LevelQuantizer):
@@ -89,20 +95,18 @@ class DoReFaQuantizer(LevelQuantizer):
 
     def __init__(self, weight: Tensor, levels: str | Iterable[float]):
         super().__init__(weight, levels)
-        gaps = self.level_values.diff()
-        even = torch.allclose(gaps, gaps[:1]) and self.levels[0] == -self.levels[-1]
-        self._refuse_unless(even, "evenly spaced ones around 0")
+        self._refuse_unless_even()
 
     def soft(self, weight: Tensor) -> Tensor:
         hard = self.hard(weight).detach()
-        return _straight_through(weight if self._is_binary else _squashed(weight), hard)
+        return straight_through(weight if self._is_binary else _squashed(weight), hard)
 
     def values(self, weight: Tensor) -> Tensor:
         unit = self.level_values / self.levels[-1]
         return weight.abs().mean() * unit if self._is_binary else unit
 
     def level_indices(self, weight: Tensor) -> Tensor:
-        return _nearest(weight if self._is_binary else _squashed(weight), self.values(weight))
+        return index_of_nearest(weight if self._is_binary else _squashed(weight), self.values(weight))
 
     def thresholds(self, weight: Tensor) -> Tensor:
         between = super().thresholds(weight)
@@ -124,7 +128,7 @@ class TernaryQuantizer(LevelQuantizer):
         self._refuse_unless(self.levels == (-1, 0, 1), "(-1, 0, 1)")
 
     def soft(self, weight: Tensor) -> Tensor:
-        return _straight_through(weight, self.hard(weight).detach())
+        return straight_through(weight, self.hard(weight).detach())
 
     def values(self, weight: Tensor) -> Tensor:
         size = weight.abs()
@@ -193,7 +197,7 @@ class RoundingQuantizer(LevelQuantizer):
         return self._alpha(weight) * self.level_values
 
     def level_indices(self, weight: Tensor) -> Tensor:
-        return _nearest(weight, self.values(weight))
+        return index_of_nearest(weight, self.values(weight))
 
     def thresholds(self, weight: Tensor) -> None:
         return None
@@ -202,22 +206,12 @@ class RoundingQuantizer(LevelQuantizer):
         sample, levels = sample_of(weight).double().cpu(), self.level_values.double().cpu()
 
         def error(alpha: float) -> float:
-            rounded = alpha * levels[_nearest(sample, alpha * levels)]
+            rounded = alpha * levels[index_of_nearest(sample, alpha * levels)]
             return (rounded - sample).square().sum().item()
 
         widest = sample.abs().max().item() / levels.abs().max().item()
         mean = sample.abs().mean().item() / levels.abs().max().item()
         return minimize_scalar(error, bounds=(mean / 2, 2 * widest), method="bounded").x
-
-
-def _straight_through(passed: Tensor, value: Tensor) -> Tensor:
-    """`value`, with the gradient of `passed`."""
-    return value + (passed - passed.detach())
-
-
-def _nearest(x: Tensor, values: Tensor) -> Tensor:
-    """Index of the nearest of increasing values; the lower one half-way between two."""
-    return torch.bucketize(x.contiguous(), (values[:-1] + values[1:]) / 2)
 
 
 def _ternary(weight: Tensor, threshold: Tensor) -> Tensor:
@@ -237,4 +231,8 @@ QUANTIZERS = {
     "twn": TernaryQuantizer,
     "ttq": TrainedTernaryQuantizer,
     "rounding": RoundingQuantizer,
+    "qsnn": QSNNQuantizer,
+    "rescaw": RescalingQuantizer,
+    "bso": FlipQuantizer,
+    "tbso": NormalizedFlipQuantizer,
 }

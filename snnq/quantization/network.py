@@ -172,3 +172,12 @@ def set_temperature(model: nn.Module, temperature: float) -> None:
     for quantizer in quantizers(model).values():
         if isinstance(quantizer, SigmoidQuantizer):
             quantizer.temperature.fill_(temperature)
+
+
+def set_progress(model: nn.Module, share: float) -> None:
+    """Tell every quantizer which share of the training is behind, from 0 to below 1.
+
+    Some move settings of their own with it (`LevelQuantizer.advance`).
+    """
+    for quantizer in quantizers(model).values():
+        quantizer.advance(share)
