@@ -29,6 +29,10 @@ CANDIDATES = {
     "sign": {"quantizer": "sign"},
     "LSQ": {"quantizer": "lsq"},
     "DoReFa": {"quantizer": "dorefa"},
+    "Q-SNN": {"quantizer": "qsnn"},
+    "ReScaW": {"quantizer": "rescaw"},
+    "BSO": {"quantizer": "bso"},
+    "T-BSO": {"quantizer": "tbso"},
 }
 
 

@@ -60,7 +60,9 @@ def test_record_states_settings_data_and_accuracies(finished):
 
 
 @pytest.mark.parametrize(
-    ("quantizer", "levels"), [("sign", "binary"), ("lsq", "2bit"), ("ttq", "ternary")]
+    ("quantizer", "levels"),
+    [("sign", "binary"), ("lsq", "2bit"), ("ttq", "ternary")]
+    + [("qsnn", "binary"), ("rescaw", "ternary"), ("bso", "binary"), ("tbso", "binary")],
 )
 def test_baselines_train_and_come_back_as_they_were(tiny, in_tmp, quantizer, levels):
     settings = tiny | {"levels": levels, "quantizer": quantizer, "soft_every": 1}

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
-from snnq.quantization.network import set_temperature
+from snnq.quantization.network import set_progress, set_temperature
 from snnq.quantization.rules import label_of
 from snnq.quantization.settling import Settling
 from snnq.quantization.temperature import temperature_at
@@ -96,12 +96,7 @@ class Training:
         )
 
     def _state(self) -> dict:
-        optimizer = self.optimizer
-        return {
-            "model": self.model,
-            "optimizer": optimizer.adam,
-            "schedule": optimizer.schedule,
-        }
+        return {"model": self.model, **self.optimizer.parts()}
 
     def _compare_devices(self) -> None:
         """Say where a run goes on on another kind of device than it was saved on."""
@@ -125,6 +120,7 @@ class Training:
         """Train, evaluate and save one epoch, counted from 0, or the rest of it."""
         temperature = _temperature(self.run, epoch)
         set_temperature(self.model, temperature)
+        set_progress(self.model, epoch / self.run.epochs)
         with forked(self.device), products_in(self.run.precision):
             self._pass(epoch)
         if self.processes.main:

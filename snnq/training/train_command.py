@@ -42,7 +42,8 @@ HELP = {
     "augmentation": "none, roll, affine, flip, nda or flip_nda, of the training recordings",
     "start": "folder of a full-precision run whose weights to start from; none: from scratch",
     "keep": "layers that stay in full precision: first, last, or names of the network's",
-    "quantizer": "sigmoid, or to compare it with sign, lsq, dorefa, twn, ttq or rounding",
+    "quantizer": "sigmoid, or to compare it with sign, lsq, dorefa, twn, ttq, rounding, qsnn, rescaw,"
+    " bso or tbso",
     "temperature_schedule": "how T rises over the epochs: linear, cosine, exponential or constant",
     "temperature_initial": "T of the first epoch",
     "temperature_final": "T of the last epoch",

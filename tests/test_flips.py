@@ -1,0 +1,135 @@
+"""Weights that flip: against the papers' steps in float64, in a network, and as runs."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import at_call, fit, results
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import snnq
+from snnq.training import gradients as training_gradients
+from snnq.training import loop as training
+from snnq.training.flips import Flips, flipped
+from snnq.training.optimizer import GRADIENT_NORM, Optimizer, parameter_groups
+from snnq.training.step import Step
+
+
+def plain_flips(weight, gradients, rate, threshold, normalized):
+    """As the papers' loop has it: of every weight in turn, in float64."""
+    weight = np.where(weight > 0, 1.0, -1.0)
+    average, square = np.zeros_like(weight), 0.0
+    for gradient in gradients:
+        square = (1 - 1e-5) * square + 1e-5 * np.mean(gradient**2)
+        least = rate * threshold * (np.sqrt(square) + 1e-10 if normalized else 1)
+        for i, found in np.ndenumerate(gradient):
+            average[i] = (1 - rate) * average[i] + rate * found
+            if average[i] * weight[i] > least:
+                weight[i] = -weight[i]
+    return weight, average, square
+
+
+@given(
+    st.booleans(), st.floats(0.01, 1), st.floats(0, 100), st.floats(1, 20), st.integers(0, 2**31)
+)
+def test_weights_flip_where_the_average_of_their_gradients_says(
+    normalized, rate, threshold, scale, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    weight, *gradients = torch.randn(7, 4, 5, generator=generator, dtype=torch.float64)
+    threshold = threshold if normalized else threshold / 100
+    group = {"lr": rate, "threshold": threshold, "normalized": normalized}
+    parameter = nn.Parameter(weight.clone())
+    optimizer = Flips([{"params": [parameter], **group}])
+    for gradient in gradients:
+        parameter.grad = scale * gradient
+        optimizer.step(torch.tensor(scale, dtype=torch.float64), torch.tensor(0.0))
+    arrays = [gradient.numpy() for gradient in gradients]
+    expected, average, square = plain_flips(weight.numpy(), arrays, rate, threshold, normalized)
+    np.testing.assert_array_equal(parameter.detach(), expected)
+    np.testing.assert_allclose(optimizer.state[parameter]["average"], average, rtol=1e-9)
+    np.testing.assert_allclose(optimizer.state[parameter]["square"], square * normalized)
+
+
+def network(name="tbso"):
+    torch.manual_seed(0)
+    model = snnq.build_model("nmnist", channels=2).train()
+    return snnq.quantize(model, "binary", quantizer=snnq.QUANTIZERS[name])
+
+
+def batch():
+    return 3 * torch.rand(2, 4, 2, 34, 34), torch.arange(4)
+
+
+@pytest.mark.parametrize("name", ["bso", "tbso"])
+def test_flips_are_all_that_happens_to_binary_weights(name):
+    model = network(name)
+    signs = {id(w): torch.where(w > 0, 1.0, -1.0) for w in weights(model)}
+    others = {id(p) for p in model.parameters()} - signs.keys()
+    step = Step(model, Optimizer(model, 1e-2, 20))
+    by_adam = [id(p) for group in parameter_groups(model, 1e-2) for p in group["params"]]
+    assert sorted(by_adam) == sorted(others)
+    assert all(torch.equal(weight, signs[id(weight)]) for weight in weights(model))
+    before = [quantizer.alpha.item() for quantizer in snnq.quantizers(model).values()]
+    for _ in range(10):
+        step(*batch())
+    assert all((weight.abs() == 1).all() for weight in weights(model))
+    assert any((weight != signs[id(weight)]).any() for weight in weights(model))
+    after = [quantizer.alpha.item() for quantizer in snnq.quantizers(model).values()]
+    assert any(a != b for a, b in zip(before, after))
+
+
+def weights(model):
+    return [weight for group in flipped(model) for weight in group["params"]]
+
+
+def test_flips_take_clipped_gradients_and_none_that_is_not_finite():
+    model = network("bso")
+    optimizer = Optimizer(model, 1e-2, 20)
+    parameters = list(model.parameters())
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    norms = torch.stack([p.grad.norm() for p in parameters])
+    factor = GRADIENT_NORM / torch.linalg.vector_norm(norms)
+    assert factor < 1
+    optimizer.step(torch.tensor(1.0), norms)
+    states = optimizer.flips.state
+    for weight in weights(model):
+        rate = optimizer.flips.param_groups[0]["lr"]
+        torch.testing.assert_close(states[weight]["average"], rate * factor * weight.grad)
+    before = [(w.clone(), *map(torch.clone, states[w].values())) for w in weights(model)]
+    for parameter in parameters:
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    optimizer.step(torch.tensor(1.0), norms * torch.nan)
+    for weight, was in zip(weights(model), before):
+        assert all(map(torch.equal, (weight, *states[weight].values()), was))
+
+
+def test_adaptivity_falls_by_ten_in_each_eighth_of_the_steps():
+    model = network()
+    optimizer = Optimizer(model, 1e-2, 32)
+    start = optimizer.flips.param_groups[0]["lr"]
+    for number in range(32):
+        rates = [group["lr"] for group in optimizer.flips.param_groups]
+        assert rates == pytest.approx([start * 0.1 ** (number // 4)] * 3)
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step(torch.tensor(0.0), torch.zeros(1))
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["bso", "tbso", "qsnn"])
+def test_a_stopped_run_goes_on_to_the_same_end(tiny, in_tmp, monkeypatch, name):
+    settings = tiny | {"quantizer": name, "batch_size": 6}
+    fit(settings, in_tmp / "undisturbed")
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    stopping = at_call(7, stop, training_gradients.loss_of)  # the second epoch's second step
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(training_gradients, "loss_of", stopping)
+        fit(settings, in_tmp / "run")
+    fit(settings, in_tmp / "run")
+    assert results(in_tmp / "run") == results(in_tmp / "undisturbed")
