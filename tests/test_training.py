@@ -77,6 +77,13 @@ def test_baselines_train_and_come_back_as_they_were(tiny, in_tmp, quantizer, lev
         assert len(weight.unique()) <= len(snnq.LEVELS[levels])
 
 
+def test_what_a_quantizer_moves_itself_moves_with_the_epochs(tiny, in_tmp):
+    fit(tiny | {"quantizer": "qsnn", "epochs": 4}, in_tmp)
+    found = snnq.quantizers(snnq.trained_network(in_tmp)).values()
+    last = pytest.approx(0.1 * 100 ** (3 / 4))  # with three of four epochs behind
+    assert all(quantizer.temperature.item() == last for quantizer in found)
+
+
 def test_rounding_trains_in_full_precision(tiny, in_tmp):
     tiny |= {"soft_every": 1}
     fit(tiny | {"levels": "binary", "quantizer": "rounding"}, in_tmp / "rounding")
