@@ -36,6 +36,9 @@ torch.set_num_threads(1)  # of each of the processes that share the cores
 
 PROJECT = Path(__file__).parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
+# Levels that each quantizer takes, where it does not take any that are even.
+LEVELS_OF = {name: "binary" for name in ("sign", "qsnn", "bso", "tbso")}
+LEVELS_OF |= {name: "ternary" for name in ("twn", "ttq")}
 
 
 @pytest.fixture(scope="session")

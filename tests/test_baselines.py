@@ -3,6 +3,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from conftest import LEVELS_OF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,8 +28,6 @@ from snnq.quantization.spiking_methods import (
 
 seeds = st.integers(0, 2**31)
 symmetric = st.sampled_from(["binary", "ternary", "2bit", "3bit", "4bit"])
-BINARY = ("sign", "qsnn", "bso", "tbso")
-LEVELS_OF = {name: "binary" for name in BINARY} | {"twn": "ternary", "ttq": "ternary"}  # or 2bit
 
 
 def random_weight(seed: int, scale: float = 0.3) -> torch.Tensor:
@@ -228,18 +227,6 @@ def test_flipping_weights(kind, alpha, seed):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         FlipQuantizer(random_weight(0), **options)
-
-
-@pytest.mark.parametrize("name", [name for name in QUANTIZERS if name != "sigmoid"])
-def test_packed_weights_are_the_hard_ones(name, tmp_path):
-    model = snnq.build_model("nmnist", channels=2)
-    snnq.quantize(model, LEVELS_OF.get(name, "2bit"), quantizer=QUANTIZERS[name])
-    snnq.pack(model.eval(), tmp_path / "packed.safetensors")
-    unpacked = snnq.unpack(tmp_path / "packed.safetensors")
-    for layer in snnq.quantizers(model):
-        weight = model.get_submodule(layer).weight
-        assert torch.equal(unpacked.get_submodule(layer).weight, weight)
-        assert len(weight.unique()) > 1
 
 
 @pytest.mark.parametrize("name", [name for name in QUANTIZERS if name != "sigmoid"])

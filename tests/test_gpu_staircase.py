@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT
+from conftest import LEVELS_OF, PROJECT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.filterwarnings(  # torch's of its own, when the compile
 )
 
 EIGHT_BITS = tuple(range(-255, 256, 2))
-LEVELS_OF = {"sign": "binary", "twn": "ternary", "ttq": "ternary"}  # 2bit for the others
 level_sets = st.lists(
     st.integers(-40, 40).map(lambda i: i / 4), min_size=2, max_size=9, unique=True
 ).map(lambda levels: tuple(sorted(levels)))

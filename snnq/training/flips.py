@@ -52,7 +52,7 @@ class Flips(Optimizer):
                 self._flip(weight, weight.grad / scale, failed > 0, **group)
 
     def _flip(self, weight, gradient, failed, lr, threshold, normalized, **_) -> None:
-        average, square = self.state[weight].values()
+        average, square = (self.state[weight][name] for name in ("average", "square"))
         found = average.lerp(gradient, lr)
         least = torch.full_like(square, lr * threshold)
         if normalized:
