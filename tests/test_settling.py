@@ -16,6 +16,7 @@ METHODS = {
     "sign": ("binary",),
     "lsq": ("binary", "ternary", "2bit", "4bit"),
     "dorefa": ("binary", "ternary", "2bit", "4bit"),
+    "rescaw": ("binary", "ternary", "2bit", "4bit"),
     "twn": ("ternary",),
     "ttq": ("ternary",),
 }
@@ -67,9 +68,10 @@ def test_closed_gaps_and_methods_without_thresholds_leave_weights_alone():
     before = weight.clone()
     Settling(model)(0.0)
     assert torch.equal(weight, before)
-    rounded, _, weight = layer("rounding", "binary", 0)
-    Settling(rounded)(1.0)
-    assert torch.equal(weight, before)
+    for method in ("rounding", "qsnn", "bso", "tbso"):
+        without, _, weight = layer(method, "binary", 0)
+        Settling(without)(1.0)
+        assert torch.equal(weight, before)
 
 
 def test_gaps_grow_in_the_last_epochs():

@@ -73,7 +73,7 @@ class LevelQuantizer(nn.Module):
         """Where one level ends and the next begins [levels − 1], in units of the weight.
 
         Half-way between the levels, as where each weight gets the nearest. None for a method that
-        has no such weights in training.
+        has no such weights in training, or other thresholds in each channel.
         """
         values = self.values(weight)
         return (values[:-1] + values[1:]) / 2

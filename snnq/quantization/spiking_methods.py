@@ -75,6 +75,9 @@ class QSNNQuantizer(LevelQuantizer):
     def level_indices(self, weight: Tensor) -> Tensor:
         return (_centred(weight) > 0).long()
 
+    def thresholds(self, weight: Tensor) -> None:
+        return None  # each channel has its own, its mean
+
     def _alpha(self, centred: Tensor) -> Tensor:
         return centred.detach().abs().mean()
 
@@ -156,6 +159,9 @@ class FlipQuantizer(LevelQuantizer):
 
     def level_indices(self, weight: Tensor) -> Tensor:
         return (weight > 0).long()
+
+    def thresholds(self, weight: Tensor) -> None:
+        return None
 
 
 class NormalizedFlipQuantizer(FlipQuantizer):
