@@ -67,6 +67,13 @@ def test_real_recordings_become_frames_with_every_event(real_data, in_tmp):
     assert face.sum() == np.count_nonzero(np.fromfile(file, np.uint8)[1::5] != 240)
 
 
+def test_recordings_are_found_from_another_working_directory(tmp_path, monkeypatch):
+    for place, count in (("one", 50), ("other", 30)):
+        write(tmp_path / place, "cifar10dvs", NAMES["cifar10dvs"], count)
+        monkeypatch.chdir(tmp_path / place)
+        assert len(Recordings("cifar10dvs", ".", train=True)[0]) == count
+
+
 def test_order_does_not_depend_on_the_order_of_writing(tmp_path):
     names = [f"cat/cifar10_cat_{n}.aedat4" for n in (10, 2, 1)] + [
         "airplane/cifar10_airplane_0.aedat4"
