@@ -245,7 +245,10 @@ LONGEST = "6_deployment"  # and what the figures wait for: it is first
 ALSO_WRITES = {"6_deployment": tables("costs", "faults")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
-    "2_events": shlex.join(["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]),
+    "2_events": shlex.join(
+        ["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]
+        + (["-p", "split", FIRST.split] if other_split(FIRST) else [])
+    ),
     "4_results": f"-p study {FOLDER}",
     "5_ablations": f"-p study {FOLDER}",
     "6_deployment": f"-p study {FOLDER}",
