@@ -51,8 +51,14 @@ CODE = {path.stem: digest_of_sources(path) for path in Path("notebooks").glob("*
 
 def frames_name(run):
     """Runs of one name are trained on the same frames."""
-    cut = "-".join(str(value) for value in (run.steps, run.cut, run.size) if value is not None)
+    cutting = run.steps, run.cut, run.size, other_split(run)
+    cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
     return f"{run.benchmark}-{name_of(run.data)}-{cut}"
+
+
+def other_split(run):
+    """A run's split, where it is not its benchmark's own."""
+    return None if run.split == get_benchmark(run.benchmark).split else run.split
 
 
 def name_of(data):
@@ -98,7 +104,8 @@ def build_frames(run):
     """The command that builds the frames of a run, if they are not there, and says what is wrong."""
     command = ["python", "-m", "snnq", "frames", run.benchmark, run.data, "--cut", run.cut]
     command += ["--steps", str(run.steps)] if run.steps else []
-    return shlex.join(command + (["--size", str(run.size)] if run.size else []))
+    command += ["--size", str(run.size)] if run.size else []
+    return shlex.join(command + (["--split", run.split] if other_split(run) else []))
 
 
 def as_yaml(run):
@@ -238,7 +245,10 @@ LONGEST = "6_deployment"  # and what the figures wait for: it is first
 ALSO_WRITES = {"6_deployment": tables("costs", "faults", "fidelity")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
-    "2_events": shlex.join(["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]),
+    "2_events": shlex.join(
+        ["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]
+        + (["-p", "split", FIRST.split] if other_split(FIRST) else [])
+    ),
     "4_results": f"-p study {FOLDER}",
     "5_ablations": f"-p study {FOLDER}",
     "6_deployment": f"-p study {FOLDER}",

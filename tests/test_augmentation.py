@@ -47,6 +47,17 @@ def test_roll_keeps_every_event_and_reaches_every_shift():
     assert offsets.unique().tolist() == list(range(-SHIFT, SHIFT + 1))
 
 
+def test_a_crop_reaches_every_shift_and_loses_what_leaves_the_frame():
+    torch.manual_seed(0)
+    moved = augmented("crop", one_pixel())
+    offsets = moved[:, 0, 1].nonzero()[:, 1:] - 17
+    assert all(column.unique().tolist() == list(range(-4, 5)) for column in offsets.T)
+    corner = torch.zeros(200, 1, 2, 34, 34)
+    corner[..., 0, 0] = 1
+    kept = augmented("crop", corner).sum(dim=(1, 2, 3, 4))
+    assert 0 < (kept == 2).sum() < 100 and set(kept.tolist()) == {0, 2}
+
+
 def test_affine_stays_near_and_is_seeded():
     torch.manual_seed(0)
     moved = augmented("affine", one_pixel())
@@ -114,12 +125,23 @@ def nda_one_by_one(frames):
     return moved
 
 
+def cropped(frames):
+    """Out of the frame with a margin without counts."""
+    padding, (height, width) = augmentation.PADDING, frames.shape[-2:]
+    padded = F.pad(frames, [padding] * 4)
+    corners = padding + torch.randint(-padding, padding + 1, (len(frames), 2))
+    crops = zip(padded, corners.tolist())
+    return torch.stack([f[..., y : y + height, x : x + width] for f, (y, x) in crops])
+
+
 ONE_BY_ONE = {
     "roll": lambda frames: rolled(frames, SHIFT),
     "affine": affine_by_torch,
     "flip": lambda frames: rolled(mirrored(frames), SHIFT),
     "nda": nda_one_by_one,
     "flip_nda": lambda frames: nda_one_by_one(mirrored(frames)),
+    "crop": cropped,
+    "flip_crop": lambda frames: cropped(mirrored(frames)),
 }
 
 

@@ -20,7 +20,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("network", ["plif", "vgg11"])
+@pytest.mark.parametrize("network", ["plif", "vgg11", "vgg11_gap"])
 @pytest.mark.parametrize("benchmark", NAMES)
 def test_every_benchmark_trains_through_the_same_lines(in_tmp, benchmark, network):
     write(in_tmp, benchmark, NAMES[benchmark])
@@ -39,8 +39,9 @@ def test_every_benchmark_trains_through_the_same_lines(in_tmp, benchmark, networ
     ("settings", "message"),
     [
         ({"benchmark": "dvsgesture", "augmentation": "flip"}, "a mirrored recording of dvsgesture"),
+        ({"augmentation": "flip_crop"}, "a mirrored recording of nmnist"),
         ({"size": 35}, "size=35: expected 34 at most"),
-        ({"network": "resnet"}, "network='resnet': expected one of plif, vgg11"),
+        ({"network": "resnet"}, "network='resnet': expected one of plif, vgg11, vgg11_gap"),
     ],
 )
 def test_settings_that_a_benchmark_cannot_have(settings, message):

@@ -165,6 +165,7 @@ def test_every_setting_arrives_as_it_is():
         "steps": None,
         "cut": "time",
         "size": 48,
+        "split": "90/10",
         "augmentation": "none",  # a name here, no None
         "start": "results/runs/full",
         "keep": (),

@@ -94,6 +94,7 @@ def test_network_can_be_copied_after_training():
         ("ncaltech101", "plif", None, 101),
         ("ncaltech101", "plif", 48, 101),
         ("cifar10dvs", "vgg11", 48, 10),
+        ("ncaltech101", "vgg11_gap", None, 101),
     ],
 )
 def test_networks_fit_the_frames_and_classes(benchmark, network, size, classes):
@@ -107,6 +108,22 @@ def test_vgg11_has_the_papers_widths():
     widths = [module.out_channels for module in model.layers if isinstance(module, nn.Conv2d)]
     assert widths == [64, 128, 256, 256, 512, 512, 512, 512]
     assert model.layers[-1].weight.shape == (10, 512 * 3 * 3)
+
+
+def test_global_pooling_is_the_mean_over_all_places_after_the_last_convolution():
+    torch.manual_seed(0)
+    model = snnq.build_model("cifar10dvs", channels=4, network="vgg11_gap", size=48).eval()
+    assert model.layers[-1].weight.shape == (10, 16)
+    spikes = []
+    model.layers[-4].register_forward_hook(lambda *_: spikes.append(_[-1]))
+    frames = torch.poisson(torch.full((3, 2, 2, 48, 48), 0.7))
+    for norm in model.layers:
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.bias, 0, 4)  # activity everywhere
+    rates = model(frames)
+    assert spikes[0].shape == (3, 2, 16, 6, 6) and 0 < spikes[0].mean() < 1
+    expected = spikes[0].double().mean(dim=(0, 3, 4)) @ model.layers[-1].weight.double().T
+    torch.testing.assert_close(rates.double(), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["plif", "lif", "if"])

@@ -167,7 +167,7 @@ def test_the_contents_are_all_that_is_in_the_file(levels, network, path):
     assert (table["bytes"] - values == original["bytes"] - alphas).all()
 
 
-@pytest.mark.parametrize("network", ["plif", "vgg11"])
+@pytest.mark.parametrize("network", ["plif", "vgg11", "vgg11_gap"])
 def test_size_of_the_float32_file(network, path):
     model = random_network(network, channels=3)
     state = {n: t for n, t in model.state_dict().items() if t.is_floating_point()}

@@ -33,6 +33,20 @@ def test_every_link_leads_somewhere(readme):
         assert link.startswith("https://") or (PROJECT / link).exists(), link
 
 
+def test_published_figures_say_where_they_are_from():
+    table = pd.read_csv(REFERENCE / "published.csv")
+    stated = ["benchmark", "method", "levels", "not_comparable", "source"]
+    assert table[stated].notna().all(axis=None) and not table.duplicated().any()
+    assert set(table["benchmark"]) <= set(snnq.BENCHMARKS)
+    assert table["accuracy"].between(50, 100).eq(table["accuracy"].notna()).all()
+    own = ["benchmark", "source"]
+    full = table[table["levels"] == "full"].drop_duplicates(own).set_index(own)["accuracy"]
+    given = table.dropna(subset="difference").join(full.rename("full"), on=own)
+    both = given.dropna(subset="full")
+    assert len(both) == 3 and both["difference"].tolist() == pytest.approx(both["accuracy"] - both["full"])
+    assert given[given["full"].isna()]["accuracy"].isna().all()  # a loss is all that is stated
+
+
 def test_results(readme):
     table = pd.read_csv(QUICK / "table.csv")
     assert len(table) == 7

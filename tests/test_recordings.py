@@ -11,7 +11,7 @@ import snnq
 from snnq.recordings.formats import BadRecording
 from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
-from snnq.recordings.splits import split_by_hash
+from snnq.recordings.splits import complete_split, split_by_hash
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 
 WRITERS = {".bin": write_bin, ".npy": write_gesture, ".aedat4": write_aedat4}
@@ -67,6 +67,13 @@ def test_real_recordings_become_frames_with_every_event(real_data, in_tmp):
     assert face.sum() == np.count_nonzero(np.fromfile(file, np.uint8)[1::5] != 240)
 
 
+def test_recordings_are_found_from_another_working_directory(tmp_path, monkeypatch):
+    for place, count in (("one", 50), ("other", 30)):
+        write(tmp_path / place, "cifar10dvs", NAMES["cifar10dvs"], count)
+        monkeypatch.chdir(tmp_path / place)
+        assert len(Recordings("cifar10dvs", ".", train=True)[0]) == count
+
+
 def test_order_does_not_depend_on_the_order_of_writing(tmp_path):
     names = [f"cat/cifar10_cat_{n}.aedat4" for n in (10, 2, 1)] + [
         "airplane/cifar10_airplane_0.aedat4"
@@ -91,8 +98,57 @@ def test_a_fifth_of_each_class_is_the_test_and_no_recording_is_in_both(tmp_path)
     assert [path.stem for path in test.paths[:4]] == [f"cifar10_cat_{n}" for n in (1, 2, 4, 6)]
 
 
+@pytest.mark.parametrize(("split", "test"), [("90/10", 2), ("70/30", 6), ("1/99", 20), (None, 4)])
+def test_another_split_has_its_share_of_each_class(tmp_path, split, test):
+    names = [f"{label}/cifar10_{label}_{n}.aedat4" for label in ("cat", "dog") for n in range(20)]
+    names += [f"ship/cifar10_ship_{n}.aedat4" for n in range(5)]  # a tenth of five: half of one
+    write(tmp_path, "cifar10dvs", names)
+    sides = [Recordings("cifar10dvs", tmp_path, train, split=split) for train in (True, False)]
+    of_five = {"90/10": 1, "70/30": 2, "1/99": 5, None: 1}[split]
+    assert np.bincount(sides[1].labels)[[3, 5, 8]].tolist() == [test, test, of_five]
+    assert sorted(sides[0].paths + sides[1].paths) == sorted((tmp_path / "CIFAR10DVS").glob("*/*"))
+    own = Recordings("cifar10dvs", tmp_path, train=False).paths
+    assert set(sides[1].paths) <= set(own) or set(own) <= set(sides[1].paths)
+
+
+def test_frames_of_another_split_are_not_taken_for_each_other(in_tmp):
+    """Of so few recordings 90/10 and 80/20 have the same test."""
+    write(in_tmp, "ncaltech101", [f"Caltech101/cup/image_{n:04}.bin" for n in range(5)])
+    options = {"root": in_tmp, "steps": 2, "size": 8}
+    own, named, other = (
+        snnq.load("ncaltech101", **options, split=split) for split in (None, "80/20", "90/10")
+    )
+    for side, same, another in zip(own, named, other):
+        assert side.name == same.name != another.name
+        np.testing.assert_array_equal(side.frames, another.frames)
+    assert own[1].name == "ncaltech101-test-2-number-8-2b5db4af287781c9"  # as before there were others
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "split", "message"),
+    [
+        ("cifar10dvs", "official", "split='official': expected whole per cents of .*cifar10dvs"),
+        ("cifar10dvs", "90/20", "split='90/20': expected .* add up to 100, such as 90/10"),
+        ("cifar10dvs", "100/0", "split='100/0': expected whole per cents"),
+        ("cifar10dvs", "87.5/12.5", "split='87.5/12.5': expected whole per cents"),
+        ("ncaltech101", 0.9, "split=0.9: expected whole per cents"),
+        ("nmnist", "90/10", "split='90/10': expected official, which nmnist has"),
+        ("dvsgesture", "80/20", "split='80/20': expected official, which dvsgesture has"),
+    ],
+)
+def test_splits_that_a_benchmark_cannot_have(tmp_path, benchmark, split, message):
+    for refused in (
+        lambda: Recordings(benchmark, tmp_path, train=True, split=split),
+        lambda: snnq.load(benchmark, tmp_path, split=split),
+        lambda: snnq.Run(benchmark=benchmark, split=split),
+    ):
+        with pytest.raises(ValueError, match=message):
+            refused()
+
+
+@pytest.mark.parametrize("split", ["80/20", "90/10", "99/1"])
 @pytest.mark.parametrize("benchmark", ["cifar10dvs", "ncaltech101"])
-def test_complete_downloads_split_into_the_stated_numbers(real_data, benchmark):
+def test_complete_downloads_split_into_the_stated_numbers(real_data, benchmark, split):
     found = snnq.BENCHMARKS[benchmark]
     if benchmark == "cifar10dvs":
         counts = dict.fromkeys(found.classes, 1000)
@@ -102,9 +158,11 @@ def test_complete_downloads_split_into_the_stated_numbers(real_data, benchmark):
         counts = {label: labels.count(label) for label in found.classes}
     paths = [[Path(label, f"{n}") for n in range(count)] for label, count in counts.items()]
     sides = [
-        sum(len(split_by_hash(of_class, Path(), train)) for of_class in paths) for train in (True, False)
+        sum(len(split_by_hash(of_class, Path(), train, split)) for of_class in paths)
+        for train in (True, False)
     ]
-    assert tuple(sides) == found.recordings
+    assert tuple(sides) == complete_split(found, split)
+    assert split != found.split or tuple(sides) == found.recordings
 
 
 def test_a_part_without_one_split_is_a_part(tmp_path, in_tmp):

@@ -10,7 +10,6 @@ import yaml
 
 import snnq
 from snnq.study.notebook import notebook_settings
-from snnq.training import identity
 from snnq.training import run as run_module
 from snnq.training.identity import differences, identity_of
 
@@ -136,12 +135,26 @@ def test_a_setting_that_comes_later_renames_no_run_and_makes_none_another(monkey
     before, later = snnq.Run(levels="2bit", seed=3), LaterRun(levels="2bit", seed=3)
     there = identity_of(before, None)
     monkeypatch.setattr(run_module, "Run", LaterRun)
-    monkeypatch.setattr(identity, "DEFAULTS", run_module.default_settings())
     assert later.name == before.name
     assert differences(there, identity_of(later, None)) == []
     other = replace(later, momentum=0.5)
     assert other.name != before.name
     assert differences(there, identity_of(other, None)) == ["momentum is 0.9 there and 0.5 here"]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "own"), [("nmnist", "official"), ("cifar10dvs", "80/20")]
+)
+def test_the_benchmarks_own_split_is_the_one_of_runs_before_there_were_others(benchmark, own):
+    run = snnq.Run(benchmark=benchmark)
+    assert run.split == own and run == snnq.Run(benchmark=benchmark, split=own)
+    there = {name: value for name, value in identity_of(run, None).items() if name != "split"}
+    assert differences(there, identity_of(run, None)) == []
+    if benchmark == "cifar10dvs":
+        other = replace(run, split="90/10")
+        assert other.name != run.name
+        different = ["split is '80/20' there and '90/10' here"]
+        assert differences(there, identity_of(other, None)) == different
 
 
 @pytest.mark.parametrize("benchmark", ["nmnist", "dvsgesture"])

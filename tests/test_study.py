@@ -249,9 +249,10 @@ def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):
 
 def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     values = {"learning_rate": 1e-5, "temperature_initial": 1e-7, "keep": ["first", "last"]}
-    mixed = {"<1000": "4bit", "layers.10": [-1, 0, 2], "rest": "binary"}
+    mixed = {"<1000": "4bit", "layers.4": [-1, 0, 2], "rest": "binary"}
     values |= {"data": "a'b: 1"}
     profile = PROFILE | {"levels": ["full", [-1, 0, 2.5], mixed], "settings": values}
+    profile["benchmarks"] = {"nmnist": {}, "cifar10dvs": {"settings": {"split": "90/10"}}}
     found = snakemake(tmp_path, profile, "--cores", "1", "--printshellcmds")
     assert found.returncode == 0, found.stdout
     commands = [
@@ -259,8 +260,12 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     ]
     given = [yaml.safe_load(command[command.index("-y") + 1]) for command in commands]
     runs = plan(profile).runs.values()
-    assert len(given) == len(runs) == 6
+    assert len(given) == len(runs) == 12
     assert all(snnq.Run.of(settings) in runs for settings in given)
+    building = re.findall(r"snnq frames (\w+) .*", found.stdout)
+    split = re.findall(r"snnq frames (\w+) .* --split 90/10\n", found.stdout)
+    assert sorted(building) == ["cifar10dvs", "nmnist"] and split == ["cifar10dvs"]
+    assert "marks/frames/cifar10dvs-a'b: 1-3-number-90_10.done" in found.stdout
 
 
 def test_nothing_in_a_profile_is_executed(tmp_path):

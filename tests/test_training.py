@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,14 @@ def test_a_start_of_quantized_weights_is_refused(finished, in_tmp):
     settings, folder, _ = finished
     with pytest.raises(ValueError, match="its levels is 'binary', expected 'full'"):
         fit(settings | {"levels": "ternary", "start": str(folder)}, in_tmp / "other")
+
+
+def test_a_start_that_was_trained_on_recordings_of_the_test_is_refused(in_tmp):
+    full = snnq.Run(benchmark="cifar10dvs", levels=FULL, split="80/20", network="vgg11", size=48)
+    Path("full").mkdir()
+    Path("full/run.json").write_text(json.dumps({"run": asdict(full)}))
+    with pytest.raises(ValueError, match="its split is '80/20', expected '90/10'"):
+        snnq.initial_network(replace(full, levels="binary", split="90/10", start="full"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, in_tmp, monkeypatch):

@@ -1,5 +1,6 @@
 """Spiking networks for each benchmark: the PLIF networks of Fang et al., ICCV 2021, and VGG-11."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -48,7 +49,7 @@ class SpikingNetwork(nn.Module):
         return rates
 
 
-NETWORKS = ("plif", "vgg11")
+NETWORKS = ("plif", "vgg11", "vgg11_gap")
 # Convolution blocks, each halving the frame, and neurons of the hidden linear layer.
 PLIF_NETWORKS = {
     "nmnist": (2, 2048),
@@ -56,7 +57,8 @@ PLIF_NETWORKS = {
     "cifar10dvs": (4, 512),
     "ncaltech101": (5, 512),
 }
-VGG11 = (0.5, 1, "pool", 2, 2, "pool", 4, 4, "pool", 4, 4, "pool")  # of `channels`
+VGG11 = (0.5, 1, "pool", 2, 2, "pool", 4, 4, "pool", 4, 4)  # of `channels`; pooled once more
+VGG11_BLOCKS = {"vgg11": 4, "vgg11_gap": 3}  # that halve the frame
 VOTERS = 10  # output neurons that vote for each class
 
 
@@ -86,6 +88,9 @@ def build_model(
         "vgg11": eight convolutions 64-128-256-256-512-512-512-512 (with 128 `channels`), each with
         batch norm and neuron, average-pooled after every second, and one linear layer, whose mean
         over time is the output (Deng et al., ICLR 2022; usually at size 48).
+        "vgg11_gap": the same with the mean over all places in place of the last pooling, so that
+        the linear layer has one input per channel (Xiao et al., NeurIPS 2022, and Liang et al.,
+        ICML 2025).
     size : int, optional
         Height and width of the frames; the sensor's own where not given.
     fused : bool
@@ -105,17 +110,22 @@ def build_model(
     if channels < 1:
         raise ValueError(f"channels={channels}: expected at least 1")
     height, width = (size, size) if size else (found.height, found.width)
-    blocks = 4 if network == "vgg11" else PLIF_NETWORKS[benchmark][0]
+    blocks = VGG11_BLOCKS.get(network, PLIF_NETWORKS[benchmark][0])
     if min(height, width) >> blocks == 0:
         raise ValueError(f"size={size}: expected at least {1 << blocks} for this network")
-    places = (height >> blocks) * (width >> blocks)
+    places = height >> blocks, width >> blocks
     spiking = partial(
         NEURONS[neuron], surrogate_function=surrogate.ATan(), v_reset=0.0, detach_reset=True
     )
-    if network == "vgg11":
-        layers = _vgg11(places, len(found.classes), spiking, channels)
+    if network == "plif":
+        inner = PLIF_NETWORKS[benchmark]
+        layers = _plif(math.prod(places), len(found.classes), spiking, channels, *inner)
+    elif network == "vgg11":
+        pool = layer.AvgPool2d(2, 2)
+        layers = _vgg11(pool, math.prod(places), len(found.classes), spiking, channels)
     else:
-        layers = _plif(places, len(found.classes), spiking, channels, *PLIF_NETWORKS[benchmark])
+        pool = layer.AvgPool2d(places)
+        layers = _vgg11(pool, 1, len(found.classes), spiking, channels)
     architecture = {
         "benchmark": benchmark,
         "neuron": neuron,
@@ -148,7 +158,9 @@ def _plif(
     ]
 
 
-def _vgg11(places: int, classes: int, spiking: partial, channels: int) -> list[nn.Module]:
+def _vgg11(
+    pool: nn.Module, places: int, classes: int, spiking: partial, channels: int
+) -> list[nn.Module]:
     layers, inputs = [], 2
     for width in VGG11:
         if width == "pool":
@@ -157,7 +169,7 @@ def _vgg11(places: int, classes: int, spiking: partial, channels: int) -> list[n
             outputs = max(1, int(width * channels))
             layers += _convolution(inputs, outputs, spiking)
             inputs = outputs
-    return [*layers, layer.Flatten(), layer.Linear(inputs * places, classes, bias=False)]
+    return [*layers, pool, layer.Flatten(), layer.Linear(inputs * places, classes, bias=False)]
 
 
 def _convolution(inputs: int, outputs: int, spiking: partial) -> list[nn.Module]:

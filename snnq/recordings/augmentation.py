@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 SHIFT = 2  # pixels, at most, each way
+PADDING = 4  # pixels without counts on each side, before a crop
 TURN = math.radians(10)
 STRETCH = 0.1  # relative, of height and width on their own
 SHEAR = 0.1
@@ -65,6 +66,23 @@ def flip(recordings: int) -> Tensor:
     return _after(mirrored, roll(recordings))
 
 
+def crop(recordings: int) -> Tensor:
+    """Each recording a random crop of itself with 4 pixels of padding, without counts, on each side.
+
+    That is shifted by up to 4 whole pixels each way, what leaves the frame being lost, the same for
+    all its time steps: the crop of Liang et al. (ICML 2025) on CIFAR10-DVS.
+    """
+    changes = _unchanged(recordings)
+    changes[:, [Y, X]] = _integers(-PADDING, PADDING + 1, (recordings, 2)).float()
+    return changes
+
+
+def flip_crop(recordings: int) -> Tensor:
+    """`crop` after a flip with a chance of one half."""
+    mirrored = _mirrored(recordings)
+    return _after(mirrored, crop(recordings))
+
+
 def nda(recordings: int) -> Tensor:
     """Neuromorphic data augmentation (Li et al., ECCV 2022, sec. 3.2), without its flip.
 
@@ -101,8 +119,10 @@ AUGMENTATIONS = {
     "flip": flip,
     "nda": nda,
     "flip_nda": flip_nda,
+    "crop": crop,
+    "flip_crop": flip_crop,
 }
-MIRRORING = ("flip", "flip_nda")  # only where a mirrored recording keeps its class
+MIRRORING = ("flip", "flip_nda", "flip_crop")  # only where a mirrored recording keeps its class
 
 
 def changed(frames: Tensor, changes: Tensor) -> Tensor:

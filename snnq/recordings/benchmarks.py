@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnq.recordings.caltech101 import CALTECH101_CLASSES
+from snnq.recordings.caltech101 import CALTECH101_CLASSES, CALTECH101_SIZES
 
+OFFICIAL = "official"  # a split that comes with the recordings
+SHARES = "80/20"  # of training and test, where there is none
 SOURCE_FILE = "SOURCE.json"  # beside simulated recordings: how they were made
 # How `images` in that file begins where the pictures are none of the benchmark's own.
 OTHER_PICTURES = {"handwritten digits of scikit-learn": "digits", "drawn gestures": "gestures"}
@@ -33,11 +35,13 @@ class Benchmark:
     pattern : str
         Of a recording below either.
     recordings : (int, int)
-        How many training and test recordings a complete download has.
+        How many training and test recordings a complete download has, by its own split.
     steps : int
         Time steps that a recording is cut into, unless told otherwise.
     mirrors : bool
         Whether a recording seen in a mirror keeps its class.
+    sizes : tuple of int
+        How many recordings of each class a complete download has, where there is no official split.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Benchmark:
     recordings: tuple[int, int]
     steps: int
     mirrors: bool
+    sizes: tuple[int, ...] = ()
 
     @property
     def dataset(self) -> type:
@@ -76,6 +81,11 @@ class Benchmark:
     @property
     def has_official_split(self) -> bool:
         return self.folders[0] != self.folders[1]
+
+    @property
+    def split(self) -> str:
+        """Its own split: "official", or the shares of training and test in per cent."""
+        return OFFICIAL if self.has_official_split else SHARES
 
     def class_of(self, path: Path) -> str:
         """The class that a recording's path states."""
@@ -123,6 +133,7 @@ BENCHMARKS = {
             recordings=(8_000, 2_000),
             steps=20,
             mirrors=True,
+            sizes=(1_000,) * 10,
         ),
         Benchmark(
             name="ncaltech101",
@@ -136,6 +147,7 @@ BENCHMARKS = {
             recordings=(6_967, 1_742),
             steps=10,
             mirrors=True,
+            sizes=CALTECH101_SIZES,
         ),
     )
 }

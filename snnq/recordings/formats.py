@@ -99,7 +99,7 @@ def _read_aedat4(path: Path) -> np.ndarray:
             raise BadRecording(f"{path}: does not start as an AEDAT 4 file does")
     decoder = _decoder()
     try:
-        decoder.send(str(path))
+        decoder.send(str(path.absolute()))  # it stays in the directory that it was started in
         found = decoder.recv()
     except (EOFError, OSError):
         _decoder.cache_clear()

@@ -80,6 +80,7 @@ def load(
     cut: str = "number",
     size: int | None = None,
     cache: str | Path = "data/frames",
+    split: str | None = None,
 ) -> tuple[Frames, Frames]:
     """A benchmark's training and test split as frames.
 
@@ -100,19 +101,23 @@ def load(
         into one are added up. The sensor's own where not given.
     cache : path
         Where the frames are kept. A file there is named by all that determines it: the
-        recordings (path and content), the time steps, the cut, the size and the version of this code.
+        recordings (path and content), the split, the time steps, the cut, the size and the version
+        of this code.
+    split : str, optional
+        Of a benchmark without an official split, the shares of training and test recordings in per
+        cent: "80/20" where not given, "90/10", any that add up to 100 (see `split_by_hash`).
 
     Raises
     ------
     ValueError
-        Unknown benchmark or cut, steps or size out of range, or a file that is no recording of
-        the benchmark.
+        Unknown benchmark or cut, a split that it cannot have, steps or size out of range, or a
+        file that is no recording of the benchmark.
     FileNotFoundError
         No recordings under the folder, and no download.
     OSError
         No room for the frames.
     """
-    splits, cutting = _checked(benchmark, root, (steps, cut, size), fetch=True)
+    splits, cutting = _checked(benchmark, root, (steps, cut, size), split, fetch=True)
     cache = Path(cache)
     names = [_name(split, cutting, cache) for split in splits]
     return tuple(_cached(split, cutting, cache, name) for split, name in zip(splits, names))
@@ -125,12 +130,13 @@ def names_of_frames(
     cut: str = "number",
     size: int | None = None,
     cache: str | Path = "data/frames",
+    split: str | None = None,
 ) -> tuple[str, str] | None:
     """The names of the frames that `load` would return; None where there are no recordings.
 
     Nothing is downloaded, built or written. Raises ValueError as `load` does.
     """
-    splits, cutting = _checked(benchmark, root, (steps, cut, size), fetch=False)
+    splits, cutting = _checked(benchmark, root, (steps, cut, size), split, fetch=False)
     if not any(map(len, splits)):
         return None
     return tuple(_name(split, cutting, Path(cache), keep=False) for split in splits)
@@ -164,7 +170,11 @@ Cutting = tuple[int, str, int | None]  # steps, cut, size
 
 
 def _checked(
-    benchmark: str, root: str | Path, cutting: tuple[int | None, str, int | None], fetch: bool
+    benchmark: str,
+    root: str | Path,
+    cutting: tuple[int | None, str, int | None],
+    split: str | None,
+    fetch: bool,
 ) -> tuple[list[Recordings], Cutting]:
     """Both splits, and how they are to be cut."""
     steps, cut, size = cutting
@@ -176,7 +186,7 @@ def _checked(
         raise ValueError(f"steps={steps}: expected at least 1")
     if size is not None and not 1 <= size <= min(found.height, found.width):
         raise ValueError(f"size={size}: expected 1 to {min(found.height, found.width)}")
-    splits = [Recordings(benchmark, root, train, fetch) for train in (True, False)]
+    splits = [Recordings(benchmark, root, train, fetch, split) for train in (True, False)]
     return splits, (steps, cut, size)
 
 

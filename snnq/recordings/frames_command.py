@@ -8,6 +8,7 @@ import argparse
 EXAMPLES = (
     "snnq frames nmnist data/digits --steps 3",
     "snnq frames dvsgesture data --steps 20 --cut time --size 64",
+    "snnq frames cifar10dvs data --steps 10 --size 48 --split 90/10",
 )
 
 
@@ -26,15 +27,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="N", type=int, help="height and width of the frames (the sensor's)"
     )
+    parser.add_argument(
+        "--split",
+        metavar="SHARES",
+        help="of cifar10dvs and ncaltech101, per cents of training and test such as 90/10 (80/20)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     from snnq.recordings.benchmarks import get_benchmark, source
     from snnq.recordings.frames import load
+    from snnq.recordings.splits import complete_split, resolved_split
 
     benchmark, root = arguments.benchmark, arguments.root
-    splits = load(benchmark, root, arguments.steps, arguments.cut, arguments.size)
-    simulated = source(benchmark, root)["simulated"]
-    for name, split, most in zip(("training", "test"), splits, get_benchmark(benchmark).recordings):
+    cutting = arguments.steps, arguments.cut, arguments.size
+    splits = load(benchmark, root, *cutting, split=arguments.split)
+    simulated, found = source(benchmark, root)["simulated"], get_benchmark(benchmark)
+    complete = complete_split(found, resolved_split(found, arguments.split))
+    for name, split, most in zip(("training", "test"), splits, complete):
         of, how = ("", ", simulated") if simulated else (f" of {most:,}", "")
         print(f"{benchmark}: {len(split):,}{of} {name} recordings{how}")

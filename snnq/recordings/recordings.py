@@ -14,7 +14,7 @@ from snnq.recordings.layout import (
     refuse_download,
     warn_of_others,
 )
-from snnq.recordings.splits import split_by_hash
+from snnq.recordings.splits import complete_split, resolved_split, split_by_hash
 
 
 class Recordings:
@@ -32,11 +32,14 @@ class Recordings:
         The training split, or the test split: the official one, or else `split_by_hash`'s.
     fetch : bool
         Whether to download where there are none; otherwise the split is empty.
+    split : str, optional
+        Of a benchmark without an official split, the shares of training and test in per cent:
+        "80/20" where not given, "90/10", any that add up to 100.
 
     Attributes
     ----------
     name : str
-        Benchmark and split.
+        Benchmark, split where it is not the benchmark's own, and side.
     paths : list of Path
         Every recording, ordered by class and path, whatever the file system's order.
     labels : int64 array [recordings]
@@ -46,8 +49,8 @@ class Recordings:
     Raises
     ------
     ValueError
-        Unknown benchmark, a class folder that is none, two recordings with the same name, or a
-        file whose size is that of no recording.
+        Unknown benchmark, a split that it cannot have, a class folder that is none, two recordings
+        with the same name, or a file whose size is that of no recording.
     FileNotFoundError
         No recordings under the folder, with what lies there in their place, or why they could not
         be downloaded; or a link that leads nowhere.
@@ -55,15 +58,24 @@ class Recordings:
         A folder that cannot be read.
     """
 
-    def __init__(self, benchmark: str, root: str | Path, train: bool, fetch: bool = True):
+    def __init__(
+        self,
+        benchmark: str,
+        root: str | Path,
+        train: bool,
+        fetch: bool = True,
+        split: str | None = None,
+    ):
         self.benchmark = get_benchmark(benchmark)
+        split = resolved_split(self.benchmark, split)
         self.root = Path(root).expanduser()
-        self.name = f"{benchmark}-{'train' if train else 'test'}"
-        self.complete = self.benchmark.recordings[0 if train else 1]
+        shares = "" if split == self.benchmark.split else f"-{split.replace('/', '-')}"
+        self.name = f"{benchmark}{shares}-{'train' if train else 'test'}"
+        self.complete = complete_split(self.benchmark, split)[0 if train else 1]
         found = _listed(self.benchmark, self.root, train, fetch)
         if not self.benchmark.has_official_split:
             folder = self.benchmark.folder(root)
-            found = [split_by_hash(paths, folder, train) for paths in found]
+            found = [split_by_hash(paths, folder, train, split) for paths in found]
         self.paths = [path for paths in found for path in paths]
         self.labels = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
         for path in self.paths:

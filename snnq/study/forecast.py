@@ -15,6 +15,7 @@ from snnq.quantization.rules import label_of
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
+from snnq.recordings.splits import complete_split
 from snnq.study.profile import Study
 from snnq.study.sections import read_profile
 from snnq.system.interruption import memory_advice
@@ -169,8 +170,10 @@ def _recordings(run: Run) -> tuple[int, int]:
     """How many training and test recordings there are, or are to be."""
     benchmark = get_benchmark(run.benchmark)
     if not has_recordings(benchmark, Path(run.data)):
-        return benchmark.recordings
-    return tuple(len(Recordings(run.benchmark, run.data, train)) for train in (True, False))
+        return complete_split(benchmark, run.split)
+    return tuple(
+        len(Recordings(run.benchmark, run.data, train, split=run.split)) for train in (True, False)
+    )
 
 
 def _timed(run: Run, device: torch.device, batch: int, training: bool) -> float:

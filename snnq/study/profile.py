@@ -77,7 +77,7 @@ class Study:
         for name, run in self.all_runs.items():  # starts come before what starts from them
             start = Path(run.start or "").name
             if self.is_finished(name) and (start in found or start not in self.all_runs):
-                kind = run.benchmark, run.data, run.steps, run.cut, run.size
+                kind = run.benchmark, run.data, run.steps, run.cut, run.size, run.split
                 if kind not in frames:  # all recordings are looked at: once, not for each run
                     frames[kind] = frames_of_run(run)
                 there = recorded_identity(self.run_folder(name))

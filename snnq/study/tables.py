@@ -122,7 +122,8 @@ def _difference(low_bit: pd.Series, full: pd.Series) -> dict[str, float]:
         return dict.fromkeys(names, math.nan)
     found = paired_difference(low_bit[seeds], full[seeds])
     points = [100 * found[name] for name in ("difference", "low", "high")]
-    return dict(zip(names, [*points, points[0] / full[seeds].mean()]))
+    base = full[seeds].mean()
+    return dict(zip(names, [*points, points[0] / base if base else math.nan]))
 
 
 def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,6 @@ TRAINING_VERSION = 2  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
 # the same recordings in another place are the same.
 CONTENTS = {"frames": "data", "start_weights": "start"}
-DEFAULTS = json.loads(json.dumps(default_settings()))
 
 
 def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
     A setting that one of them lacks, being of before there was such a setting, has its default.
     """
-    there, here = (DEFAULTS | identity for identity in (there, here))
+    there, here = (_defaults(identity["benchmark"]) | identity for identity in (there, here))
     compared = set(there) | set(here)
     for content, place in CONTENTS.items():
         compared.discard(place if there.get(content) and here.get(content) else content)
@@ -74,7 +73,7 @@ def recorded_identity(folder: Path) -> dict[str, Any]:
 
 def frames_of_run(run: Run) -> tuple[str, str] | None:
     """The names of the frames that a run is trained on; None where it has no recordings yet."""
-    return names_of_frames(run.benchmark, run.data, run.steps, run.cut, run.size)
+    return names_of_frames(run.benchmark, run.data, run.steps, run.cut, run.size, split=run.split)
 
 
 def is_finished(run: Run, folder: Path, restart: bool = False) -> bool:
@@ -91,6 +90,11 @@ def is_finished(run: Run, folder: Path, restart: bool = False) -> bool:
     if not restart:
         refuse_another(folder, there, here)
     return not differences(there, here)
+
+
+def _defaults(benchmark: str) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return json.loads(json.dumps(default_settings(benchmark)))
 
 
 def _digest_of_start(run: Run) -> str | None:

@@ -17,6 +17,7 @@ from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.methods import QUANTIZERS
 from snnq.quantization.network import quantize
 from snnq.recordings.benchmarks import get_benchmark, source
+from snnq.recordings.splits import complete_split
 from snnq.storage.footprint import footprint
 from snnq.system.files import first_line, write_atomically
 from snnq.training.run import FULL, Run
@@ -77,12 +78,13 @@ def write_record(
 ) -> None:
     """Write `run.json`, last of a run's files: where it is, the run is finished."""
     cost = footprint(model)
+    complete = complete_split(get_benchmark(run.benchmark), run.split)
     record = {
         "run": asdict(run),
         **{name: identity[name] for name in ("training_version", "frames", "start_weights")},
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
-        "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
+        "complete": dict(zip(("train", "test"), complete)),
         "accuracy": accuracies(history),
         "bytes": int(cost["bytes"].sum()),
         "bytes_float32": int(cost["bytes_float32"].sum()),
@@ -147,6 +149,7 @@ def _full_precision(run: Run) -> Path:
         ("size", run.size),
         ("neuron", run.neuron),
         ("channels", run.channels),
+        ("split", run.split),  # or it may have been trained on recordings of this test
     ):
         found = getattr(started, name)
         if found != expected:

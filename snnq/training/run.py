@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from snnq.quantization.rules import FULL as FULL
 from snnq.quantization.rules import Levels, is_mixed
+from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.places import DATA, DIGITS
 
 GROWING = 0.75  # share of the epochs that settle in which the gaps grow; then they stay
@@ -43,6 +44,10 @@ class Run:
         How a recording is cut into time steps: by "number" of events or by "time".
     size : int or None
         Height and width of the frames; None for the sensor's own.
+    split : str or None
+        Which recordings are the test: "official", or of a benchmark without an official split the
+        shares of training and test in per cent, "90/10" say; None for the benchmark's own,
+        "official" or "80/20". See `resolved_split`.
     augmentation : str
         A name in `snnq.recordings.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
@@ -96,6 +101,7 @@ class Run:
     steps: int | None = 3
     cut: str = "number"
     size: int | None = None
+    split: str | None = None
     augmentation: str = "affine"
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
@@ -117,12 +123,15 @@ class Run:
         if self.data is None:
             object.__setattr__(self, "data", _data_of(self.benchmark))
         # Not above: these need torch, for which the help of `snnq train` would have to wait.
+        from snnq.recordings.splits import resolved_split
         from snnq.training.checks import check
         from snnq.training.plain import plain
 
         for field in fields(self):
             object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
         check(self)
+        split = resolved_split(get_benchmark(self.benchmark), self.split)
+        object.__setattr__(self, "split", split)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
@@ -150,16 +159,17 @@ class Run:
         """
         levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
         levels = "mixed" if is_mixed(self.levels) else levels
-        defaults = default_settings() | {"data": _data_of(self.benchmark)}
+        defaults = default_settings(self.benchmark)
         changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         settings = json.dumps(changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         return f"{self.benchmark}-{levels}-seed{self.seed}-{digest}"
 
 
-def default_settings() -> dict[str, Any]:
-    """The value of each setting that is not given; of `data` it depends on the benchmark."""
-    return {field.name: field.default for field in fields(Run)}
+def default_settings(benchmark: str) -> dict[str, Any]:
+    """The value of each setting that is not given, for a benchmark."""
+    own = {"data": _data_of(benchmark), "split": get_benchmark(benchmark).split}
+    return {field.name: field.default for field in fields(Run)} | own
 
 
 def _data_of(benchmark: str) -> str:

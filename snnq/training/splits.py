@@ -16,7 +16,7 @@ def splits_of(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
     ValueError, FileNotFoundError
         As `load` does, for a split without recordings, and where none is left to train on.
     """
-    recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size)
+    recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size, split=run.split)
     for split in (recordings, test):
         if not len(split):
             raise ValueError(f"{split.name}: no recordings of this split in {run.data}")

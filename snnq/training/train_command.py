@@ -33,13 +33,15 @@ HELP = {
     "epochs": "how often every training recording is seen",
     "batch_size": "recordings in a batch",
     "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
-    "network": "plif or vgg11",
+    "network": "plif, vgg11 or vgg11_gap",
     "channels": "of each convolution; 128 in the paper",
     "neuron": "plif, lif or if",
     "steps": "time steps; none: the benchmark's own",
     "cut": "time steps with equal numbers of events or of equal time: number or time",
     "size": "height and width of the frames; none: the sensor's",
-    "augmentation": "none, roll, affine, flip, nda or flip_nda, of the training recordings",
+    "split": "which recordings are the test: official, or of cifar10dvs and ncaltech101 the per cents of"
+    " training and test such as 90/10; none: the benchmark's own, official or 80/20",
+    "augmentation": "none, roll, affine, flip, nda, flip_nda, crop or flip_crop, of the training recordings",
     "start": "folder of a full-precision run whose weights to start from; none: from scratch",
     "keep": "layers that stay in full precision: first, last, or names of the network's",
     "quantizer": "sigmoid, or to compare it with sign, lsq, dorefa, twn, ttq, rounding, qsnn, rescaw,"
