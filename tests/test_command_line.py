@@ -156,6 +156,7 @@ def test_every_setting_arrives_as_it_is():
         "levels": (-2, -1, 0, 1.5),
         "data": "a folder",
         "seed": 3,
+        "order": 2,
         "epochs": 2,
         "batch_size": 5,
         "learning_rate": 1e-5,

@@ -28,6 +28,7 @@ NAN = float("nan")
         ({"epochs": "3"}, "epochs='3'"),
         ({"epochs": True}, "epochs=True"),
         ({"seed": -1}, "seed=-1"),
+        ({"order": -1}, "order=-1: expected a whole number of at least 0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"channels": 0}, "channels=0"),
         ({"steps": 0}, "steps=0"),
@@ -174,9 +175,11 @@ def test_every_setting_changes_the_name():
     run = snnq.Run()
     others = {
         replace(run, **change).name
-        for change in ({"seed": 1}, {"epochs": 3}, {"keep": ()}, {"data": "x"}, {"levels": "2bit"})
+        for change in (
+            {"seed": 1}, {"order": 1}, {"epochs": 3}, {"keep": ()}, {"data": "x"}, {"levels": "2bit"},
+        )  # fmt: skip
     }
-    assert len(others | {run.name}) == 6
+    assert len(others | {run.name}) == 7
     assert run.name == snnq.Run().name
     assert run.name.startswith("nmnist-binary-seed0-")
 

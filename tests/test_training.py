@@ -19,6 +19,7 @@ from snnq.training import gradients as training_gradients
 from snnq.training import identity
 from snnq.training import loop as training
 from snnq.training.optimizer import parameter_groups
+from snnq.training.random_state import mixed_seed
 from snnq.training.record import accuracies
 from snnq.training.run import FULL
 
@@ -158,6 +159,18 @@ def test_the_same_run_twice_is_the_same_to_the_bit(finished, in_tmp):
     settings, folder, _ = finished
     fit(settings, in_tmp / "again")
     assert results(in_tmp / "again") == results(folder)
+
+
+def test_another_order_trains_the_same_first_weights_otherwise(tiny, in_tmp):
+    """And order 0 is the one of before there were any."""
+    first, second = (snnq.Run(**tiny, levels=FULL, order=order) for order in (0, 1))
+    weights = [snnq.initial_network(run).state_dict() for run in (first, second)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    for number, run in enumerate((first, second)):
+        snnq.fit(run, in_tmp / str(number), progress=False)
+    assert results(in_tmp / "0") != results(in_tmp / "1")
+    for seed in (0, 3, 2**32, 2**64 - 1):
+        assert mixed_seed(seed, 7, 0) == mixed_seed(seed, 7) != mixed_seed(seed, 7, 1)
 
 
 def interrupt():

@@ -37,7 +37,8 @@ def check(run: Run) -> None:
     benchmark = get_benchmark(run.benchmark)
     _names(run, "keep")
     _names(run, "learned")
-    _whole(run, "seed", least=0)
+    for name in ("seed", "order"):
+        _whole(run, name, least=0)
     if run.seed > MOST_SEED:
         raise ValueError(f"seed={run.seed}: expected {MOST_SEED} at most")
     for name in ("epochs", "batch_size", "channels"):

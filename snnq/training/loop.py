@@ -150,7 +150,7 @@ class Training:
         """Every training recording once, in an order and with draws that the epoch determines."""
         run, progress = self.run, self.progress
         self.model.train()
-        torch.manual_seed(mixed_seed(run.seed, epoch + 1))
+        torch.manual_seed(mixed_seed(run.seed, epoch + 1, run.order))
         order = torch.randperm(len(self.train))[progress.step * run.batch_size :]
         changes = AUGMENTATIONS[run.augmentation](len(self.train))
         if progress.random is not None:

@@ -30,6 +30,9 @@ class Run:
         "data/digits", the simulated ones, for nmnist, and "data" for the others.
     seed : int
         Of the first weights, the batches' order, augmentation and dropout.
+    order : int
+        Another number gives the same first weights another order of batches, augmentation and
+        dropout.
     epochs, batch_size, learning_rate
         Of Adam, whose learning rate falls to zero along a cosine.
     network, channels, neuron
@@ -81,6 +84,7 @@ class Run:
     levels: str | tuple[float, ...] = "binary"
     data: str | None = None
     seed: int = 0
+    order: int = 0
     epochs: int = 28
     batch_size: int = 16
     learning_rate: float = 2e-3

@@ -27,6 +27,8 @@ HELP = {
     "data": "data folder that holds the recordings, or gets them by download; none: data/digits for"
     " nmnist, data for the others",
     "seed": "of the first weights, the batches' order, augmentation and dropout",
+    "order": "another number gives the same first weights another order of batches, augmentation and"
+    " dropout",
     "epochs": "how often every training recording is seen",
     "batch_size": "recordings in a batch",
     "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
