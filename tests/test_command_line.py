@@ -183,7 +183,9 @@ def test_every_setting_arrives_as_it_is():
         "soft_every": None,
     }
     run = snnq.Run(**settings)
-    assert all(getattr(run, field.name) != field.default for field in fields(snnq.Run))
+    defaults = {field.name for field in fields(snnq.Run) if getattr(run, field.name) == field.default}
+    assert defaults == {"full_epochs"}  # which does not go with a start
+    assert parsed("--full-epochs", "3").full_epochs == 3
     lists = ["--levels=-2,-1,0,1.5", "--keep", "--learned", "beta"]
     others = {name: value for name, value in settings.items() if not isinstance(value, tuple)}
     options = as_options(others | {name: "none" for name in others if others[name] is None})
@@ -259,7 +261,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tiny, in_tmp, said, monkeypatch,
         patched.setattr(gradients, "loss_of", stop)
         code, out, (line,) = said("train", *options)
     assert (code, out) == (130, "")
-    assert line.startswith(f"snnq train: {name}: saved after step 2 of epoch 1 in cli;")
+    assert line.startswith(f"snnq train: {name}: saved after step 2 of epoch 1 in cli/full;")
     assert said("train", *options)[0] == 0
     assert results(in_tmp / "cli") == results(in_tmp / "fit")
 

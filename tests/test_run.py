@@ -32,6 +32,10 @@ NAN = float("nan")
         ({"batch_size": 0}, "batch_size=0"),
         ({"channels": 0}, "channels=0"),
         ({"steps": 0}, "steps=0"),
+        ({"full_epochs": -1}, "full_epochs=-1: expected a whole number of at least 0"),
+        ({"full_epochs": 0.5}, "full_epochs=0.5: expected a whole number"),
+        ({"epochs": 3, "full_epochs": 3}, "full_epochs=3: expected fewer than epochs=3"),
+        ({"full_epochs": 3, "start": "a"}, "full_epochs=3: expected none where .*, start='a'"),
         ({"soft_every": 0}, "soft_every=0: expected a whole number of at least 1"),
         ({"soft_every": 1.5}, "soft_every=1.5: expected a whole number"),
         ({"learning_rate": 0}, "learning_rate=0"),
@@ -130,6 +134,22 @@ class LaterRun(snnq.Run):
     """As `Run` will be when it has one setting more."""
 
     momentum: float = 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"epochs": 28}, 14),
+        ({"epochs": 5}, 2),
+        ({"epochs": 1}, 0),
+        ({"full_epochs": 3}, 3),
+        ({"full_epochs": 0}, 0),
+        ({"start": "a"}, 0),
+        ({"levels": "full", "full_epochs": 3}, 0),
+    ],
+)
+def test_a_quantized_run_from_scratch_begins_in_full_precision(settings, epochs):
+    assert snnq.Run(**settings).epochs_in_full == epochs
 
 
 def test_a_setting_that_comes_later_renames_no_run_and_makes_none_another(monkeypatch):

@@ -83,7 +83,7 @@ def write_record(
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), get_benchmark(run.benchmark).recordings)),
-        "accuracy": accuracies(history),
+        "accuracy": accuracies(history[run.epochs_in_full :]),  # of the network that is left
         "bytes": int(cost["bytes"].sum()),
         "bytes_float32": int(cost["bytes_float32"].sum()),
         "seconds": history["seconds"].tolist(),

@@ -35,6 +35,10 @@ class Run:
         dropout.
     epochs, batch_size, learning_rate
         Of Adam, whose learning rate falls to zero along a cosine.
+    full_epochs : int or None
+        Of a quantized run without a `start`: how many of its epochs come first, in full precision,
+        as a run of their own from whose weights the others start. None: half of them; 0: quantized
+        from the first step.
     network, channels, neuron
         See `snnq.build_model`.
     steps : int or None
@@ -46,7 +50,8 @@ class Run:
     augmentation : str
         A name in `snnq.recordings.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
-        Folder of a finished full-precision run whose weights to start from; None: from scratch.
+        Folder of a finished full-precision run whose weights to start from; None: from scratch,
+        see `full_epochs`.
         Its recordings may be others, simulated ones say.
     keep : sequence of names
         Layers that stay in full precision, see `snnq.quantize`.
@@ -86,6 +91,7 @@ class Run:
     seed: int = 0
     order: int = 0
     epochs: int = 28
+    full_epochs: int | None = None
     batch_size: int = 16
     learning_rate: float = 2e-3
     network: str = "plif"
@@ -126,6 +132,13 @@ class Run:
         """A run from named settings. Raises ValueError for a name that is no setting."""
         refuse_unknown("parameter", parameters, [field.name for field in fields(cls)])
         return cls(**parameters)
+
+    @property
+    def epochs_in_full(self) -> int:
+        """How many of the epochs come first, in full precision, before the quantized ones."""
+        if self.levels == FULL or self.start is not None:
+            return 0
+        return self.epochs // 2 if self.full_epochs is None else self.full_epochs
 
     def tests_soft(self, epoch: int) -> bool:
         """Whether an epoch, counted from 1, ends with a test with soft weights."""

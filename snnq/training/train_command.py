@@ -30,6 +30,8 @@ HELP = {
     "order": "another number gives the same first weights another order of batches, augmentation and"
     " dropout",
     "epochs": "how often every training recording is seen",
+    "full_epochs": "of a quantized run without a start, how many of its epochs come first, in full"
+    " precision; none: half of them; 0: quantized from the first step",
     "batch_size": "recordings in a batch",
     "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
     "network": "plif or vgg11",
