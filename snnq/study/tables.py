@@ -10,7 +10,7 @@ from snnq.quantization.levels import resolve_levels
 from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
 from snnq.study.intervals import paired_difference
 from snnq.training.record import RECORD, read_record
-from snnq.training.run import FULL
+from snnq.training.run import FULL, default_settings
 
 FULL_BITS = 32
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.training.record.accuracies`
@@ -48,7 +48,7 @@ def _row(folder: Path) -> dict:
         "recordings": recordings_name(record["run"]["benchmark"], record["data"]),
         "folder": str(folder),
         "name": folder.name,
-        **record["run"],
+        **default_settings() | record["run"],
         "levels": levels if isinstance(levels, str) else tuple(levels),
         "simulated": record["data"]["simulated"],
         "test_recordings": record["recordings"]["test"],

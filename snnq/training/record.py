@@ -137,9 +137,8 @@ def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
     return quantize(model, run.levels, run.keep, QUANTIZERS[run.quantizer], **options)
 
 
-def _full_precision(run: Run) -> Path:
-    """The weights that a run starts from."""
-    started = Run.of(read_record(run.start)["run"])
+def refuse_start(run: Run, started: Run) -> None:
+    """Raise ValueError where a run cannot start from another one's weights."""
     for name, expected in (
         ("levels", FULL),
         ("benchmark", run.benchmark),
@@ -151,6 +150,11 @@ def _full_precision(run: Run) -> Path:
         found = getattr(started, name)
         if found != expected:
             raise ValueError(f"start={run.start!r}: its {name} is {found!r}, expected {expected!r}")
+
+
+def _full_precision(run: Run) -> Path:
+    """The weights that a run starts from."""
+    refuse_start(run, Run.of(read_record(run.start)["run"]))
     return Path(run.start) / WEIGHTS
 
 
