@@ -392,10 +392,14 @@ def test_forecast_measures_and_sums_up(tiny, in_tmp, said):
     (in_tmp / "mine.yaml").write_text(profile(tiny))
     code, out, _ = said("forecast", "mine.yaml")
     header, row, summary = out.splitlines()
-    assert code == 0 and row.split()[:6] == ["nmnist", "full", "1", "0", "3", "0"]
+    assert code == 0 and row.split()[:7] == ["nmnist", "2", "full", "1", "0", "3", "0"]
     assert "seconds_per_epoch" in header
     assert summary.startswith("0 of 1 runs finished, 0 of 3 epochs; about ")
     assert (in_tmp / "results/test/forecast.csv").exists()
+    ablation = {"longer": {"levels": ["full"], "changes": {"4": {"settings": {"epochs": 4}}}}}
+    (in_tmp / "mine.yaml").write_text(json.dumps(json.loads(profile(tiny)) | {"ablations": ablation}))
+    *_, summary = said("forecast", "mine.yaml", "--ablations")[1].splitlines()
+    assert summary.startswith("0 of 2 runs finished, 0 of 7 epochs; about ")
 
 
 def test_a_bad_profile_is_named(in_tmp, said):
