@@ -40,7 +40,7 @@ except ValueError as error:
 FOLDER = STUDY.folder
 MARKS = FOLDER / "marks"
 PROFILES = shlex.join(map(str, workflow.configfiles))
-RUNS = STUDY.all_runs if TRAIN_ABLATIONS else STUDY.runs
+RUNS = (STUDY.with_ablations() if TRAIN_ABLATIONS else STUDY).trained
 MOST_THREADS = 8  # to simulate recordings, to build frames and to measure deployed networks
 RETRIES = 2  # two kernels that start at the same moment may choose the same port: one of them dies
 WARM = "python -m snnq.study.warm"  # in a process with all imports, where `snnq study` has one

@@ -27,6 +27,8 @@ from torch.utils.data import Subset
 import snnq
 from snnq.recordings.frames import Frames
 from snnq.system.memory import keep_freed_memory
+from snnq.training.checkpoint import Checkpoint
+from snnq.training.identity import identity_of
 from snnq.training.loop import Training
 from snnq.training.parallel import Processes
 from snnq.training.splits import splits_of
@@ -91,7 +93,8 @@ def seconds_per_step_of_fit(arguments: argparse.Namespace) -> float:
     train = Subset(train.dataset, chosen(train.dataset, arguments))
     splits, model = (train, Subset(test, []), test, names), snnq.initial_network(run)
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(run, Path(folder), splits, model, Processes(), bar=False, restart=False)
+        checkpoint = Checkpoint(Path(folder), identity_of(run, names))
+        training = Training(run, Path(folder), splits, model, Processes(), False, checkpoint)
         for epoch in range(run.epochs):
             training.progress.start_epoch()
             start = time.perf_counter()

@@ -33,8 +33,9 @@ PROFILE = {
     "levels": ["full", "binary"],
     "seeds": [0, 1],
     "settings": {"channels": 2, "steps": 2},
-    "full": {"epochs": 2},
-    "quantized": {"start": "full", "epochs": 3},
+    "pretraining": {"epochs": 2},
+    "full": {"epochs": 2, "start": None},  # so these are the runs that the binary ones start from
+    "quantized": {"epochs": 3},
     "benchmarks": {
         "nmnist": {"simulate": "--benchmark nmnist --limit 6", "settings": {"data": "data/digits"}}
     },
@@ -65,17 +66,17 @@ def _events() -> Iterator[dict[str, object]]:
     yield _row("a record deleted", binary[:1], _trained(PROFILE))
     shutil.rmtree(_folder(binary[1]))
     yield _row("a run's folder deleted", binary[1:], _trained(PROFILE))
-    changed = PROFILE | {"quantized": {"start": "full", "epochs": 2}}
+    changed = PROFILE | {"quantized": {"epochs": 2}}
     others = [name for name in _runs(changed) if name not in full]
     yield _row("a setting of the binary runs changed", others, _trained(changed))
-    failing = PROFILE | {"seeds": [0], "quantized": {"start": "full", "learning_rate": 1e38}}
+    failing = PROFILE | {"seeds": [0], "quantized": {"learning_rate": 1e38}}
     (bad,) = [name for name in _runs(failing) if name not in full]
     yield _row("a run that fails", [bad] * 3, _trained(failing, fails=True))  # retried twice
     log = Path("results/restarts/logs", f"{bad}.txt")
     if "FloatingPointError" not in log.read_text() or (_folder(bad) / RECORD).exists():
         sys.exit(f"{log}: does not say why the run failed")
     mended = failing | {"seeds": [0, 1]}
-    mended["quantized"] = {"start": "full", "epochs": 3}
+    mended["quantized"] = {"epochs": 3}
     yield _row("mended", [], _trained(mended))
 
 

@@ -156,6 +156,7 @@ def test_every_setting_arrives_as_it_is():
         "levels": (-2, -1, 0, 1.5),
         "data": "a folder",
         "seed": 3,
+        "order": 2,
         "epochs": 2,
         "batch_size": 5,
         "learning_rate": 1e-5,
@@ -184,7 +185,9 @@ def test_every_setting_arrives_as_it_is():
         "soft_every": None,
     }
     run = snnq.Run(**settings)
-    assert all(getattr(run, field.name) != field.default for field in fields(snnq.Run))
+    defaults = {field.name for field in fields(snnq.Run) if getattr(run, field.name) == field.default}
+    assert defaults == {"full_epochs"}  # which does not go with a start
+    assert parsed("--full-epochs", "3").full_epochs == 3
     lists = ["--levels=-2,-1,0,1.5", "--keep", "--learned", "beta"]
     others = {name: value for name, value in settings.items() if not isinstance(value, tuple)}
     options = as_options(others | {name: "none" for name in others if others[name] is None})
@@ -263,7 +266,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tiny, in_tmp, said, monkeypatch,
         patched.setattr(gradients, "loss_of", stop)
         code, out, (line,) = said("train", *options)
     assert (code, out) == (130, "")
-    assert line.startswith(f"snnq train: {name}: saved after step 2 of epoch 1 in cli;")
+    assert line.startswith(f"snnq train: {name}: saved after step 2 of epoch 1 in cli/full;")
     assert said("train", *options)[0] == 0
     assert results(in_tmp / "cli") == results(in_tmp / "fit")
 
@@ -394,10 +397,14 @@ def test_forecast_measures_and_sums_up(tiny, in_tmp, said):
     (in_tmp / "mine.yaml").write_text(profile(tiny))
     code, out, _ = said("forecast", "mine.yaml")
     header, row, summary = out.splitlines()
-    assert code == 0 and row.split()[:6] == ["nmnist", "full", "1", "0", "3", "0"]
+    assert code == 0 and row.split()[:7] == ["nmnist", "2", "full", "1", "0", "3", "0"]
     assert "seconds_per_epoch" in header
     assert summary.startswith("0 of 1 runs finished, 0 of 3 epochs; about ")
     assert (in_tmp / "results/test/forecast.csv").exists()
+    ablation = {"longer": {"levels": ["full"], "changes": {"4": {"settings": {"epochs": 4}}}}}
+    (in_tmp / "mine.yaml").write_text(json.dumps(json.loads(profile(tiny)) | {"ablations": ablation}))
+    *_, summary = said("forecast", "mine.yaml", "--ablations")[1].splitlines()
+    assert summary.startswith("0 of 2 runs finished, 0 of 7 epochs; about ")
 
 
 def test_a_bad_profile_is_named(in_tmp, said):

@@ -15,6 +15,7 @@ import yaml
 
 from snnq.study import conduct as conducting
 from snnq.study.conduct import StudyFailed, conduct
+from snnq.study.forecast import KIND
 
 PROFILE = {
     "study": "test",
@@ -24,7 +25,7 @@ PROFILE = {
     "full": {},
     "quantized": {},
 }
-MEASURED = pd.DataFrame([["nmnist", "full", 1.0]], columns=["benchmark", "levels", "seconds_per_epoch"])
+MEASURED = pd.DataFrame([["nmnist", 2, "full", 1.0]], columns=[*KIND, "seconds_per_epoch"])
 FAILED = """
 rule train:
     log: results/test/logs/other.ipynb, results/test/logs/other.txt

@@ -285,7 +285,7 @@ def study(recordings, tmp_path_factory):
             "settings": small,
             "ablations": {"validation": {"levels": [MIXED], "changes": changes}},
             "full": {},
-            "quantized": {"start": "full"},
+            "pretraining": {"epochs": 1},
         }
         found = plan(profile)
         for name, run in found.all_runs.items():

@@ -16,7 +16,7 @@ PROFILE = {
     "seeds": [0, 1],
     "settings": {"channels": 2, "steps": 2},
     "full": {"epochs": 10},
-    "quantized": {"start": "full", "epochs": 20},
+    "quantized": {"epochs": 20},
 }
 
 
@@ -41,7 +41,7 @@ def clock(monkeypatch):
 
 
 def measured(full, binary):
-    columns = {"benchmark": "nmnist", "levels": ["full", "binary"]}
+    columns = {"benchmark": "nmnist", "channels": 2, "levels": ["full", "binary"]}
     return pd.DataFrame(columns | {"seconds_per_epoch": [full, binary]})
 
 
@@ -114,7 +114,7 @@ def test_a_finished_run_is_said_once_with_its_accuracy(study, clock, capsys):
     assert text_after(found, capsys) == ""
     name = names_of(study, "full")[1]
     finish(study, name, seconds_per_epoch=3.0)
-    said = "N-MNIST, real: full, seed 1: 96.11 % after 10 epochs (30 s)\n"
+    said = "N-MNIST, real: full, 2 channels, seed 1: 96.11 % after 10 epochs (30 s)\n"
     assert text_after(found, capsys) == said
     assert text_after(found, capsys) == ""
 
@@ -135,7 +135,7 @@ def test_a_run_on_other_recordings_is_said_when_it_is_trained_anew(study, clock,
     record.unlink()
     assert text_after(found, capsys) == ""
     finish(study, name)
-    assert "full, seed 0" in text_after(found, capsys)
+    assert "full, 2 channels, seed 0" in text_after(found, capsys)
 
 
 def test_where_there_is_no_terminal_a_line_at_once_and_each_minute(study, clock, capsys):

@@ -27,9 +27,14 @@ NAN = float("nan")
         ({"epochs": "3"}, "epochs='3'"),
         ({"epochs": True}, "epochs=True"),
         ({"seed": -1}, "seed=-1"),
+        ({"order": -1}, "order=-1: expected a whole number of at least 0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"channels": 0}, "channels=0"),
         ({"steps": 0}, "steps=0"),
+        ({"full_epochs": -1}, "full_epochs=-1: expected a whole number of at least 0"),
+        ({"full_epochs": 0.5}, "full_epochs=0.5: expected a whole number"),
+        ({"epochs": 3, "full_epochs": 3}, "full_epochs=3: expected fewer than epochs=3"),
+        ({"full_epochs": 3, "start": "a"}, "full_epochs=3: expected none where .*, start='a'"),
         ({"soft_every": 0}, "soft_every=0: expected a whole number of at least 1"),
         ({"soft_every": 1.5}, "soft_every=1.5: expected a whole number"),
         ({"learning_rate": 0}, "learning_rate=0"),
@@ -130,6 +135,22 @@ class LaterRun(snnq.Run):
     momentum: float = 0.9
 
 
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"epochs": 28}, 14),
+        ({"epochs": 5}, 2),
+        ({"epochs": 1}, 0),
+        ({"full_epochs": 3}, 3),
+        ({"full_epochs": 0}, 0),
+        ({"start": "a"}, 0),
+        ({"levels": "full", "full_epochs": 3}, 0),
+    ],
+)
+def test_a_quantized_run_from_scratch_begins_in_full_precision(settings, epochs):
+    assert snnq.Run(**settings).epochs_in_full == epochs
+
+
 def test_a_setting_that_comes_later_renames_no_run_and_makes_none_another(monkeypatch):
     """Each finished run would be trained again."""
     before, later = snnq.Run(levels="2bit", seed=3), LaterRun(levels="2bit", seed=3)
@@ -187,9 +208,11 @@ def test_every_setting_changes_the_name():
     run = snnq.Run()
     others = {
         replace(run, **change).name
-        for change in ({"seed": 1}, {"epochs": 3}, {"keep": ()}, {"data": "x"}, {"levels": "2bit"})
+        for change in (
+            {"seed": 1}, {"order": 1}, {"epochs": 3}, {"keep": ()}, {"data": "x"}, {"levels": "2bit"},
+        )  # fmt: skip
     }
-    assert len(others | {run.name}) == 6
+    assert len(others | {run.name}) == 7
     assert run.name == snnq.Run().name
     assert run.name.startswith("nmnist-binary-seed0-")
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ PROFILE = {
     "seeds": [0, 1],
     "settings": {"epochs": 3},
     "full": {"learning_rate": 0.1},
-    "quantized": {"start": "full", "epochs": 2},
+    "quantized": {"epochs": 2},
+    "pretraining": {"epochs": 4},
 }
 
 
@@ -44,13 +46,78 @@ def test_plan_has_a_run_for_every_level_set_and_seed():
     }
 
 
-def test_quantized_runs_start_from_the_full_run_of_their_seed():
-    study = plan(PROFILE)
-    by_folder = {f"results/test/runs/{name}": run for name, run in study.runs.items()}
+LISTS = {"channels": [2, 4], "orders": [0, 1, 2]}
+
+
+def test_a_study_has_every_combination_of_its_lists_once():
+    found = plan(changed(**LISTS)).runs.values()
+    points = [(run.levels, run.channels, run.seed, run.order) for run in found]
+    levels = ["binary", "full", (-1, 0, 3)]
+    assert points == list(product(levels, [2, 4], [0, 1], [0, 1, 2]))
+    own = plan(changed(channels=[2, 4], settings={"channels": 7}, orders=None)).runs.values()
+    assert {(run.channels, run.order) for run in own} == {(2, 0), (4, 0)}
+    own = plan(changed(settings={"channels": 7, "order": 3})).runs.values()
+    assert {(run.channels, run.order) for run in own} == {(7, 3)}
+
+
+def test_every_run_starts_from_the_pretraining_of_its_benchmark_width_and_seed():
+    study = plan(changed(**LISTS, benchmarks={"nmnist": {}, "dvsgesture": {"pretraining": {"epochs": 5}}}))
+    firsts = {f"results/test/runs/{name}": run for name, run in study.pretraining.items()}
+    assert len(firsts) == 2 * 2 * 2 and len(study.runs) == 2 * 3 * 2 * 2 * 3
     for run in study.runs.values():
-        if run.levels != "full":
-            assert by_folder[run.start].levels == "full"
-            assert by_folder[run.start].seed == run.seed
+        first = firsts[run.start]
+        shared = {name: getattr(run, name) for name in ("benchmark", "channels", "seed")}
+        epochs = 4 if run.benchmark == "nmnist" else 5
+        assert first == snnq.Run(levels="full", epochs=epochs, **shared)  # nothing of `full`
+    assert list(study.trained) == [*study.pretraining, *study.runs]
+
+
+def test_a_row_may_be_what_the_others_start_from():
+    study = plan(changed(full={"start": None}, pretraining={}))
+    assert set(study.pretraining) < set(study.runs) == set(study.trained)
+    assert [run.levels for run in study.trained.values()][:2] == ["full", "full"]
+
+
+def test_runs_with_a_start_of_their_own_need_no_pretraining():
+    study = plan(changed(full={"start": None}, quantized={"start": "elsewhere"}))
+    assert {run.start for run in study.runs.values()} == {None, "elsewhere"}
+    assert study.pretraining == {} and study.trained == study.runs
+    without = plan(changed(pretraining=None))
+    assert without.pretraining == {} and {run.start for run in without.runs.values()} == {None}
+    as_it_is = plan(changed(pretraining={})).pretraining.values()
+    assert [run.epochs for run in as_it_is] == [3, 3]
+
+
+def test_ablations_have_pretraining_and_lists_of_their_own():
+    changes = {
+        "none": {},
+        "LSQ": {"quantized": {"quantizer": "lsq"}},
+        "longer": {"pretraining": {"epochs": 9}},
+        "LIF": {"settings": {"neuron": "lif"}},
+        "scratch": {"quantized": {"start": None, "full_epochs": 0}},
+    }
+    ablation = {"levels": ["full", "binary"], "channels": [4], "seeds": [1], "orders": [0, 1]}
+    study = plan(changed(channels=[2, 4], ablations={"x": ablation | {"changes": changes}}))
+    rows = {change: [] for change in changes}
+    for variant in study.ablations:
+        rows[variant.change].append(study.all_runs[variant.run])
+    for runs in rows.values():
+        points = [(run.levels, run.channels, run.seed, run.order) for run in runs]
+        assert points == [(levels, 4, 1, order) for levels in ("full", "binary") for order in (0, 1)]
+    starts = {change: {study.all_runs[Path(run.start).name] for run in runs if run.start} for change, runs in rows.items()}
+    assert starts["none"] == starts["LSQ"] == starts["scratch"] < set(study.pretraining.values())
+    assert [run.epochs for run in starts["longer"]] == [9]
+    assert [(run.neuron, run.epochs) for run in starts["LIF"]] == [("lif", 4)]
+    assert [run.start for run in rows["scratch"][2:]] == [None, None]
+    # What is the same as in the table or another change is one run.
+    assert {run for run in rows["none"] if run.order == 0} < set(study.runs.values())
+    assert rows["none"][:2] == rows["LSQ"][:2] == rows["scratch"][:2]
+    assert len(study.ablation_runs) == 2 + 2 + 4 + 4 + 2
+    # A study without its ablations does not train what only those start from.
+    assert len(study.trained) == len(study.runs) + 4
+    assert len(study.with_ablations().trained) == len(study.all_runs) == len(study.trained) + 14 + 2
+    by_default = plan(changed(ablations={"x": {"changes": {"none": {}}}}, **LISTS)).ablations
+    assert len(by_default) == 2 * 2 * 3  # binary, of each width, seed and order of the benchmark
 
 
 def test_an_ablation_may_have_levels_of_every_kind():
@@ -77,11 +144,12 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
         ("full", 7, 3, 32), ("binary", 7, 5, 32),
     ]  # fmt: skip
     assert study.simulate == {"data/gestures": "--limit 3"}
-    assert gestures[1].start == f"results/test/runs/{gestures[0].name}"
+    (first,) = (run for run in study.pretraining.values() if run.benchmark == "dvsgesture")
+    assert {run.start for run in gestures} == {f"results/test/runs/{first.name}"} and first.size == 32
     assert all(run.size is None for run in study.runs.values() if run.benchmark == "nmnist")
     own["settings"]["epochs"] = 9  # before the profile's for its full-precision runs
     study = plan(changed(benchmarks={"dvsgesture": own}))
-    assert [run.epochs for run in study.runs.values()] == [9, 5]
+    assert [run.epochs for run in study.trained.values()] == [9, 9, 5]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +165,28 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
             changed(benchmarks={"nmnist": {"simulated": ""}}),
             "unknown key 'simulated': did you mean",
         ),
-        (changed(levels=["binary"]), "levels lists no 'full' run"),
+        (changed(quantized={"start": "full"}), "start='full': .* as in `pretraining: {epochs: 3}`"),
+        (changed(quantized={"neuron": "lif"}), "start='results/.*: its neuron is 'plif', expected 'lif'"),
+        (changed(quantized={"full_epochs": 1}), "full_epochs=1: expected none where .*start='results/"),
+        (changed(pretraining={"epohcs": 3}), "unknown parameter 'epohcs': did you mean 'epochs'"),
+        (changed(pretraining={"seed": 3}), "pretraining: seed: expected none, since there is one"),
+        (
+            changed(benchmarks={"nmnist": {"pretraining": {"channels": 3}}}),
+            "benchmarks: nmnist: pretraining: channels: expected none",
+        ),
+        (changed(channels=4), r"channels=4: expected a list of whole numbers, as in \[2, 4, 8\]"),
+        (changed(channels=[0]), "channels=0: expected a whole number of at least 1"),
+        (changed(orders=[]), r"orders=\[\]: expected a list of whole numbers, as in \[0, 1\]"),
+        (changed(orders=["a"]), "order='a': expected a whole number"),
+        (
+            changed(ablations={"x": {"changes": {"y": {"channels": [2]}}}}),
+            "unknown key 'channels': expected one of settings, full, quantized, pretraining",
+        ),
         ({"study": "test"}, "missing benchmarks"),
         (changed(ablations={"x": {"change": {}}}), "unknown key 'change': did you mean 'changes'"),
         (
             changed(ablations={"x": {"changes": {"y": {"neuron": "if"}}}}),
-            "unknown key 'neuron': expected one of settings, full, quantized",
+            "unknown key 'neuron': expected one of settings, full, quantized, pretraining",
         ),
         (
             changed(ablations={"x": {"benchmark": "dvsgesture", "changes": {}}}),
@@ -207,7 +291,8 @@ def test_the_graph_plans_every_run(tmp_path):
     profile = yaml.safe_load((PROJECT / "config" / "quick.yaml").read_text())
     found = snakemake(tmp_path, profile, "--cores", "1")
     assert found.returncode == 0, found.stdout
-    assert found.stdout.count("rule train:") == len(plan(profile).runs) == 21
+    study = plan(profile)
+    assert found.stdout.count("rule train:") == len(study.trained) == len(study.runs) + 6
 
 
 def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatch):
@@ -215,12 +300,12 @@ def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     settings = {name: value for name, value in tiny.items() if name != "epochs"}
     profile = PROFILE | {"levels": ["full", "binary"], "seeds": [0], "settings": settings | {"epochs": 1}}
-    profile["quantized"] = {"start": "full", "epochs": 1}
+    profile["quantized"] = profile["pretraining"] = {"epochs": 1}
     study = plan(profile)
-    for name, run in study.runs.items():
+    for name, run in study.trained.items():
         snnq.fit(run, study.run_folder(name), progress=False)
         (study.run_folder(name) / "3_train.ipynb").touch()
-    assert study.finished() == set(study.runs)
+    assert study.finished() == set(study.trained)
     found = snakemake(tmp_path, profile, "--cores", "1")
     (frames,) = set(re.findall(r"output: (\S+/marks/frames/\S+)", found.stdout))
     Path(frames).parent.mkdir(parents=True)
@@ -229,19 +314,19 @@ def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatc
     command += ["--configfile", "profile.yaml"]
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 0 and found.stdout.count("rule train:") == 0, found.stdout
-    full, binary = study.runs
-    (study.run_folder(full) / "run.json").unlink()
+    first, *_ = study.trained
+    (study.run_folder(first) / "run.json").unlink()
     assert study.finished() == set()
-    assert len(list((study.folder / "marks/runs").iterdir())) == 2
+    assert len(list((study.folder / "marks/runs").iterdir())) == 3
     found = subprocess.run(command, capture_output=True, text=True)
-    assert found.stdout.count("rule train:") == 2, found.stdout
+    assert found.stdout.count("rule train:") == 3, found.stdout
 
 
 def test_on_a_cluster_each_run_asks_for_what_its_profile_says(tmp_path):
     found = snakemake(tmp_path, PROFILE | {"job": {"gpu": 1, "mem_mb": 32000}}, "--workflow-profile", "config/slurm")
     assert found.returncode == 0, found.stdout
     jobs = found.stdout.split("rule train:")[1:]
-    assert len(jobs) == 6
+    assert len(jobs) == 6 + 2
     for job in jobs:
         resources = job.split("resources: ")[1].split("\n")[0]
         assert "gpu=1" in resources and "mem_mb=32000" in resources
@@ -259,8 +344,8 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
         shlex.split(line) for line in found.stdout.split("\n") if "papermill" in line and "3_train" in line
     ]
     given = [yaml.safe_load(command[command.index("-y") + 1]) for command in commands]
-    runs = plan(profile).runs.values()
-    assert len(given) == len(runs) == 12
+    runs = plan(profile).trained.values()
+    assert len(given) == len(runs)
     assert all(snnq.Run.of(settings) in runs for settings in given)
     building = re.findall(r"snnq frames (\w+) .*", found.stdout)
     split = re.findall(r"snnq frames (\w+) .* --split 90/10\n", found.stdout)

@@ -26,7 +26,7 @@ from snnq.training.random_state import random_state, set_random_state
 @pytest.fixture
 def undisturbed(tiny, in_tmp):
     """Settings of a run of two epochs of several steps each, and what it leaves."""
-    settings = tiny | {"levels": "binary", "batch_size": 6}
+    settings = tiny | {"levels": "binary", "full_epochs": 0, "batch_size": 6}
     fit(settings, in_tmp / "undisturbed")
     return settings, results(in_tmp / "undisturbed")
 

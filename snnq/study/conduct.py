@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -68,7 +67,7 @@ def conduct(
     job = JOB | (profile.get("job") or {})
     study = plan(profile)
     if ablations:
-        study = replace(study, runs=study.all_runs)
+        study = study.with_ablations()
     cores = cores or len(os.sched_getaffinity(0))
     settings = ["--cores", str(cores), "--nolock", "--keep-going", "--rerun-incomplete"]
     settings += ["--resources", "gpu=1", "--configfile", *map(str, profiles), *options]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from snnq.recordings.benchmarks import BENCHMARKS, get_benchmark
-from snnq.study.gather import command_for, read_gathered, refuse_missing
+from snnq.study.gather import command_for, one_of_each, read_gathered, refuse_missing
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
 
@@ -50,7 +50,7 @@ def study_folder(study: str | Path, table: str = "runs") -> Path:
 
 
 def packed_networks(study: str | Path) -> pd.DataFrame:
-    """The packed networks of a study's first seed, for `snnq.unpack`.
+    """The packed networks of a study's first seed and order, the widest ones, for `snnq.unpack`.
 
     Returns
     -------
@@ -64,8 +64,7 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
     FileNotFoundError
         The study has no `runs.csv`, or no packed network; says which command makes it.
     """
-    runs = read_gathered(study, "runs")
-    runs = runs[runs["seed"] == runs.groupby("benchmark")["seed"].transform("min")]
+    runs = one_of_each(read_gathered(study, "runs"))
     runs = runs.assign(path=[_packed(Path(study), run) for run in runs.itertuples()])
     found = runs.dropna(subset="path").drop_duplicates(["benchmark", "levels"])
     if found.empty:

@@ -22,6 +22,7 @@ from snnq.system.interruption import memory_advice
 from snnq.training.device import device_of
 from snnq.training.evaluation import evaluated_at_once
 from snnq.training.optimizer import Optimizer
+from snnq.training.parts import full_part
 from snnq.training.record import initial_network, read_record
 from snnq.training.run import FULL, Run
 from snnq.training.step import Step
@@ -29,10 +30,13 @@ from snnq.training.step import Step
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
 CPU_NUMBERS = 2**26  # of a layer's outputs in a measured step without a GPU: a full batch may not fit
 TIMED_STEPS = 3
+KIND = ["benchmark", "channels", "levels"]
 
 
 def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A row per kind of run, which is a benchmark and a level set.
+    """A row per kind of run, which is a benchmark, a width and a level set.
+
+    Those of the pretraining count as full precision.
 
     Parameters
     ----------
@@ -43,17 +47,17 @@ def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        benchmark, levels, runs, finished, epochs of all of them, done, seconds_per_epoch (median
-        of finished runs; else as measured, else the benchmark's mean, else NaN), hours_left.
+        benchmark, channels, levels, runs, finished, epochs of all of them, done, seconds_per_epoch
+        (median of finished runs; else as measured, else the mean of the benchmark and width, else
+        NaN), hours_left.
     """
     rows = []
-    for (benchmark, levels), runs in kinds_of(study).items():
+    for kind, runs in kinds_of(study).items():
         seconds = [_seconds(study, name) for name in runs]
         finished = [value for value in seconds if value is not None]
         rows.append(
-            {
-                "benchmark": benchmark,
-                "levels": levels,
+            dict(zip(KIND, kind))
+            | {
                 "runs": len(runs),
                 "finished": len(finished),
                 "epochs": sum(run.epochs for run in runs.values()),
@@ -63,10 +67,11 @@ def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame
         )
     table = pd.DataFrame(rows)
     if measured is not None:
-        known = table[["benchmark", "levels"]].merge(measured, "left")["seconds_per_epoch"]
+        known = table[KIND].merge(measured, "left")["seconds_per_epoch"]
         table["seconds_per_epoch"] = table["seconds_per_epoch"].fillna(known)
     seconds = table["seconds_per_epoch"]
-    table["seconds_per_epoch"] = seconds.fillna(seconds.groupby(table["benchmark"]).transform("mean"))
+    alike = seconds.groupby([table["benchmark"], table["channels"]])
+    table["seconds_per_epoch"] = seconds.fillna(alike.transform("mean"))
     left = table["epochs"] - table["done"]
     return table.assign(hours_left=left * table["seconds_per_epoch"] / 3600)
 
@@ -75,8 +80,8 @@ def measure(study: Study) -> pd.DataFrame:
     """Seconds per epoch of each kind of run of which none is finished, from a few steps.
 
     On random frames, so before the recordings are there; for as many recordings as are there, or
-    as the complete benchmark has. Columns benchmark, levels, seconds_per_epoch, which is NaN for a
-    kind that does not fit into memory: a warning names it.
+    as the complete benchmark has. Columns benchmark, channels, levels, seconds_per_epoch, which is
+    NaN for a kind that does not fit into memory: a warning names it.
     """
     waiting = {
         kind: next(iter(runs.values()))
@@ -84,12 +89,13 @@ def measure(study: Study) -> pd.DataFrame:
         if all(_seconds(study, name) is None for name in runs)
     }
     rows, measured = [], {}
-    for (benchmark, levels), run in tqdm(waiting.items(), "measuring steps", unit="kind of run", disable=None):
-        alike = benchmark, run.levels == FULL  # one level set costs about as much as another
+    for kind, run in tqdm(waiting.items(), "measuring steps", unit="kind of run", disable=None):
+        # One level set costs about as much as another.
+        alike = run.benchmark, run.channels, run.levels == FULL
         if alike not in measured:
             measured[alike] = _epoch_seconds_if_it_fits(run)
-        rows.append((benchmark, levels, measured[alike]))
-    return pd.DataFrame(rows, columns=["benchmark", "levels", "seconds_per_epoch"])
+        rows.append((*kind, measured[alike]))
+    return pd.DataFrame(rows, columns=[*KIND, "seconds_per_epoch"])
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -111,14 +117,14 @@ def read_profiles(paths: Iterable[Path]) -> dict:
     return merged
 
 
-def kind_of(run: Run) -> tuple[str, str]:
-    """Runs of one kind take about as long: their benchmark and level set."""
-    return run.benchmark, label_of(run.levels)
+def kind_of(run: Run) -> tuple[str, int, str]:
+    """Runs of one kind take about as long: their benchmark, width and level set, see `KIND`."""
+    return run.benchmark, run.channels, label_of(run.levels)
 
 
-def kinds_of(study: Study) -> dict[tuple[str, str], dict[str, Run]]:
-    kinds: dict[tuple[str, str], dict[str, Run]] = {}
-    for name, run in study.runs.items():
+def kinds_of(study: Study) -> dict[tuple[str, int, str], dict[str, Run]]:
+    kinds: dict[tuple[str, int, str], dict[str, Run]] = {}
+    for name, run in study.trained.items():
         kinds.setdefault(kind_of(run), {})[name] = run
     return kinds
 
@@ -141,6 +147,15 @@ def _epoch_seconds_if_it_fits(run: Run) -> float:
 
 
 def _epoch_seconds(run: Run) -> float:
+    """Mean of a run's epochs, of which some may be in full precision."""
+    if not run.epochs_in_full:
+        return _seconds_of_an_epoch(run)
+    share = run.epochs_in_full / run.epochs
+    full, quantized = map(_seconds_of_an_epoch, (full_part(run), run))
+    return share * full + (1 - share) * quantized
+
+
+def _seconds_of_an_epoch(run: Run) -> float:
     device = device_of(run)
     on_gpu = device.type == "cuda"
     train, test = _recordings(run)
@@ -149,7 +164,8 @@ def _epoch_seconds(run: Run) -> float:
     step = _timed(run, device, batch, training=True) / batch
     batch = evaluated_at_once(math.prod(_frame_shape(run))) if on_gpu else batch
     look = _timed(run, device, batch, training=False) / batch
-    soft = sum(map(run.tests_soft, range(1, run.epochs + 1))) / run.epochs
+    epochs = range(run.epochs_in_full + 1, run.epochs + 1)
+    soft = sum(map(run.tests_soft, epochs)) / len(epochs)
     evaluated = held_out + (1 if run.levels == FULL else 1 + soft) * test
     return (train - held_out) * step + evaluated * look
 

@@ -11,11 +11,13 @@ from snnq.study.profiles import add_profiles, planned
 EXAMPLES = (
     "snnq forecast config/paper.yaml",
     "snnq forecast config/paper.yaml config/simulated.yaml",
+    "snnq forecast config/quick.yaml --ablations",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profiles(parser)
+    parser.add_argument("--ablations", action="store_true", help="with the runs of the ablations")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -25,6 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
     from snnq.training.device import device_of
 
     study = planned(arguments.profiles)
+    if arguments.ablations:
+        study = study.with_ablations()
     measured = measure(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     measured.to_csv(study.folder / MEASURED, index=False)

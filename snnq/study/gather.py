@@ -21,28 +21,37 @@ from snnq.training.run import FULL
 TABLES = ("runs", "table", "histories", "histograms", "staircases", "ablations")
 LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
-RUN = ["recordings", "benchmark", "seed", "levels"]  # what a row is of
+RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
 
 
 def gather(study: Study) -> None:
     """Write the tables of a study's finished runs, those of its profile's table.
 
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
-    each; and of the quantized runs of the first seed `histograms.csv`, at four epochs, and
-    `staircases.csv`, a row per layer after the last epoch: its levels, its temperature, and its
-    thresholds in units of βw.
+    each; and of the quantized runs of the first seed, order and the widest networks
+    `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer after the last epoch: its
+    levels, its temperature, and its thresholds in units of βw.
     """
     runs = read_runs(study.folder / "runs", study.runs)
     _write(study.folder, "runs", runs.drop(columns="folder"))
     _write(study.folder, "table", results_table(runs), "%.4f")
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
     _write(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
-    drawn = runs[(runs["seed"] == runs["seed"].min()) & (runs["quantizer"] == "sigmoid")]
-    drawn = list(drawn[drawn["levels"] != FULL].itertuples())
+    drawn = one_of_each(runs[(runs["quantizer"] == "sigmoid") & (runs["levels"] != FULL)])
+    drawn = list(drawn.itertuples())
     columns = ["epoch", "layer", *histogram_columns()]
     _write(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
     columns = ["layer", "layer_levels", "temperature", "thresholds"]
     _write(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
+
+
+def one_of_each(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each benchmark the runs of the first seed, the first order, and the widest networks."""
+    of_benchmark = runs.groupby("benchmark")
+    chosen = runs["channels"] == of_benchmark["channels"].transform("max")
+    for name in ("seed", "order"):
+        chosen &= runs[name] == of_benchmark[name].transform("min")
+    return runs[chosen]
 
 
 def gather_ablations(study: Study) -> None:
@@ -68,6 +77,8 @@ def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
     found = pd.read_csv(path)
     for name in found.columns.intersection(LISTS):
         found[name] = [_parsed(text) for text in found[name]]
+    if table in ("runs", "ablations") and "order" not in found:  # of before there were orders
+        found["order"] = 0
     return found
 
 
@@ -117,7 +128,8 @@ def _named(run, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _histograms(run) -> pd.DataFrame:
     rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
-    epochs = {round(run.epochs * share) for share in (0, 1 / 4, 1 / 2, 1)}
+    first, last = rows["epoch"].min(), rows["epoch"].max()
+    epochs = {round(first + share * (last - first)) for share in (0, 1 / 4, 1 / 2, 1)}
     return _named(run, rows[rows["epoch"].isin(epochs)])
 
 

@@ -1,18 +1,17 @@
 """A study: the runs that a profile (`config/*.yaml`) asks for."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
-from snnq.study.sections import PARTS, checked
+from snnq.study.grid import Grid, runs_of
+from snnq.study.sections import checked
 from snnq.training.identity import differences, frames_of_run, identity_of, recorded_identity
+from snnq.training.parts import FULL_FOLDER
 from snnq.training.record import HISTORY, RECORD
-from snnq.training.run import FULL, Run
-
-FROM_FULL = "full"  # as `start`: the full-precision run of the same benchmark and seed
+from snnq.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Study:
         Rows of the ablations.
     ablation_runs : dict of str to Run
         Runs that the ablations need beside those of the table.
+    pretraining : dict of str to Run
+        Full-precision runs that others start from, of which there are no rows.
     """
 
     folder: Path
@@ -48,11 +49,22 @@ class Study:
     runs: dict[str, Run]
     ablations: list[Variant]
     ablation_runs: dict[str, Run]
+    pretraining: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> dict[str, Run]:
+        """Those of the table, after those of the pretraining that they start from."""
+        starts = {Path(run.start or "").name for run in self.runs.values()}
+        return {name: run for name, run in self.pretraining.items() if name in starts} | self.runs
+
+    def with_ablations(self) -> Self:
+        """The same study with the runs of the ablations among those of the table."""
+        return replace(self, runs=self.runs | self.ablation_runs, ablation_runs={})
 
     @property
     def all_runs(self) -> dict[str, Run]:
-        """Those of the table and of the ablations."""
-        return self.runs | self.ablation_runs
+        """Those of pretraining, table and ablations."""
+        return self.pretraining | self.runs | self.ablation_runs
 
     def run_folder(self, name: str) -> Path:
         return self.folder / "runs" / name
@@ -64,8 +76,8 @@ class Study:
     def epochs_done(self, name: str) -> int:
         if self.is_finished(name):
             return self.all_runs[name].epochs
-        history = self.run_folder(name) / HISTORY
-        return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+        folder = self.run_folder(name)
+        return max(_rows(folder / HISTORY), _rows(folder / FULL_FOLDER / HISTORY))
 
     def finished(self) -> set[str]:
         """Names of the runs that are finished, on the recordings as they are now.
@@ -87,17 +99,22 @@ class Study:
 
 
 def plan(profile: Mapping[str, Any]) -> Study:
-    """The runs of a profile: every benchmark, level set and seed that it lists.
+    """The runs of a profile: every benchmark, level set, width, seed and order that it lists.
 
-    Level sets are as `Run` takes them: a name, a list of numbers, or for mixed precision a mapping.
+    `levels` and `seeds` are lists, and so are `channels` and `orders` where there are any. Level sets
+    are as `Run` takes them: a name, a list of numbers, or for mixed precision a mapping.
     `settings` of the profile go to every run; those under `full` and `quantized` only to runs of
     that kind. Each of `benchmarks` may have all of these of its own, which come before the
-    profile's, and `simulate`, how its recordings are made. With `start: full` a quantized run
-    starts from the full-precision run of its seed.
+    profile's, and `simulate`, how its recordings are made.
 
-    `ablations`, if there, names each with `changes`: by name, `settings`, `full` and `quantized`
-    that come before the benchmark's own, the first change usually none. Each may have a
-    `benchmark` (the profile's first), `levels` (binary) and `seeds` (the benchmark's).
+    With `pretraining`, settings of full-precision runs beside `settings`, all runs start from the
+    one of their benchmark, width and seed, full precision included, so that it has seen as many
+    epochs; but for those whose settings have a `start` of their own, or `start: null`.
+
+    `ablations`, if there, names each with `changes`: by name, `settings`, `full`, `quantized` and
+    `pretraining` that come before the benchmark's own, the first change usually none. Each may
+    have a `benchmark` (the profile's first), and lists: `levels` (binary), `channels`, `seeds` and
+    `orders` (the benchmark's).
 
     Raises
     ------
@@ -107,22 +124,27 @@ def plan(profile: Mapping[str, Any]) -> Study:
     """
     profile = checked(profile)
     folder = Path("results", profile["study"])
-    runs: dict[str, Run] = {}
+    table, needed = Grid({}, {}), Grid({}, {})
     simulate: dict[str, str] = {}
     for benchmark, own in profile["benchmarks"].items():
-        found = _runs_of(benchmark, own, profile, folder)
-        _refuse_braces(found)
-        runs |= found
+        grid = runs_of(benchmark, own, profile, folder)
+        _refuse_braces(grid.runs)
+        table |= grid
         if "simulate" in own:
-            simulate |= {run.data: own["simulate"] for run in found.values()}
-            _refuse_real(benchmark, {run.data for run in found.values()})
-    ablations, needed = [], {}
+            simulate |= {run.data: own["simulate"] for run in grid.runs.values()}
+            _refuse_real(benchmark, {run.data for run in grid.runs.values()})
+    ablations = []
     for name, ablation in profile["ablations"].items():
-        for variant, found in _variants(name, ablation, profile, folder):
-            needed |= found
-            ablations += variant
-    others = {name: run for name, run in needed.items() if name not in runs}
-    return Study(folder, simulate, runs, ablations, others)
+        for variants, grid in _variants(name, ablation, profile, folder):
+            needed |= grid
+            ablations += variants
+    others = {name: run for name, run in needed.runs.items() if name not in table.runs}
+    pretraining = table.pretraining | needed.pretraining
+    return Study(folder, simulate, table.runs, ablations, others, pretraining)
+
+
+def _rows(history: Path) -> int:
+    return len(history.read_text().splitlines()) - 1 if history.exists() else 0
 
 
 def _refuse_braces(runs: dict[str, Run]) -> None:
@@ -144,40 +166,14 @@ def _refuse_real(benchmark: str, data: Iterable[str]) -> None:
 
 def _variants(
     name: str, ablation: Mapping, profile: Mapping, folder: Path
-) -> Iterator[tuple[list[Variant], dict[str, Run]]]:
+) -> Iterator[tuple[list[Variant], Grid]]:
     """For each change its rows, and the runs that they need."""
     benchmark = ablation.get("benchmark", next(iter(profile["benchmarks"])))
     if benchmark not in profile["benchmarks"]:
         raise ValueError(f"ablations: {name}: benchmark={benchmark!r} is none of the profile's")
     own = profile["benchmarks"][benchmark]
-    levels = ablation.get("levels", ["binary"])
-    seeds = ablation.get("seeds", own.get("seeds", profile["seeds"]))
+    lists = own | {"levels": ["binary"]} | ablation
     for change, settings in ablation["changes"].items():
-        changed = {part: own.get(part, {}) | settings.get(part, {}) for part in PARTS}
-        with_start = {"levels": list(dict.fromkeys([FULL, *levels])), "seeds": seeds}
-        runs = _runs_of(benchmark, changed | with_start, profile, folder)
-        rows = [Variant(name, change, n) for n, run in runs.items() if run.levels in levels]
-        yield rows, runs
-
-
-def _runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> dict[str, Run]:
-    runs: dict[str, Run] = {}
-    full_runs: dict[int, str] = {}
-    levels, seeds = (own.get(name, profile[name]) for name in ("levels", "seeds"))
-    # Full precision first: the others may start from it.
-    for levels, seed in product(sorted(levels, key=lambda levels: levels != FULL), seeds):
-        settings: dict[str, Any] = {}
-        for given in (profile, own):
-            for part in ("settings", "full" if levels == FULL else "quantized"):
-                settings |= given.get(part, {})
-        settings |= {"benchmark": benchmark, "levels": levels, "seed": seed}
-        from_full = settings.get("start") == FROM_FULL
-        run = Run.of(settings | {"start": None} if from_full else settings)
-        if from_full:
-            if seed not in full_runs:
-                raise ValueError(f"start: full, but levels lists no {FULL!r} run beside {levels!r}")
-            run = replace(run, start=full_runs[seed])
-        runs[run.name] = run
-        if levels == FULL:
-            full_runs[seed] = str(folder / "runs" / run.name)
-    return runs
+        parts = {part: own.get(part, {}) | given for part, given in settings.items()}
+        grid = runs_of(benchmark, lists | parts, profile, folder)
+        yield [Variant(name, change, run) for run in grid.runs], grid

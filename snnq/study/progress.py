@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from snnq.quantization.rules import label_of
 from snnq.recordings.benchmarks import recordings_name
-from snnq.study.forecast import duration, forecast, kind_of
+from snnq.study.forecast import KIND, duration, forecast, kind_of
 from snnq.study.profile import Study
 from snnq.training.record import read_record
-from snnq.training.run import Run
+from snnq.training.run import FULL, Run
 
 DRAWING_SECONDS = 20  # of tables, notebooks and figures after the last run
 STARTING_SECONDS = 3  # of a job before its first epoch and after its last: a process, figures
@@ -38,7 +38,7 @@ class Progress:
     def __init__(self, study: Study, side_by_side: int, measured: pd.DataFrame):
         self.study, self.side_by_side, self.measured = study, side_by_side, measured
         self.said = study.finished()
-        self.out_of_date = {name for name in study.runs if study.is_finished(name)} - self.said
+        self.out_of_date = {name for name in study.trained if study.is_finished(name)} - self.said
         self.started = time.monotonic()
         self.seen: dict[str, list[tuple[float, int]]] = {}
         self.line = -math.inf  # when the last was written: the first comes at once
@@ -51,7 +51,7 @@ class Progress:
 
     def update(self) -> None:
         """Look at what the runs have written since."""
-        for name, run in self.study.runs.items():
+        for name, run in self.study.trained.items():
             if self.study.is_finished(name):
                 if name not in self.said | self.out_of_date:
                     self.said.add(name)
@@ -97,16 +97,16 @@ class Progress:
 
     def _pace(self) -> pd.DataFrame:
         """Seconds per epoch of each kind of run, as seen of those under way, else as measured."""
-        seen: dict[tuple[str, str], list[float]] = {}
+        seen: dict[tuple[str, int, str], list[float]] = {}
         for name, times in self.seen.items():
             if len(times) == 2:
                 (first, before), (last, after) = times
-                kind = kind_of(self.study.runs[name])
+                kind = kind_of(self.study.trained[name])
                 seen.setdefault(kind, []).append((last - first) / (after - before))
         rows = [(*kind, statistics.median(paces)) for kind, paces in seen.items()]
-        table = pd.DataFrame(rows, columns=["benchmark", "levels", "seconds_per_epoch"])
+        table = pd.DataFrame(rows, columns=[*KIND, "seconds_per_epoch"])
         table = pd.concat([table, self.measured]) if len(table) else self.measured
-        return table.drop_duplicates(["benchmark", "levels"])
+        return table.drop_duplicates(KIND)
 
 
 def finished_line(study: Study, name: str, run: Run) -> str:
@@ -114,8 +114,9 @@ def finished_line(study: Study, name: str, run: Run) -> str:
     record = read_record(study.run_folder(name))
     seconds = duration(sum(record["seconds"]) / 3600)
     recordings = recordings_name(run.benchmark, record["data"])
-    method = "" if run.quantizer == "sigmoid" else f" by {run.quantizer}"
+    method = "" if run.levels == FULL or run.quantizer == "sigmoid" else f" by {run.quantizer}"
+    order = f", order {run.order}" if run.order else ""
     return (
-        f"{recordings}: {label_of(run.levels)}{method}, seed {run.seed}:"
+        f"{recordings}: {label_of(run.levels)}{method}, {run.channels} channels, seed {run.seed}{order}:"
         f" {100 * record['accuracy']['last']:.2f} % after {run.epochs} epochs ({seconds})"
     )

@@ -11,14 +11,18 @@ import yaml
 from snnq.training.plain import plain_levels
 from snnq.training.run import refuse_unknown
 
-PARTS = ("settings", "full", "quantized")
-KEYS = ("study", "benchmarks", "levels", "seeds", *PARTS)
-OWN = ("simulate", "levels", "seeds", *PARTS)  # of one benchmark
-ABLATION = ("benchmark", "levels", "seeds", "changes")
+PARTS = ("settings", "full", "quantized", "pretraining")
 LISTS = {
     "levels": "a list of level sets, as in [full, binary, [-1, 0, 3]]",
+    "channels": "a list of whole numbers, as in [2, 4, 8]",
     "seeds": "a list of whole numbers, as in [0, 1, 2]",
+    "orders": "a list of whole numbers, as in [0, 1]",
 }
+KEYS = ("study", "benchmarks", "levels", "seeds")
+OPTIONAL = ("channels", "orders", *PARTS, "ablations", "job")
+OWN = ("simulate", *LISTS, *PARTS)  # of one benchmark
+OF_EACH_RUN = ("benchmark", "levels", "channels", "seed", "order", "full_epochs")
+ABLATION = ("benchmark", *LISTS, "changes")
 
 
 def read_profile(path: Path) -> dict[str, Any]:
@@ -40,7 +44,8 @@ def checked(profile: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         A key that no profile has, a missing one, or one that holds something else than it should.
     """
-    found = _section("profile", profile, (*KEYS, "ablations", "job"))
+    found = _section("profile", profile, (*KEYS, *OPTIONAL))
+    found = {name: value for name, value in found.items() if name in KEYS or value is not None}
     if missing := [key for key in KEYS if key not in found]:
         raise ValueError(f"missing {', '.join(missing)}")
     if not isinstance(found["study"], str) or not re.fullmatch(r"\w[\w.-]*", found["study"]):
@@ -48,7 +53,7 @@ def checked(profile: Mapping[str, Any]) -> dict[str, Any]:
             f"study={found['study']!r}: expected a text of letters, digits, '.', '-' and '_', which"
             " names its folder"
         )
-    found |= _parts("", found) | {name: _list(name, found[name]) for name in LISTS}
+    found |= _parts("", found) | _lists("", found)
     benchmarks = _section("benchmarks", found["benchmarks"])
     if not benchmarks:
         raise ValueError("benchmarks: expected each with settings of its own, like `nmnist: {}`")
@@ -82,7 +87,7 @@ def _ablation(name: str, ablation: Any) -> dict[str, Any]:
     if found.get("changes") is None:
         raise ValueError(f"{place}changes: expected names with what is changed, as in `none: {{}}`")
     parts = {
-        change: _parts(place, _section(f"{place}changes: {change}", settings, PARTS))
+        change: _own(place, _section(f"{place}changes: {change}", settings, PARTS))
         for change, settings in changes.items()
     }
     return found | {"changes": parts}
@@ -91,12 +96,22 @@ def _ablation(name: str, ablation: Any) -> dict[str, Any]:
 def _own(place: str, section: dict[str, Any]) -> dict[str, Any]:
     """What comes before the profile's own; an empty key is none."""
     given = {name: value for name, value in section.items() if value is not None or name == "simulate"}
-    lists = {name: _list(place + name, given[name]) for name in LISTS.keys() & given.keys()}
-    return given | lists | _parts(place, given)
+    return given | _lists(place, given) | _parts(place, given)
 
 
 def _parts(place: str, section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: _section(place + name, section[name]) for name in PARTS if name in section}
+    found = {name: _section(place + name, section[name]) for name in PARTS if name in section}
+    for name in OF_EACH_RUN:
+        if name in found.get("pretraining", {}):
+            raise ValueError(
+                f"{place}pretraining: {name}: expected none, since there is one such run for each"
+                " benchmark, width and seed of the others"
+            )
+    return found
+
+
+def _lists(place: str, section: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {name: _list(place + name, section[name]) for name in LISTS if name in section}
 
 
 def _section(name: str, value: Any, known: tuple[str, ...] | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from snnq.study.bits import FULL_BITS, mean_bits
 from snnq.study.intervals import paired_difference
 from snnq.training.plain import plain_levels
 from snnq.training.record import RECORD, read_record
-from snnq.training.run import FULL
+from snnq.training.run import FULL, default_settings
 
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.training.record.accuracies`
 
@@ -52,7 +52,7 @@ def _row(folder: Path) -> dict:
         "recordings": recordings_name(record["run"]["benchmark"], record["data"]),
         "folder": str(folder),
         "name": folder.name,
-        **record["run"],
+        **default_settings(record["run"]["benchmark"]) | record["run"],
         "levels": label_of(levels) if is_mixed(levels) else levels,
         "simulated": record["data"]["simulated"],
         "test_recordings": record["recordings"]["test"],

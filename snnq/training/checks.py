@@ -39,11 +39,13 @@ def check(run: Run) -> None:
     benchmark = get_benchmark(run.benchmark)
     _names(run, "keep")
     _names(run, "learned")
-    _whole(run, "seed", least=0)
+    for name in ("seed", "order"):
+        _whole(run, name, least=0)
     if run.seed > MOST_SEED:
         raise ValueError(f"seed={run.seed}: expected {MOST_SEED} at most")
     for name in ("epochs", "batch_size", "channels"):
         _whole(run, name, least=1)
+    _full_epochs(run)
     for name in ("steps", "size", "soft_every"):
         if getattr(run, name) is not None:
             _whole(run, name, least=1)
@@ -85,6 +87,19 @@ def check(run: Run) -> None:
     _network(*kind)
     if run.levels != FULL:
         _quantized(kind, run.levels, run.keep, run.quantizer)
+
+
+def _full_epochs(run: Run) -> None:
+    if run.full_epochs is None:
+        return
+    _whole(run, "full_epochs", least=0)
+    if run.start is not None:
+        raise ValueError(
+            f"full_epochs={run.full_epochs}: expected none where a run starts from a full-precision"
+            f" one, start={run.start!r}"
+        )
+    if run.levels != FULL and run.full_epochs >= run.epochs:
+        raise ValueError(f"full_epochs={run.full_epochs}: expected fewer than epochs={run.epochs}")
 
 
 def _levels(run: Run) -> None:

@@ -11,7 +11,7 @@ from snnq.recordings.frames import names_of_frames
 from snnq.training.record import RECORD, WEIGHTS, read_record
 from snnq.training.run import Run, default_settings
 
-TRAINING_VERSION = 2  # raise it when the same run comes to give other results
+TRAINING_VERSION = 3  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
 # the same recordings in another place are the same.
 CONTENTS = {"frames": "data", "start_weights": "start"}

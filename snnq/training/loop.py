@@ -28,16 +28,15 @@ from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
 from snnq.training.evaluation import evaluate
 from snnq.training.failure import fail
-from snnq.training.identity import identity_of
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
+from snnq.training.parts import full_rows, last_part
 from snnq.training.precision import products_in
 from snnq.training.random_state import forked, mixed_seed, random_state, set_random_state
 from snnq.training.record import (
     HISTOGRAMS,
     HISTORY,
     PACKED,
-    RECORD,
     WEIGHTS,
     read_history,
     write_record,
@@ -61,34 +60,30 @@ class Training:
         model: nn.Module,
         processes: Processes,
         bar: bool,
-        restart: bool,
+        checkpoint: Checkpoint,
     ):
         self.run, self.folder, self.processes = run, folder, processes
+        self.part, self.before = last_part(run, folder), full_rows(run, folder)
         self.device = device_of(run)
-        *splits, frames = splits
-        self.train, self.validation, self.test = resident(splits, self.device)
-        self.identity = identity_of(run, frames)
-        with processes.main_first():  # who sets aside what cannot be read
-            self.checkpoint = Checkpoint(folder, self.identity, restart)
+        self.train, self.validation, self.test = resident(splits[:-1], self.device)
+        self.checkpoint = checkpoint
         self.model = model.to(self.device)
         self.steps = math.ceil(len(self.train) / run.batch_size)
         self.log_steps = LOG_STEPS[self.device.type]
-        self.optimizer = Optimizer(self.model, run.learning_rate, run.epochs * self.steps)
+        self.optimizer = Optimizer(self.model, run.learning_rate, self.part.epochs * self.steps)
         graphed = run.cuda_graph and self.device.type == "cuda"
         graph_of = run.batch_size if graphed else None
         self.settling = Settling(self.model)
         self.step = Step(self.model, self.optimizer, run.precision, graph_of, processes)
         self.interruption = Interruption()
-        before = self._histograms(0)
+        before = self._histograms(self._number(0))
         self.progress = self.checkpoint.restore(**self._state())
         self._compare_devices()
         self.progress.histograms = self.progress.histograms or before
         self.since = time.perf_counter() - self.progress.seconds
-        if processes.main:  # of another run: this one begins in its place
-            (folder / RECORD).unlink(missing_ok=True)
         self.bar = tqdm(
             total=run.epochs * self.steps,
-            initial=len(self.progress.history) * self.steps + self.progress.step,
+            initial=self._number(len(self.progress.history)) * self.steps + self.progress.step,
             desc=f"{run.benchmark} {label_of(run.levels)} seed {run.seed}",
             unit="batch",
             mininterval=PROGRESS_SECONDS,
@@ -116,11 +111,19 @@ class Training:
         self.progress.seconds = time.perf_counter() - self.since
         self.checkpoint.save(self.progress, **self._state())
 
+    def epochs_left(self) -> range:
+        """Those that are not finished, counted from 0, without those in full precision before."""
+        return range(len(self.progress.history), self.part.epochs)
+
+    def _number(self, epoch: int) -> int:
+        """Of an epoch, among all of the run."""
+        return len(self.before) + epoch
+
     def epoch(self, epoch: int) -> None:
-        """Train, evaluate and save one epoch, counted from 0, or the rest of it."""
-        temperature = _temperature(self.run, epoch)
+        """Train, evaluate and save one epoch, see `epochs_left`, or the rest of it."""
+        temperature = _temperature(self.part, epoch)
         set_temperature(self.model, temperature)
-        set_progress(self.model, epoch / self.run.epochs)
+        set_progress(self.model, epoch / self.part.epochs)
         with forked(self.device), products_in(self.run.precision):
             self._pass(epoch)
         if self.processes.main:
@@ -131,25 +134,25 @@ class Training:
 
     def _add_row(self, epoch: int, temperature: float) -> None:
         """Evaluate, and write the tables so far."""
-        progress = self.progress
+        progress, number = self.progress, self._number(epoch + 1)
         row = {
-            "epoch": epoch + 1,
+            "epoch": number,
             "temperature": temperature,
             "loss": progress.loss_sum / len(self.train),
             "train_accuracy": progress.correct / len(self.train),
-            **self._accuracies(epoch + 1),
+            **self._accuracies(number),
             "seconds": time.perf_counter() - self.since,
         }
         progress.history.append(row)
-        progress.histograms += self._histograms(epoch + 1)
+        progress.histograms += self._histograms(number)
         self._write_tables()
-        self.bar.set_postfix(epoch=epoch + 1, test=f"{row['test_accuracy']:.1%}", refresh=False)
+        self.bar.set_postfix(epoch=number, test=f"{row['test_accuracy']:.1%}", refresh=False)
 
     def _pass(self, epoch: int) -> None:
         """Every training recording once, in an order and with draws that the epoch determines."""
         run, progress = self.run, self.progress
         self.model.train()
-        torch.manual_seed(mixed_seed(run.seed, epoch + 1))
+        torch.manual_seed(mixed_seed(run.seed, epoch + 1, run.order))
         order = torch.randperm(len(self.train))[progress.step * run.batch_size :]
         changes = AUGMENTATIONS[run.augmentation](len(self.train))
         if progress.random is not None:
@@ -159,7 +162,7 @@ class Training:
         for frames, labels in batches(self.train, run.batch_size, self.device, order, changes):
             self.step(frames, labels)
             progress.step += 1
-            self.settling(run.settled(epoch + progress.step / self.steps))
+            self.settling(self.part.settled(epoch + progress.step / self.steps))
             self.bar.update()
             if progress.step % self.log_steps == 0 or progress.step == self.steps:
                 self._look(epoch)
@@ -170,7 +173,7 @@ class Training:
         try:
             progress.loss_sum, progress.correct = self.step.read()
         except NotFinite as found:
-            place = f"epoch {epoch + 1}, step {progress.step - found.ago}"
+            place = f"epoch {self._number(epoch + 1)}, step {progress.step - found.ago}"
             fail(found.taken, self.model, self._state(), self.folder / "failure.pt", place)
         asked, late = self.processes.any(
             self.interruption.asked is not None,
@@ -181,8 +184,8 @@ class Training:
             self.save()
         if asked:
             raise Stopped(
-                f"{self.interruption.asked or 'stopped'}: saved after step {progress.step} of epoch {epoch + 1} in"
-                f" {self.folder}; the same command goes on from there"
+                f"{self.interruption.asked or 'stopped'}: saved after step {progress.step} of epoch"
+                f" {self._number(epoch + 1)} in {self.folder}; the same command goes on from there"
             )
 
     def _accuracies(self, epoch: int) -> dict[str, float]:
@@ -204,9 +207,12 @@ class Training:
     def _histograms(self, epoch: int) -> list[dict]:
         return [{"epoch": epoch, **row} for row in weight_histograms(self.model)]
 
+    def _history(self) -> pd.DataFrame:
+        return pd.DataFrame(self.before + self.progress.history)
+
     def _write_tables(self) -> None:
         # Without the seconds, so that the same run leaves the same file.
-        history = pd.DataFrame(self.progress.history).drop(columns="seconds")
+        history = self._history().drop(columns="seconds")
         histograms = pd.DataFrame(self.progress.histograms)
         for name, table in ((HISTORY, history), (HISTOGRAMS, histograms)):
             if len(table):
@@ -219,14 +225,14 @@ class Training:
         if not self.processes.main:
             return read_history(self.folder)
         self._write_tables()
-        history = pd.DataFrame(self.progress.history)
+        history = self._history()
         weights = self.model.state_dict()
         save_tensors(self.folder / WEIGHTS, lambda path: save_file(weights, path))
         pack(self.model, self.folder / PACKED, asdict(self.run))
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
         write_record(
-            self.run, self.folder, history, self.model, recordings, self.identity,
+            self.run, self.folder, history, self.model, recordings, self.checkpoint.identity,
             self.processes.count,
         )  # fmt: skip
         self.checkpoint.remove()

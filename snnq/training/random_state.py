@@ -27,4 +27,5 @@ def set_random_state(states: list[Tensor], device: torch.device) -> None:
 
 
 def mixed_seed(*numbers: int) -> int:
+    """A seed of several whole numbers; zeros at the end change nothing, as NumPy fills up with them."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

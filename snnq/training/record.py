@@ -85,7 +85,7 @@ def write_record(
         "data": source(run.benchmark, run.data),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), complete)),
-        "accuracy": accuracies(history),
+        "accuracy": accuracies(history[run.epochs_in_full :]),  # of the network that is left
         "bytes": int(cost["bytes"].sum()),
         "bytes_float32": int(cost["bytes_float32"].sum()),
         "seconds": history["seconds"].tolist(),
@@ -139,9 +139,8 @@ def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
     return quantize(model, run.levels, run.keep, QUANTIZERS[run.quantizer], **options)
 
 
-def _full_precision(run: Run) -> Path:
-    """The weights that a run starts from."""
-    started = Run.of(read_record(run.start)["run"])
+def refuse_start(run: Run, started: Run) -> None:
+    """Raise ValueError where a run cannot start from another one's weights."""
     for name, expected in (
         ("levels", FULL),
         ("benchmark", run.benchmark),
@@ -154,6 +153,11 @@ def _full_precision(run: Run) -> Path:
         found = getattr(started, name)
         if found != expected:
             raise ValueError(f"start={run.start!r}: its {name} is {found!r}, expected {expected!r}")
+
+
+def _full_precision(run: Run) -> Path:
+    """The weights that a run starts from."""
+    refuse_start(run, Run.of(read_record(run.start)["run"]))
     return Path(run.start) / WEIGHTS
 
 

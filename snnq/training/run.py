@@ -34,8 +34,15 @@ class Run:
         "data/digits", the simulated ones, for nmnist, and "data" for the others.
     seed : int
         Of the first weights, the batches' order, augmentation and dropout.
+    order : int
+        Another number gives the same first weights another order of batches, augmentation and
+        dropout.
     epochs, batch_size, learning_rate
         Of Adam, whose learning rate falls to zero along a cosine.
+    full_epochs : int or None
+        Of a quantized run without a `start`: how many of its epochs come first, in full precision,
+        as a run of their own from whose weights the others start. None: half of them; 0: quantized
+        from the first step.
     network, channels, neuron
         See `snnq.build_model`.
     steps : int or None
@@ -51,7 +58,8 @@ class Run:
     augmentation : str
         A name in `snnq.recordings.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
-        Folder of a finished full-precision run whose weights to start from; None: from scratch.
+        Folder of a finished full-precision run whose weights to start from; None: from scratch,
+        see `full_epochs`.
         Its recordings may be others, simulated ones say.
     keep : sequence of names
         Layers that stay in full precision, see `snnq.quantize`.
@@ -92,7 +100,9 @@ class Run:
     levels: Levels = "binary"
     data: str | None = None
     seed: int = 0
+    order: int = 0
     epochs: int = 28
+    full_epochs: int | None = None
     batch_size: int = 16
     learning_rate: float = 2e-3
     network: str = "plif"
@@ -138,6 +148,13 @@ class Run:
         """A run from named settings. Raises ValueError for a name that is no setting."""
         refuse_unknown("parameter", parameters, [field.name for field in fields(cls)])
         return cls(**parameters)
+
+    @property
+    def epochs_in_full(self) -> int:
+        """How many of the epochs come first, in full precision, before the quantized ones."""
+        if self.levels == FULL or self.start is not None:
+            return 0
+        return self.epochs // 2 if self.full_epochs is None else self.full_epochs
 
     def tests_soft(self, epoch: int) -> bool:
         """Whether an epoch, counted from 1, ends with a test with soft weights."""

@@ -30,7 +30,11 @@ HELP = {
     "data": "data folder that holds the recordings, or gets them by download; none: data/digits for"
     " nmnist, data for the others",
     "seed": "of the first weights, the batches' order, augmentation and dropout",
+    "order": "another number gives the same first weights another order of batches, augmentation and"
+    " dropout",
     "epochs": "how often every training recording is seen",
+    "full_epochs": "of a quantized run without a start, how many of its epochs come first, in full"
+    " precision; none: half of them; 0: quantized from the first step",
     "batch_size": "recordings in a batch",
     "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
     "network": "plif, vgg11 or vgg11_gap",
