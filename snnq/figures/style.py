@@ -1,5 +1,6 @@
 """The look that all figures share, and how they are saved."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,7 +42,11 @@ def panels(count: int, ylabel: str, xlabel: str, width: float = 2.2) -> tuple[Fi
     return figure, axes[0]
 
 
-def shared_legend(figure: Figure, axis, title: str | None = None) -> None:
-    """One legend for all panels, beside them."""
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, title=title, loc="outside right center", fontsize="x-small")
+def shared_legend(figure: Figure, axes: Iterable, title: str | None = None) -> None:
+    """One legend beside the panels, for what is in any of them."""
+    found = {}
+    for axis in axes:
+        found |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(
+        found.values(), found, title=title, loc="outside right center", fontsize="x-small"
+    )
