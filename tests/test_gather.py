@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -247,3 +248,21 @@ def test_profiles_are_merged(tmp_path):
         "job": {"gpu": 1},
         "benchmarks": {"nmnist": {"settings": {"data": "y", "steps": 2}}}
     }
+
+
+def test_packed_networks_are_those_of_the_first_seed_and_the_widest(in_tmp):
+    rows = [
+        {"levels": levels, "channels": channels, "seed": seed, "name": f"{levels}{channels}-{seed}"}
+        for levels in ("binary", "full")
+        for channels in (16, 4)
+        for seed in (1, 0)
+    ]
+    for row in rows:
+        path = in_tmp / "runs" / row["name"] / "packed.safetensors"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    known = {"recordings": "digits, simulated", "benchmark": "nmnist"}
+    pd.DataFrame(rows).assign(**known).to_csv(in_tmp / "runs.csv", index=False)
+    found = snnq.packed_networks(in_tmp)["path"].tolist()
+    names = [Path(path).parent.name for path in found]
+    assert names == ["full16-0", "binary16-0"]

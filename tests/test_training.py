@@ -145,10 +145,6 @@ def test_a_run_stopped_after_its_last_epoch_has_its_predictions(tiny, in_tmp, mo
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def stop():
-    raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
 def test_validation_is_the_last_of_each_class(share, count):
     labels = np.tile(np.arange(3), 20)  # 20 of each class, taking turns
@@ -204,7 +200,7 @@ def interrupt():
 def test_an_interrupted_run_ends_as_if_it_had_not_been(tiny, in_tmp, monkeypatch, levels):
     settings = tiny | {"levels": levels, "epochs": 3}
     fit(settings, in_tmp / "undisturbed")
-    interrupted = at_call(5, interrupt, training.evaluate)  # within the second epoch
+    interrupted = at_call(2, interrupt, training.evaluate)  # within the second epoch
     monkeypatch.setattr(training, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(settings, in_tmp / "run")

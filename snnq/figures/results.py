@@ -49,23 +49,16 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     colors = dict(zip(widths, sns.color_palette("crest", len(widths)))) if len(widths) > 1 else {}
     figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
     for axis, (recordings, rows) in zip(axes, groups):
-        rows = rows.assign(number=rows["levels"].map(number_of_levels).astype(float))
-        numbers = rows.drop_duplicates("number").sort_values("number")
+        level_sets = sorted(rows["levels"].unique(), key=number_of_levels)
         # Evenly spaced: 1.58 and 2 bits would run into each other.
-        places = {number: place for place, number in enumerate(numbers["number"])}
-        for channels, line in rows.sort_values("number").groupby("channels"):
-            _with_intervals(
-                axis,
-                line["number"].map(places),
-                line["last_mean"],
-                line["last_low"],
-                line["last_high"],
-                color=colors.get(channels, "C0"),
-                marker="o",
-                label=str(channels),
-            )
-        bits = np.log2(numbers["number"])
-        names = [f"{b:.3g}\n{name}" for b, name in zip(bits, numbers["levels"].map(str))]
+        places = {levels: place for place, levels in enumerate(level_sets)}
+        rows = rows.assign(place=[places[levels] for levels in rows["levels"]])
+        for channels, line in rows.sort_values("place").groupby("channels"):
+            ends = line["last_low"], line["last_high"]
+            style = {"color": colors.get(channels, "C0"), "marker": "o", "label": str(channels)}
+            _with_intervals(axis, line["place"], line["last_mean"], *ends, **style)
+        bits = np.log2([number_of_levels(levels) for levels in level_sets])
+        names = [f"{b:.3g}\n{levels}" for b, levels in zip(bits, level_sets)]
         axis.set_xticks(range(len(names)), names)
         axis.set(title=recordings, xlim=(-0.5, len(names) - 0.5))
     if colors:
@@ -137,7 +130,8 @@ def weights_in_training(histograms: pd.DataFrame) -> Figure:
 def _styles(level_sets: pd.Series) -> dict[str, dict]:
     """Of a line for each level set, by its name, those of most levels first; full precision is
     grey."""
-    names = [str(levels) for levels in sorted(set(level_sets), key=number_of_levels, reverse=True)]
+    most_first = sorted(level_sets.unique(), key=number_of_levels, reverse=True)
+    names = [str(levels) for levels in most_first]
     low_bit = [name for name in names if name != FULL]
     styles = {FULL: {"color": "0.35", "marker": "s", "label": FULL}} if FULL in names else {}
     for place, name in enumerate(low_bit):

@@ -49,7 +49,7 @@ def study_folder(study: str | Path, table: str = "runs") -> Path:
 
 
 def packed_networks(study: str | Path) -> pd.DataFrame:
-    """The packed networks of a study's first seed, for `snnq.unpack`.
+    """The packed networks of a study's first seed, of each benchmark's widest, for `snnq.unpack`.
 
     Returns
     -------
@@ -64,7 +64,8 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
         The study has no `runs.csv`, or no packed network; says which command makes it.
     """
     runs = read_gathered(study, "runs")
-    runs = runs[runs["seed"] == runs.groupby("benchmark")["seed"].transform("min")]
+    for column, end in (("channels", "max"), ("seed", "min")):
+        runs = runs[runs[column] == runs.groupby("benchmark")[column].transform(end)]
     runs = runs.assign(path=[_packed(Path(study), run) for run in runs.itertuples()])
     found = runs.dropna(subset="path").drop_duplicates(["benchmark", "levels"])
     if found.empty:

@@ -94,8 +94,8 @@ def results_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.Data
     to `last_high` the 95 % confidence interval of the mean after the last epoch, see `Estimate`.
     The difference is that mean minus the one of full precision in the same width on the same
     recordings, over the seeds and orders of both: in points, with the columns of
-    `with_comparisons`, where a width's belong together; and relative, in percent of full precision. Bytes are
-    those of the network packed, see `snnq.footprint`.
+    `with_comparisons`, where a width's belong together; and relative, in percent of full precision.
+    Bytes are those of the network packed, see `snnq.footprint`.
 
     Parameters
     ----------
@@ -104,23 +104,25 @@ def results_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.Data
     correct : mapping, optional
         See `read_correct`; without it intervals are of the seeds alone.
     """
-    rows, full, differences = [], {}, {}
+    rows, found, differences = [], [], {}
     for row, group in networks(runs):
         for way in WAYS:
             row |= {f"{way}_mean": 100 * group[way].mean(), f"{way}_sd": 100 * group[way].std()}
-        method = accuracies(group, correct)
-        _, row["last_low"], row["last_high"] = mean_interval(method)
+        found.append(accuracies(group, correct))
+        _, row["last_low"], row["last_high"] = mean_interval(found[-1])
         row["times_smaller"] = group["bytes_float32"].iloc[0] / row["bytes"]
-        width = tuple(row[name] for name in WIDTH)
-        if row["levels"] == FULL:  # which has the most levels and so comes first
-            full[width] = method
-        elif width in full:
-            differences[len(rows)] = difference(method, full[width])
         rows.append(row)
-    table = with_comparisons(pd.DataFrame(rows), differences, WIDTH)
-    table.loc[table["levels"] == FULL, "difference"] = 0.0
-    base = table.groupby(WIDTH)["last_mean"].transform("first")
-    table["relative_difference"] = 100 * table["difference"] / base
+    table = pd.DataFrame(rows)
+    is_full = table["levels"] == FULL
+    for _, width in table.groupby(WIDTH):
+        for full in width.index[is_full[width.index]]:
+            low_bit = width.index.drop(full)
+            differences |= {row: difference(found[row], found[full]) for row in low_bit}
+    table = with_comparisons(table, differences, WIDTH)
+    table.loc[is_full, "difference"] = 0.0
+    of_full = table["last_mean"].where(is_full)
+    of_full = of_full.groupby([table[name] for name in WIDTH]).transform("max")
+    table["relative_difference"] = 100 * table["difference"] / of_full
     return table.rename(columns={"low": "difference_low", "high": "difference_high"})
 
 
