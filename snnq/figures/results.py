@@ -47,7 +47,7 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     groups = list(table.groupby("recordings", sort=False))
     widths = sorted(table["channels"].unique())
     colors = dict(zip(widths, sns.color_palette("crest", len(widths)))) if len(widths) > 1 else {}
-    figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
+    figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=1.2 * WIDTH)
     for axis, (recordings, rows) in zip(axes, groups):
         level_sets = sorted(rows["levels"].unique(), key=number_of_levels)
         # Evenly spaced: 1.58 and 2 bits would run into each other.
