@@ -172,9 +172,10 @@ def test_one_of_ten_thousand_recordings_more_is_a_spread():
     assert low < 0.00015 < high
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(0, 3))
-def test_holm_rejects_step_by_step(p, undetermined):
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=8), st.integers(0, 3))
+def test_holm_rejects_step_by_step(thousandths, undetermined):
     """Against the procedure in words: from the smallest on, until one is too large."""
+    p = [one / 1000 for one in thousandths]
     found = holm([np.nan] * undetermined + p)
     assert np.isnan(found[:undetermined]).all()
     shown = set()

@@ -268,7 +268,7 @@ def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch
         fit(settings, in_tmp / "run")
     else:
         with monkeypatch.context() as stopped:
-            stopped.setattr(training, "evaluate", at_call(4, stop, training.evaluate))
+            stopped.setattr(training, "evaluate", at_call(2, stop, training.evaluate))
             with pytest.raises(KeyboardInterrupt):
                 fit(settings, in_tmp / "run")
     before = files_of(in_tmp / "run")
