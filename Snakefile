@@ -24,6 +24,7 @@ from snakemake.exceptions import WorkflowError
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
 from snnq.study.forecast import read_profiles
+from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS
 from snnq.study.profile import plan
 from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
@@ -127,6 +128,9 @@ def ablations_there_are(wildcards):
     return tables("ablations") if TRAIN_ABLATIONS or tables("ablations")[0].exists() else []
 
 
+GATHERING = expand("snnq/study/{name}.py", name=["gather", "tables", "comparisons", "intervals"])
+
+
 localrules:
     all,
     recordings,
@@ -208,10 +212,10 @@ rule train:
 rule gather:
     input:
         marks("runs", STUDY.runs),
-        "snnq/study/gather.py",
-        "snnq/study/tables.py",
+        GATHERING,
     output:
         tables("runs", "histories", "histograms", "staircases", "table"),
+        FOLDER / PREDICTIONS,
     params:
         profiles=PROFILES,
     shell:
@@ -223,10 +227,10 @@ if TRAIN_ABLATIONS:
     rule gather_ablations:
         input:
             marks("runs", {variant.run for variant in STUDY.ablations}),
-            "snnq/study/gather.py",
-            "snnq/study/tables.py",
+            GATHERING,
         output:
             tables("ablations"),
+            FOLDER / PREDICTIONS_ABLATIONS,
         params:
             profiles=PROFILES,
         shell:

@@ -29,6 +29,9 @@ from .storage.pack import pack as pack
 from .storage.pack import unpack as unpack
 from .study.folders import packed_networks as packed_networks
 from .study.folders import study_folder as study_folder
+from .study.frontier import ahead_from as ahead_from
+from .study.frontier import frontier_table as frontier_table
+from .study.gather import read_correct as read_correct
 from .study.gather import read_gathered as read_gathered
 from .study.intervals import paired_difference as paired_difference
 from .study.intervals import wilson as wilson

@@ -155,9 +155,10 @@ def fit(settings: dict, folder: Path, restart: bool = False) -> pd.DataFrame:
 
 
 def results(folder: Path) -> list:
-    """What is the same however often a run was stopped: its history and weights to the bit, its
-    accuracies, and of how many epochs it has the time."""
-    files = [(folder / name).read_bytes() for name in ("history.csv", "weights.safetensors")]
+    """What is the same however often a run was stopped: its history, weights and predictions to the
+    bit, its accuracies, and of how many epochs it has the time."""
+    names = ("history.csv", "weights.safetensors", "predictions.safetensors")
+    files = [(folder / name).read_bytes() for name in names]
     record = snnq.read_record(folder)
     return [*files, record["accuracy"], len(record["seconds"])]
 

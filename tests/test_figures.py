@@ -11,7 +11,7 @@ import pytest
 from conftest import small_study
 
 import snnq
-from snnq.figures import catalogue, figures_command, quantizer
+from snnq.figures import catalogue, figures_command, quantizer, results
 from snnq.figures.catalogue import CATALOGUE, draw, draw_all
 from snnq.quantization.histograms import histogram_columns
 
@@ -144,3 +144,92 @@ def test_ablations_figures_are_named_after_them(tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "ablations.csv", index=False)
     found = catalogue.ablations(tmp_path)
     assert list(found) == ["ablation_quantizer_binary", "ablation_time_steps"]
+
+
+def lines_of(axis) -> dict[str, list]:
+    """The points of each line that is in the legend, by its name."""
+    handles, labels = axis.get_legend_handles_labels()
+    return {label: handle.lines[0].get_xydata().tolist() for handle, label in zip(handles, labels)}
+
+
+@pytest.fixture(scope="module")
+def widths():
+    """A frontier on which binary is ahead from 4 channels on, and what it is drawn from."""
+    accuracies = {
+        ("full", 2): [0.80, 0.81, 0.82],
+        ("full", 4): [0.90, 0.91, 0.90],
+        ("binary", 2): [0.60, 0.62, 0.61],
+        ("binary", 4): [0.86, 0.87, 0.86],
+        ("binary", 8): [0.95, 0.96, 0.95],
+    }
+    return pd.DataFrame(
+        {
+            "recordings": "digits, simulated",
+            "benchmark": "nmnist",
+            "simulated": True,
+            "channels": channels,
+            "levels": levels,
+            "seed": seed,
+            "test_recordings": 360,
+            **dict.fromkeys(("last", "validation", "best", "last_soft"), accuracy),
+            "bytes": channels**2 * (1000 if levels == "full" else 100),
+            "bytes_float32": channels**2 * 1000,
+        }
+        for (levels, channels), found in accuracies.items()
+        for seed, accuracy in enumerate(found)
+    )
+
+
+def test_the_frontier_has_a_line_of_each_level_set_and_names_where_binary_is_ahead(widths):
+    table = snnq.frontier_table(widths)
+    figure = results.frontier(table)
+    (axis,) = figure.axes
+    lines = lines_of(axis)
+    assert list(lines) == ["full", "binary"]
+    assert [size for size, _ in lines["binary"]] == pytest.approx([0.4, 1.6, 6.4])
+    assert [mean for _, mean in lines["full"]] == pytest.approx([81, 90 + 1 / 3])
+    assert axis.get_xscale() == "log" and axis.get_title() == "digits, simulated"
+    (named,) = axis.texts
+    assert named.get_text() == "binary ahead at equal bytes from 4 channels on (1.6 kB)"
+    plt.close(figure)
+    figure = results.frontier(table[table["channels"] == 2])  # one width, and nothing ahead
+    assert list(figure.axes[0].texts) == []
+    assert {name: len(points) for name, points in lines_of(figure.axes[0]).items()} == {
+        "full": 1, "binary": 1,
+    }  # fmt: skip
+    plt.close(figure)
+
+
+def test_accuracy_against_bits_has_a_line_of_each_width(widths):
+    figure = results.accuracy_against_bits(snnq.results_table(widths))
+    (axis,) = figure.axes
+    lines = lines_of(axis)
+    assert list(lines) == ["2", "4", "8"]
+    assert lines["8"] == [[0, pytest.approx(95 + 1 / 3)]]
+    assert [place for place, _ in lines["2"]] == [0, 1]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1\nbinary", "32\nfull"]
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "channels"
+    plt.close(figure)
+    figure = results.accuracy_against_bits(snnq.results_table(widths[widths["channels"] == 2]))
+    assert figure.legends == []
+    plt.close(figure)
+
+
+def test_learning_curves_of_several_widths_are_apart():
+    rows = pd.DataFrame(
+        {"recordings": "x", "levels": "binary", "seed": 0, "channels": channels, "epoch": epoch}
+        for channels in (2, 4)
+        for epoch in (1, 2)
+    ).assign(test_accuracy=0.5, test_accuracy_soft=0.6)
+    figure = results.hard_and_soft(rows)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["channels", "2", "4", "weights", "hard", "soft"]
+    plt.close(figure)
+
+
+def test_captions_say_how_many_seeds_and_orders():
+    runs = pd.DataFrame({"recordings": "x", "seed": [0, 0, 1, 1], "test_recordings": 1000})
+    assert catalogue.results_caption(runs) == "mean ± s.d. over 2 seeds; x: 1,000 test samples"
+    runs["order"] = [0, 1, 0, 1]
+    assert "over 2 seeds with 2 orders of batches each; x" in catalogue.results_caption(runs)

@@ -4,10 +4,13 @@ import json
 import statistics
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 import snnq
 from snnq.study import forecast as forecasting
@@ -73,13 +76,45 @@ def test_tables_say_what_the_records_say(gathered):
     histograms = read_gathered(gathered.folder, "histograms")
     assert set(histograms["epoch"]) == {0, 1, 2, 4}
     assert set(histograms["levels"]) == {"binary", (-2, 0, 1)}
-    table = read_gathered(gathered.folder, "table")
-    expected = snnq.results_table(snnq.read_runs(gathered.folder / "runs", gathered.runs))
+    table = read_gathered(gathered.folder, "table").fillna({"reading": ""})
+    correct = snnq.read_correct(gathered.folder)
+    expected = snnq.results_table(snnq.read_runs(gathered.folder / "runs", gathered.runs), correct)
     pd.testing.assert_frame_equal(table, expected, atol=1e-4, check_dtype=False)
     assert list(table.columns[:2]) == ["recordings", "benchmark"]
     for name in ("runs", "table", "histories", "histograms", "staircases", "ablations"):
         rows = read_gathered(gathered.folder, name)
         assert rows.columns[0] == "recordings" and set(rows["recordings"]) == {"N-MNIST, real"}
+
+
+def test_what_each_run_classified_correctly_is_kept(gathered):
+    correct = snnq.read_correct(gathered.folder)
+    assert set(correct) == set(gathered.all_runs)
+    for name, right in correct.items():
+        folder = gathered.folder / "runs" / name
+        classes = load_file(folder / "predictions.safetensors")
+        assert right.tolist() == (classes["hard"] == classes["label"]).tolist()
+        assert right.mean() == pytest.approx(snnq.read_record(folder)["accuracy"]["last"])
+    kept = load_file(gathered.folder / "predictions.safetensors")
+    assert set(kept) == {"0/label"} | {f"0/{name}" for name in gathered.runs}
+    assert {classes.dtype for classes in kept.values()} == {np.dtype("uint8")}
+
+
+def test_runs_without_predictions_and_other_test_sets(gathered):
+    first, second, third = gathered.runs
+    (gathered.run_folder(first) / "predictions.safetensors").unlink()  # as before they were kept
+    other = {"label": np.arange(5, dtype=np.uint8), "hard": np.array([0, 1, 2, 0, 0], np.uint8)}
+    save_file(other, gathered.run_folder(third) / "predictions.safetensors")
+    (gathered.folder / "predictions_ablations.safetensors").unlink()
+    gather(gathered)
+    correct = snnq.read_correct(gathered.folder)
+    assert {name: len(right) for name, right in correct.items()} == {second: 40, third: 5}
+    assert correct[third].tolist() == [True, True, True, False, False]
+    runs = {name: gathered.runs[name] for name in [first]}
+    gather(replace(gathered, runs=runs))
+    assert snnq.read_correct(gathered.folder) == {}
+    (gathered.folder / "predictions.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(ValueError, match="test/predictions.safetensors: no predictions"):
+        snnq.read_correct(gathered.folder)
 
 
 def test_staircases_are_those_of_the_trained_networks(gathered):
@@ -259,3 +294,21 @@ def test_profiles_are_merged(tmp_path):
         "job": {"gpu": 1},
         "benchmarks": {"nmnist": {"settings": {"data": "y", "steps": 2}}}
     }
+
+
+def test_packed_networks_are_those_of_the_first_seed_and_the_widest(in_tmp):
+    rows = [
+        {"levels": levels, "channels": channels, "seed": seed, "name": f"{levels}{channels}-{seed}"}
+        for levels in ("binary", "full")
+        for channels in (16, 4)
+        for seed in (1, 0)
+    ]
+    for row in rows:
+        path = in_tmp / "runs" / row["name"] / "packed.safetensors"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    known = {"recordings": "digits, simulated", "benchmark": "nmnist"}
+    pd.DataFrame(rows).assign(**known).to_csv(in_tmp / "runs.csv", index=False)
+    found = snnq.packed_networks(in_tmp)["path"].tolist()
+    names = [Path(path).parent.name for path in found]
+    assert names == ["full16-0", "binary16-0"]

@@ -65,6 +65,10 @@ def test_tables_notebooks_and_networks_with_cards(study, in_tmp):
     place = take_reference(study)
     assert place == reference.REFERENCE / "test"
     pd.testing.assert_frame_equal(pd.read_csv(place / "runs.csv"), pd.read_csv(study / "runs.csv"))
+    kept, taken = (snnq.read_correct(folder) for folder in (study, place))
+    assert {name: right.tolist() for name, right in taken.items()} == {
+        name: right.tolist() for name, right in kept.items()
+    }
     names = {path.stem for path in (place / "notebooks").iterdir()}
     assert names == {*reference.NOTEBOOKS, "3_train"}
     assert "papermill" not in (place / "notebooks/1_quantizer.ipynb").read_text()

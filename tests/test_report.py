@@ -8,6 +8,7 @@ from snnq.study.report import report
 ROW = {
     "recordings": "digits, simulated",
     "benchmark": "nmnist",
+    "channels": 16,
     "last_mean": 96.018,
     "last_sd": 0.42,
     "bytes": 145852,
@@ -20,7 +21,7 @@ def study(in_tmp):
     def write(**changes):
         full = ROW | {"levels": "full", "difference": 0.0}
         binary = ROW | {"levels": "binary", "difference": 0.56, "difference_low": -1.3}
-        rows = [full, binary | {"difference_high": 2.4} | changes]
+        rows = [full, binary | {"difference_high": 2.4, "reading": "not shown"} | changes]
         folder = in_tmp / "results/quick"
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         (folder / "figures/a.png").touch()
@@ -34,13 +35,21 @@ def test_the_table_and_where_figures_are(study):
     text = report(study())
     (line,) = [line for line in text.splitlines() if " binary " in line]
     assert line.split() == (
-        "digits, simulated binary 96.02 ± 0.42 +0.56 -1.3 to +2.4 145.9 31.6".split()
+        "digits, simulated binary 96.02 ± 0.42 +0.56 -1.3 to +2.4 not shown 145.9 31.6".split()
     )
     assert "1 figures are in" in text and "beside the reference" not in text
 
 
 def test_one_seed_has_no_deviation_and_no_interval(study):
-    text = report(study(last_sd=None, difference_low=None, difference_high=None))
+    text = report(
+        study(last_sd=None, difference_low=None, difference_high=None, reading="undetermined")
+    )
     (line,) = [line for line in text.splitlines() if " binary " in line]
-    assert line.split() == "digits, simulated binary 96.02 +0.56 145.9 31.6".split()
-    assert "nan" not in text.lower().replace("distinguishable", "")
+    assert line.split() == "digits, simulated binary 96.02 +0.56 undetermined 145.9 31.6".split()
+    assert "nan" not in text.lower()
+
+
+def test_the_width_is_said_where_there_are_several(study):
+    assert "channels" not in report(study())
+    (line,) = [line for line in report(study(channels=4)).splitlines() if " binary " in line]
+    assert line.split()[2:4] == ["4", "binary"]

@@ -10,9 +10,18 @@ from scipy.stats import t as student
 from snnq.study.reproduction import compared
 
 
-def runs(accuracies: dict[str, list[float]], recordings: str = "digits, simulated") -> pd.DataFrame:
+def runs(
+    accuracies: dict[str, list[float]], recordings: str = "digits, simulated", channels: int = 16
+) -> pd.DataFrame:
     rows = [
-        {"recordings": recordings, "benchmark": "nmnist", "levels": levels, "seed": seed, "last": one}
+        {
+            "recordings": recordings,
+            "benchmark": "nmnist",
+            "channels": channels,
+            "levels": levels,
+            "seed": seed,
+            "last": one,
+        }
         for levels, found in accuracies.items()
         for seed, one in enumerate(found)
     ]
@@ -85,3 +94,17 @@ def test_every_verdict_is_one_of_three():
         for a, b in itertools.product(values, values)
     }
     assert found == {"agrees", "differs", "undetermined"}
+
+
+def test_widths_are_rows_of_their_own():
+    narrow, wide = (runs({"full": [0.9, 0.91]}, channels=channels) for channels in (4, 8))
+    theirs = pd.concat([narrow.assign(last=narrow["last"] - 0.5), wide])
+    table = compared(pd.concat([wide, narrow]), theirs)
+    assert table["channels"].tolist() == [4, 8]
+    assert table["verdict"].tolist() == ["differs", "agrees"]
+
+
+def test_orders_of_batches_are_no_more_seeds():
+    yours, theirs = runs({"full": [0.9, 0.92]}), runs({"full": [0.89, 0.93]})
+    twice = [pd.concat([found, found.assign(order=1)]) for found in (yours, theirs)]
+    pd.testing.assert_frame_equal(compared(*twice), compared(yours, theirs))

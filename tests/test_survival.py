@@ -45,8 +45,9 @@ def kill():
         ("loss_of", 1),
         ("loss_of", 3),
         ("loss_of", 8),
+        ("predict", 1),
         ("evaluate", 2),
-        ("evaluate", 5),
+        ("predict", 3),
         ("write_record", 1),
     ],
 )

@@ -111,18 +111,50 @@ def test_soft_weights_are_tested_every_so_many_epochs_and_at_the_end(
 
 
 def test_hard_weights_are_computed_once_for_both_splits(tiny, in_tmp, monkeypatch):
-    seen, evaluate = [], training.evaluate
+    seen = []
 
-    def looked_at(model, data, soft=False):
-        model.eval()
-        seen.append([model.get_submodule(name).weight for name in snnq.quantizers(model)])
-        return evaluate(model, data, soft)
+    def looking(function):
+        def looked_at(model, *arguments, **options):
+            model.eval()
+            seen.append([model.get_submodule(name).weight for name in snnq.quantizers(model)])
+            return function(model, *arguments, **options)
 
-    monkeypatch.setattr(training, "evaluate", looked_at)
+        return looked_at
+
+    for name in ("evaluate", "predict"):
+        monkeypatch.setattr(training, name, looking(getattr(training, name)))
     fit(tiny | {"levels": "binary", "epochs": 2, "soft_every": 2}, in_tmp)
     validation, test, later, _, _ = seen
     assert all(first is second for first, second in zip(validation, test))
     assert not any(first is second for first, second in zip(test, later))
+
+
+@pytest.mark.parametrize("levels", [FULL, "2bit"])
+def test_predictions_of_the_last_epoch_are_kept(tiny, in_tmp, levels):
+    history = fit(tiny | {"levels": levels}, in_tmp)
+    kept = load_file(in_tmp / "predictions.safetensors")
+    _, test = snnq.load("nmnist", tiny["data"], tiny["steps"])
+    assert set(kept) == {"hard", "soft", "label"}
+    assert all(classes.dtype == torch.uint8 for classes in kept.values())
+    assert kept["label"].tolist() == test.labels.tolist()
+    model = snnq.trained_network(in_tmp)
+    for name, soft, column in (("hard", False, ""), ("soft", True, "_soft")):
+        rates, label = snnq.predict(model, test, soft)
+        assert torch.equal(kept[name], rates.argmax(1).byte())
+        right = (kept[name] == kept["label"]).float().mean()
+        assert history[f"test_accuracy{column}"].iloc[-1] == pytest.approx(right.item())
+
+
+def test_a_run_stopped_after_its_last_epoch_has_its_predictions(tiny, in_tmp, monkeypatch):
+    expected = fit(tiny, in_tmp / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Training, "finish", at_call(1, stop, None))
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny, in_tmp / "stopped")
+    assert not (in_tmp / "stopped/predictions.safetensors").exists()
+    assert fit(tiny, in_tmp / "stopped")["test_accuracy"].tolist() == expected["test_accuracy"].tolist()
+    files = [in_tmp / name / "predictions.safetensors" for name in ("whole", "stopped")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.25, 5), (0.5, 10)])
@@ -192,7 +224,7 @@ def interrupt():
 def test_an_interrupted_run_ends_as_if_it_had_not_been(tiny, in_tmp, monkeypatch, levels):
     settings = tiny | {"levels": levels, "epochs": 3}
     fit(settings, in_tmp / "undisturbed")
-    interrupted = at_call(5, interrupt, training.evaluate)  # within the second epoch
+    interrupted = at_call(2, interrupt, training.evaluate)  # within the second epoch
     monkeypatch.setattr(training, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(settings, in_tmp / "run")
@@ -260,7 +292,7 @@ def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch
         fit(settings, in_tmp / "run")
     else:
         with monkeypatch.context() as stopped:
-            stopped.setattr(training, "evaluate", at_call(4, stop, training.evaluate))
+            stopped.setattr(training, "evaluate", at_call(2, stop, training.evaluate))
             with pytest.raises(KeyboardInterrupt):
                 fit(settings, in_tmp / "run")
     before = files_of(in_tmp / "run")

@@ -5,17 +5,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from snnq.figures.style import WIDTH, in_lines
+from snnq.study.tables import ablation_panels
 
 LINE = 0.24  # inches for a change
 
 
 def ablation(rows: pd.DataFrame) -> Figure:
     """Test accuracy after the last epoch of each change: every seed, and mean and s.d. over them;
-    a panel per level set. The band is mean and s.d. of the first change, which is the recipe.
+    a panel per width and level set. The band is mean and s.d. of the first change, which is the
+    recipe.
 
-    Rows of one ablation, as `snnq.gather_ablations` writes them: change, levels, seed, last.
+    Rows of one ablation, as `snnq.gather_ablations` writes them: change, channels, levels, seed,
+    last.
     """
-    groups = list(rows.groupby("levels", sort=False))
+    groups = ablation_panels(rows)
+    several = len({channels for channels, _ in groups}) > 1
     changes = list(rows["change"].unique())
     figure, axes = plt.subplots(
         1,
@@ -25,9 +29,10 @@ def ablation(rows: pd.DataFrame) -> Figure:
         sharey=True,
         squeeze=False,
     )
-    for axis, (levels, group) in zip(axes[0], groups):
+    for axis, ((channels, levels), group) in zip(axes[0], groups.items()):
         _draw(axis, group, changes)
-        axis.set(title=in_lines(levels), xlabel="test accuracy (%)")
+        title = f"{in_lines(levels)}, {channels} channels" if several else in_lines(levels)
+        axis.set(title=title, xlabel="test accuracy (%)")
     return figure
 
 

@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from snnq.figures import deployment, quantizer, results
 from snnq.figures.ablations import ablation
 from snnq.figures.style import note, save, set_style
-from snnq.study.gather import read_gathered
+from snnq.study.comparisons import orders
+from snnq.study.frontier import frontier_table
+from snnq.study.gather import read_correct, read_gathered
 from snnq.study.tables import results_table
 from snnq.training.run import FULL
 
@@ -106,19 +108,25 @@ def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
     return rows
 
 
-def _of_results(figure: Callable[[pd.DataFrame], Figure]) -> Callable[[Path], Figure]:
+def _of_results(
+    figure: Callable[[pd.DataFrame], Figure], table: Callable[..., pd.DataFrame]
+) -> Callable[[Path], Figure]:
     def drawn(study: Path) -> Figure:
         runs = _rows(study, "runs")
-        return note(figure(results_table(runs)), results_caption(runs))
+        found = table(runs, read_correct(study))
+        return note(figure(found), results_caption(runs, "mean and 95 % CI"))
 
     return drawn
 
 
-def results_caption(runs: pd.DataFrame) -> str:
-    """How many seeds and test samples are behind the figures of results."""
+def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
+    """What is shown, and how many seeds and test samples are behind it."""
     tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
     samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
-    return "; ".join([f"mean ± s.d. over {runs['seed'].nunique()} seeds", *samples])
+    counts = f"{runs['seed'].nunique()} seeds"
+    if (in_each := orders(runs).nunique()) > 1:
+        counts += f" with {in_each} orders of batches each"
+    return "; ".join([f"{shown} over {counts}", *samples])
 
 
 def _hard_and_soft(study: Path) -> Figure:
@@ -145,12 +153,14 @@ def _trained_weights(study: Path) -> Figure:
 
 
 def _first(rows: pd.DataFrame) -> pd.DataFrame:
-    """Those of the study's first recordings."""
-    return rows[rows["recordings"] == rows["recordings"].iloc[0]]
+    """Those of the study's first recordings, and of the narrowest networks."""
+    rows = rows[rows["recordings"] == rows["recordings"].iloc[0]]
+    return rows[rows["channels"] == rows["channels"].min()] if "channels" in rows else rows
 
 
 def _run(rows: pd.DataFrame) -> str:
-    return f"{rows['recordings'].iloc[0]}, seed {rows['seed'].iloc[0]}"
+    width = f", {rows['channels'].iloc[0]} channels" if "channels" in rows else ""
+    return f"{rows['recordings'].iloc[0]}{width}, seed {rows['seed'].iloc[0]}"
 
 
 def _of_deployment(
@@ -184,8 +194,8 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "quantizer_slope": lambda _: quantizer.slopes(LEVEL_SETS, BACKWARD_TEMPERATURE),
     "quantizer_soft_to_hard": lambda _: quantizer.soft_to_hard(LEVEL_SETS),
     "quantizer_trained_weights": _trained_weights,
-    "accuracy_against_bits": _of_results(results.accuracy_against_bits),
-    "accuracy_against_bytes": _of_results(results.accuracy_against_bytes),
+    "frontier": _of_results(results.frontier, frontier_table),
+    "accuracy_against_bits": _of_results(results.accuracy_against_bits, results_table),
     "hard_and_soft": _hard_and_soft,
     "weights_in_training": _weights_in_training,
     "bytes_by_layer": _of_deployment(deployment.bytes_by_layer, "costs"),

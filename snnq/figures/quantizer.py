@@ -27,7 +27,7 @@ def staircases(level_sets: Iterable[str], temperatures: Iterable[float] = TEMPER
     for axis, levels in zip(axes, level_sets):
         draw_staircase(axis, levels, temperatures)
         axis.set_title(levels)
-    shared_legend(figure, axes[0], "temperature T")
+    shared_legend(figure, axes[:1], "temperature T")
     return figure
 
 
@@ -54,7 +54,7 @@ def slopes(
         axis.plot(weights, slope, "r--", lw=1.2, label=f"T = {temperatures[-1]}, T' = {backward:g}")
         axis.set_yscale("symlog", linthresh=1)
         axis.set_title(levels)
-    shared_legend(figure, axes[0])
+    shared_legend(figure, axes[:1])
     return figure
 
 

@@ -5,67 +5,93 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
-from snnq.figures.style import WIDTH, in_lines, panels
+from snnq.figures.style import WIDTH, in_lines, panels, shared_legend
 from snnq.quantization.histograms import histogram_columns
+from snnq.study.frontier import ahead_from
 from snnq.study.tables import number_of_levels
+from snnq.training.run import FULL
+
+MARKERS = "oD^vP*Xph"
+
+
+def frontier(table: pd.DataFrame) -> Figure:
+    """Accuracy after the last epoch against the bytes of the network, mean and 95 % confidence
+    interval, a line over widths for each level set, a panel for each recordings.
+
+    Where the binary networks are better than full precision at equal bytes from some width on, that
+    network has a ring, and is named (see `snnq.ahead_from`). Rows of `snnq.frontier_table`.
+    """
+    groups = list(table.groupby("recordings", sort=False))
+    styles = _styles(table["levels"])
+    figure, axes = panels(len(groups), "test accuracy (%)", "network (kB)", width=1.2 * WIDTH)
+    for axis, (recordings, rows) in zip(axes, groups):
+        for levels, line in rows.groupby(rows["levels"].map(str), sort=False):
+            line = line.sort_values("bytes")
+            ends = line["mean_low"], line["mean_high"]
+            _with_intervals(axis, line["bytes"] / 1000, line["mean"], *ends, **styles[levels])
+        axis.set(title=recordings, xscale="log")
+        decades = np.log10(rows["bytes"].max() / rows["bytes"].min())
+        axis.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2.5 else (1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+        _name_point(axis, ahead_from(rows))
+    shared_legend(figure, axes, "weights")
+    return figure
+
+
+def accuracy_against_bits(table: pd.DataFrame) -> Figure:
+    """Accuracy after the last epoch against the bits of a weight, mean and 95 % confidence
+    interval, a line for each width, a panel for each recordings. Rows of `snnq.results_table`."""
+    groups = list(table.groupby("recordings", sort=False))
+    widths = sorted(table["channels"].unique())
+    colors = dict(zip(widths, sns.color_palette("crest", len(widths)))) if len(widths) > 1 else {}
+    figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=1.2 * WIDTH)
+    for axis, (recordings, rows) in zip(axes, groups):
+        level_sets = sorted(rows["levels"].unique(), key=number_of_levels)
+        # Evenly spaced: 1.58 and 2 bits would run into each other.
+        places = {levels: place for place, levels in enumerate(level_sets)}
+        rows = rows.assign(place=[places[levels] for levels in rows["levels"]])
+        for channels, line in rows.sort_values("place").groupby("channels"):
+            ends = line["last_low"], line["last_high"]
+            style = {"color": colors.get(channels, "C0"), "marker": "o", "label": str(channels)}
+            _with_intervals(axis, line["place"], line["last_mean"], *ends, **style)
+        bits = rows.groupby(rows["levels"].map(str))["bits"].mean()
+        names = [f"{bits[str(levels)]:.3g}\n{in_lines(levels)}" for levels in level_sets]
+        axis.set_xticks(range(len(names)), names)
+        axis.set(title=recordings, xlim=(-0.5, len(names) - 0.5))
+    if colors:
+        shared_legend(figure, axes, "channels")
+    return figure
 
 
 def hard_and_soft(histories: pd.DataFrame) -> Figure:
     """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel for each
-    recordings and level set.
+    recordings and level set; where there are several widths, a color for each.
 
-    Mean and s.d. over seeds of rows with recordings, levels, seed, epoch, test_accuracy, and
-    test_accuracy_soft at the epochs where it was measured.
+    Mean and s.d. over runs of rows with recordings, levels, seed, epoch, test_accuracy, and
+    test_accuracy_soft at the epochs where it was measured; and channels.
     """
     names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
     fewest_last = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
     histories = histories.sort_values("levels", **fewest_last)
-    kept = ["recordings", "levels", "seed", "epoch"]
+    several = "channels" in histories and histories["channels"].nunique() > 1
+    kept = ["recordings", "levels", "seed", "epoch", *(["channels"] if several else [])]
     rows = histories.melt(kept, list(names), "weights", "accuracy").dropna(subset="accuracy")
     rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
+    look = {"hue": "channels", "palette": "crest"} if several else {"hue": "weights"}
     groups = list(rows.groupby(["recordings", "levels"], sort=False))
     figure, axes = panels(len(groups), "test accuracy (%)", "epoch")
     for axis, ((recordings, levels), group) in zip(axes, groups):
         sns.lineplot(
-            group, x="epoch", y="accuracy", hue="weights", style="weights", errorbar="sd", ax=axis
+            group, x="epoch", y="accuracy", style="weights", errorbar="sd", ax=axis, **look
         )
         settled = group["epoch"] > group["epoch"].max() / 4  # early epochs would squeeze the rest
         axis.set(title=f"{recordings}\n{in_lines(levels)}", xlabel="epoch", ylabel="")
         axis.set_ylim(group.loc[settled, "accuracy"].min() - 2, 101)
         axis.legend(loc="lower right", fontsize="x-small")
     axes[0].set_ylabel("test accuracy (%)")
-    return figure
-
-
-def accuracy_against_bits(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bits of a weight, mean and s.d. over seeds, a
-    panel for each recordings."""
-    groups = list(table.groupby("recordings", sort=False))
-    figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=WIDTH)
-    for axis, (recordings, rows) in zip(axes, groups):
-        rows = rows.iloc[::-1]
-        places = range(len(rows))  # evenly spaced: 1.58 and 2 bits would run into each other
-        axis.errorbar(places, rows["last_mean"], rows["last_sd"], fmt="o-", capsize=3)
-        names = rows["levels"].map(in_lines)
-        axis.set_xticks(places, [f"{b:.3g}\n{name}" for b, name in zip(rows["bits"], names)])
-        axis.set(title=recordings, xlim=(-0.5, len(rows) - 0.5))
-    return figure
-
-
-def accuracy_against_bytes(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bytes of the network, a panel for each
-    recordings."""
-    groups = list(table.groupby("recordings", sort=False))
-    figure, axes = panels(len(groups), "test accuracy (%)", "network (kB)", width=WIDTH)
-    for axis, (recordings, rows) in zip(axes, groups):
-        kilobytes = rows["bytes"] / 1000
-        axis.errorbar(kilobytes, rows["last_mean"], rows["last_sd"], fmt="o", capsize=3)
-        axis.set(title=recordings, xscale="log")
-        axis.minorticks_off()
-        names = [f"{in_lines(of)}, {size:.0f}" for of, size in zip(rows["levels"], kilobytes)]
-        aligned = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
-        axis.set_xticks(kilobytes, names, rotation=60, fontsize="small", **aligned)
     return figure
 
 
@@ -99,3 +125,32 @@ def weights_in_training(histograms: pd.DataFrame) -> Figure:
     figure.supylabel("share of weights", fontsize="small")
     axes[-1, 0].set_xlabel("βw / max|Y|")
     return figure
+
+
+def _styles(level_sets: pd.Series) -> dict[str, dict]:
+    """Of a line for each level set, by its name, those of most levels first; full precision is
+    grey."""
+    most_first = sorted(level_sets.unique(), key=number_of_levels, reverse=True)
+    names = [str(levels) for levels in most_first]
+    low_bit = [name for name in names if name != FULL]
+    styles = {FULL: {"color": "0.35", "marker": "s", "label": FULL}} if FULL in names else {}
+    for place, name in enumerate(low_bit):
+        marker = MARKERS[place % len(MARKERS)]
+        styles[name] = {"color": f"C{place}", "marker": marker, "label": name}
+    return styles
+
+
+def _with_intervals(axis, x, mean, low, high, **style) -> None:
+    axis.errorbar(x, mean, [mean - low, high - mean], ms=4, lw=1.2, elinewidth=0.9, **style)
+
+
+def _name_point(axis, found: pd.Series | None) -> None:
+    """A ring round what `ahead_from` found, and its name below the title."""
+    if found is None:
+        return
+    size = found["bytes"] / 1000
+    axis.plot(size, found["mean"], "o", ms=10, mfc="none", mec="0.2", mew=0.9)
+    ahead = f"{found['levels']} ahead at equal bytes from {found['channels']} channels on ({size:.3g} kB)"
+    axis.set_title(axis.get_title(), pad=14)
+    below_title = {"ha": "center", "va": "bottom", "transform": axis.transAxes}
+    axis.text(0.5, 1.02, ahead, fontsize="x-small", color="0.2", **below_title)

@@ -1,6 +1,7 @@
 """The look that all figures share, and how they are saved."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -47,7 +48,11 @@ def in_lines(levels) -> str:
     return re.sub(r", (?=[^,]+: )", "\n", str(levels))
 
 
-def shared_legend(figure: Figure, axis, title: str | None = None) -> None:
-    """One legend for all panels, beside them."""
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, title=title, loc="outside right center", fontsize="x-small")
+def shared_legend(figure: Figure, axes: Iterable, title: str | None = None) -> None:
+    """One legend beside the panels, for what is in any of them."""
+    found = {}
+    for axis in axes:
+        found |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(
+        found.values(), found, title=title, loc="outside right center", fontsize="x-small"
+    )

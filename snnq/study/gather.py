@@ -8,20 +8,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from snnq.quantization.histograms import histogram_columns
 from snnq.quantization.network import quantizers
 from snnq.study.profile import Study
 from snnq.study.tables import read_runs, results_table
-from snnq.system.files import write_atomically
-from snnq.training.record import HISTOGRAMS, read_history, trained_network
+from snnq.system.files import first_line, save_tensors, write_atomically
+from snnq.training.record import HISTOGRAMS, PREDICTIONS, read_history, trained_network
 from snnq.training.run import FULL
 
+PREDICTIONS_ABLATIONS = "predictions_ablations.safetensors"
 TABLES = ("runs", "table", "histories", "histograms", "staircases", "ablations")
 LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
+LABEL = "label"  # beside the classes predicted by runs, in a file of predictions
 
 
 def gather(study: Study) -> None:
@@ -30,11 +35,14 @@ def gather(study: Study) -> None:
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
     each; and of the quantized runs of the first seed, order and the widest networks
     `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer after the last epoch: its
-    levels, its temperature, and its thresholds in units of βw.
+    levels, its temperature, and its thresholds in units of βw. And
+    `predictions.safetensors`, see `read_correct`.
     """
     runs = read_runs(study.folder / "runs", study.runs)
     _write(study.folder, "runs", runs.drop(columns="folder"))
-    _write(study.folder, "table", results_table(runs), "%.4f")
+    _write_predictions(study.folder / PREDICTIONS, runs)
+    correct = read_correct(study.folder)
+    _write(study.folder, "table", results_table(runs, correct), "%.4f")
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
     _write(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
     drawn = one_of_each(runs[(runs["quantizer"] == "sigmoid") & (runs["levels"] != FULL)])
@@ -55,12 +63,37 @@ def one_of_each(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def gather_ablations(study: Study) -> None:
-    """Write `ablations.csv`: the rows of each ablation, with its name and that of the change."""
+    """Write `ablations.csv`: the rows of each ablation, with its name and that of the change; and
+    the runs' `predictions_ablations.safetensors`."""
     runs = read_runs(study.folder / "runs", {variant.run for variant in study.ablations})
     rows = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
     rows = rows.merge(runs.drop(columns="folder"), on="name")
     rows.insert(0, "recordings", rows.pop("recordings"))
     _write(study.folder, "ablations", rows)
+    _write_predictions(study.folder / PREDICTIONS_ABLATIONS, runs)
+
+
+def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
+    """By the name of a run, whether each test recording was classified correctly after the last
+    epoch, with hard weights: bool [test recordings].
+
+    Of all of a study's runs whose predictions `gather` and `gather_ablations` found. Their files
+    hold, uint8, for each test set N from 0 the right classes, `N/label`, and those that each of its
+    runs predicted, `N/<run>`.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be read.
+    """
+    correct = {}
+    for path in (Path(folder) / name for name in (PREDICTIONS, PREDICTIONS_ABLATIONS)):
+        classes = _classes(path) if path.exists() else {}
+        for name, predicted in classes.items():
+            test_set, _, run = name.partition("/")
+            if run != LABEL:
+                correct[run] = predicted == classes[f"{test_set}/{LABEL}"]
+    return correct
 
 
 def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
@@ -112,6 +145,30 @@ def _write(folder: Path, table: str, rows: pd.DataFrame, float_format: str = "%.
         folder / f"{table}.csv",
         lambda path: rows.to_csv(path, index=False, float_format=float_format),
     )
+
+
+def _write_predictions(path: Path, runs: pd.DataFrame) -> None:
+    """Of the runs that have kept theirs; the label of a test set is stored once."""
+    classes: dict[str, np.ndarray] = {}
+    labels: list[np.ndarray] = []
+    for run in runs.itertuples():
+        kept = Path(run.folder) / PREDICTIONS
+        if kept.exists():
+            found = _classes(kept)
+            same = [np.array_equal(found[LABEL], label) for label in labels]
+            test_set = same.index(True) if any(same) else len(labels)
+            if test_set == len(labels):
+                labels.append(found[LABEL])
+                classes[f"{test_set}/{LABEL}"] = found[LABEL]
+            classes[f"{test_set}/{run.name}"] = found["hard"]
+    save_tensors(path, lambda partial: save_file(classes, partial))
+
+
+def _classes(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no predictions ({first_line(error)})") from None
 
 
 def _rows(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

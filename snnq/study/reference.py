@@ -8,7 +8,7 @@ import nbformat
 import pandas as pd
 
 from snnq.study.folders import REFERENCE, network_name, packed_networks
-from snnq.study.gather import read_gathered
+from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS, read_gathered
 from snnq.study.intervals import wilson
 from snnq.training.record import read_record
 
@@ -16,7 +16,7 @@ TABLES = (
     *("runs", "histories", "histograms", "staircases", "table"),
     *("costs", "faults", "fidelity"),  # by notebook 6
 )
-OPTIONAL_TABLES = ("ablations",)
+OPTIONAL = ("ablations.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
 MOST_BYTES = 3_000_000  # of the notebooks together
 CARD = """\
@@ -80,10 +80,10 @@ def _refuse_changes() -> None:
 
 def _copy_tables(study: Path, place: Path) -> None:
     place.mkdir(parents=True)
-    for name in TABLES + OPTIONAL_TABLES:
-        path = study / f"{name}.csv"
-        if path.exists() or name in TABLES:
-            shutil.copyfile(path, place / path.name)
+    names = [f"{table}.csv" for table in TABLES]
+    names += [name for name in OPTIONAL if (study / name).exists()]
+    for name in names:
+        shutil.copyfile(study / name, place / name)
 
 
 def _copy_notebooks(study: Path, runs: pd.DataFrame, place: Path) -> None:

@@ -1,5 +1,6 @@
 """What a finished study found, as text for a terminal."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,9 @@ from snnq.study.reproduction import reproduction_table
 def report(study: Path) -> str:
     """A study's table, yours beside the reference where there is one, and where its figures are."""
     parts = [
-        "Accuracy on the test samples after the last epoch, mean ± s.d. over seeds; difference to"
-        " full\nprecision in points, with its 95 % confidence interval:",
+        "Accuracy on the test samples after the last epoch, mean ± s.d. over runs; difference to"
+        " full\nprecision of the same width in points, with its 95 % confidence interval, and what it"
+        " shows, corrected\nfor the number of comparisons:",
         _plain(_results(read_gathered(study, "table"))),
     ]
     beside = reproduction_table(study)
@@ -41,25 +43,27 @@ def _spread(mean: float, deviation: float) -> str:
 
 
 def _results(table: pd.DataFrame) -> pd.DataFrame:
-    rows = table.itertuples()
-    return pd.DataFrame(
+    return _of_widths(
         {
             "recordings": row.recordings,
+            "channels": row.channels,
             "weights": str(row.levels),
             "accuracy (%)": _spread(row.last_mean, row.last_sd),
             "difference": "" if row.levels == "full" else f"{row.difference:+.2f}",
             "interval": interval(row.difference_low, row.difference_high),
+            "reading": "" if pd.isna(row.reading) else row.reading,
             "network (kB)": f"{row.bytes / 1000:.1f}",
             "times smaller": f"{row.times_smaller:.1f}",
         }
-        for row in rows
+        for row in table.itertuples()
     )
 
 
 def _reproduction(beside: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
+    return _of_widths(
         {
             "recordings": row.recordings,
+            "channels": row.channels,
             "weights": row.levels,
             "yours (%)": f"{row.yours:.2f}",
             "reference (%)": f"{row.reference:.2f}",
@@ -69,6 +73,12 @@ def _reproduction(beside: pd.DataFrame) -> pd.DataFrame:
         }
         for row in beside.itertuples()
     )
+
+
+def _of_widths(rows: Iterable[dict]) -> pd.DataFrame:
+    """The width is said where there are several."""
+    table = pd.DataFrame(rows)
+    return table if table["channels"].nunique() > 1 else table.drop(columns="channels")
 
 
 def _plain(table: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from snnq.study.gather import read_gathered
 from snnq.study.tables import number_of_levels
 
 CONFIDENCE = 0.95  # of all rows of a table together
-ROW = ["recordings", "benchmark", "levels"]
+ROW = ["recordings", "benchmark", "channels", "levels"]
 FOUND = ["yours", "reference", "difference", "low", "high", "verdict"]
 
 
@@ -25,7 +25,7 @@ def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Accuracy after the last epoch of each row of your table, beside the reference's.
 
     The interval is Student's t for the difference of two means, with the standard deviation
-    pooled over the rows of a benchmark in both studies, and corrected after Bonferroni for the
+    pooled over the rows of a benchmark's width in both studies, and corrected after Bonferroni for the
     number of rows: with a confidence of 95 % it holds zero in all of them where there is no
     difference.
 
@@ -37,23 +37,28 @@ def compared(yours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per level set of the recordings that both have: recordings, benchmark, levels; in percent
-        yours and reference, means over seeds; difference, low and high in points; and verdict:
-        "agrees" where the interval includes zero, or all runs are equal, "differs" where it does
-        not, "undetermined" where there are too few seeds, or none differ, to tell.
+        A row per width and level set of the recordings that both have: recordings, benchmark,
+        channels, levels; in percent yours and reference, means over seeds; difference, low and
+        high in points; and verdict: "agrees" where the interval includes zero, or all runs are
+        equal, "differs" where it does not, "undetermined" where there are too few seeds, or none
+        differ, to tell.
     """
     both = {"yours": yours, "reference": reference}
     runs = pd.concat([rows.assign(study=study) for study, rows in both.items()])
     runs = runs.sort_values("levels", key=lambda of: -of.map(number_of_levels), kind="stable")
+    runs = runs.sort_values("channels", kind="stable")
     runs = runs.assign(levels=runs["levels"].map(str), accuracy=100 * runs["last"])
+    # Orders of batches are nested in seeds.
+    by_seed = runs.groupby([*ROW, "study", "seed"], sort=False)["accuracy"]
+    runs = by_seed.mean().reset_index()
     means = runs.pivot_table("accuracy", ROW, "study", sort=False)
     means = means.reindex(columns=["yours", "reference"]).dropna()
     counts = runs.pivot_table("accuracy", ROW, "study", aggfunc="count", sort=False)
     rows = []
     for row, found in means.iterrows():
         own, theirs = found["yours"], found["reference"]
-        recordings, benchmark, levels = row
-        alike = runs[(runs["recordings"] == recordings) & (runs["benchmark"] == benchmark)]
+        *width, levels = row
+        alike = runs[(runs[ROW[:-1]] == width).all(axis=1)]
         half = _half_width(alike, counts.loc[row], len(means))
         interval = {"low": own - theirs - half, "high": own - theirs + half}
         found = {"yours": own, "reference": theirs, "difference": own - theirs, **interval}

@@ -1,7 +1,7 @@
-"""The runs of a study, one row each, and the table over seeds."""
+"""The runs of a study, one row each, and the table over them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from snnq.quantization.levels import resolve_levels
 from snnq.quantization.rules import Levels, is_mixed, label_of, read_levels
 from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
 from snnq.study.bits import FULL_BITS, mean_bits
-from snnq.study.intervals import paired_difference
+from snnq.study.comparisons import Correct, accuracies, difference, mean_interval, with_comparisons
 from snnq.training.plain import plain_levels
 from snnq.training.record import RECORD, read_record
 from snnq.training.run import FULL, default_settings
 
+WIDTH = ["recordings", "benchmark", "channels"]
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.training.record.accuracies`
 
 
@@ -75,97 +76,124 @@ def number_of_levels(levels: Levels, run: Mapping[str, Any] | None = None) -> fl
     return 2**FULL_BITS if found == FULL else len(resolve_levels(found))
 
 
-def results_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, a row per benchmark and level set.
+def networks(runs: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """What the runs of each of a study's networks have in common, and these runs.
+
+    A benchmark's network has a width, narrow ones first, and a level set, most levels first.
+    """
+    for (recordings, benchmark), study in runs.groupby(["recordings", "benchmark"], sort=False):
+        for channels, width in study.groupby("channels"):
+            # One by one: pandas takes a tuple as long as the table for a column.
+            groups = {
+                of: width[[one == of for one in width["levels"]]] for of in width["levels"].unique()
+            }
+            values = {of: number_of_levels(of, group.iloc[0]) for of, group in groups.items()}
+            for levels in sorted(groups, key=values.get, reverse=True):
+                group = groups[levels]
+                yield {
+                    "recordings": recordings,
+                    "benchmark": benchmark,
+                    "simulated": group["simulated"].iloc[0],
+                    "channels": channels,
+                    "levels": levels,
+                    "bits": math.log2(values[levels]),
+                    "seeds": group["seed"].nunique(),
+                    "runs": len(group),
+                    "test_recordings": group["test_recordings"].iloc[0],
+                    "bytes": group["bytes"].iloc[0],
+                }, group
+
+
+def results_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:
+    """Mean and standard deviation over runs, a row per benchmark, width and level set.
 
     Bits are those of a weight in layers that are not kept, the mean over them where levels are
-    mixed. Accuracies are in percent; the standard deviation is that of a sample (n − 1). The
-    difference is the mean after the last epoch minus that of full precision on the same recordings, over the
-    seeds of both: in points, with its paired 95 % confidence interval (`difference_low`,
-    `difference_high`, see `paired_difference`), and relative, in percent of full precision. Bytes
-    are those of the network packed, see `snnq.footprint`.
+    mixed. Accuracies are in percent; the standard deviation is that of a sample (n − 1), and `last_low`
+    to `last_high` the 95 % confidence interval of the mean after the last epoch, see `Estimate`.
+    The difference is that mean minus the one of full precision in the same width on the same
+    recordings, over the seeds and orders of both: in points, with the columns of
+    `with_comparisons`, where a width's belong together; and relative, in percent of full precision.
+    Bytes are those of the network packed, see `snnq.footprint`.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        As `read_runs` and `read_gathered` return them.
+    correct : mapping, optional
+        See `read_correct`; without it intervals are of the seeds alone.
     """
-    rows = []
-    for (recordings, benchmark), study in runs.groupby(["recordings", "benchmark"], sort=False):
-        full = study[study["levels"] == FULL].set_index("seed")["last"]
-        # One by one: pandas takes a tuple as long as the table for a column.
-        groups = {
-            of: study[[one == of for one in study["levels"]]] for of in study["levels"].unique()
-        }
-        values = {of: number_of_levels(of, group.iloc[0]) for of, group in groups.items()}
-        for levels in sorted(groups, key=values.get, reverse=True):
-            group = groups[levels]
-            row = {
-                "recordings": recordings,
-                "benchmark": benchmark,
-                "simulated": group["simulated"].iloc[0],
-                "levels": levels,
-                "bits": math.log2(values[levels]),
-                "seeds": len(group),
-                "test_recordings": group["test_recordings"].iloc[0],
-            }
-            for way in WAYS:
-                row[f"{way}_mean"] = 100 * group[way].mean()
-                row[f"{way}_sd"] = 100 * group[way].std()
-            row |= _difference(group.set_index("seed")["last"], full)
-            row["bytes"] = group["bytes"].iloc[0]
-            row["times_smaller"] = group["bytes_float32"].iloc[0] / group["bytes"].iloc[0]
-            rows.append(row)
-    return pd.DataFrame(rows)
+    rows, found, differences = [], [], {}
+    for row, group in networks(runs):
+        for way in WAYS:
+            row |= {f"{way}_mean": 100 * group[way].mean(), f"{way}_sd": 100 * group[way].std()}
+        found.append(accuracies(group, correct))
+        _, row["last_low"], row["last_high"] = mean_interval(found[-1])
+        row["times_smaller"] = group["bytes_float32"].iloc[0] / row["bytes"]
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    is_full = table["levels"] == FULL
+    for _, width in table.groupby(WIDTH):
+        for full in width.index[is_full[width.index]]:
+            low_bit = width.index.drop(full)
+            differences |= {row: difference(found[row], found[full]) for row in low_bit}
+    table = with_comparisons(table, differences, WIDTH)
+    table.loc[is_full, "difference"] = 0.0
+    of_full = table["last_mean"].where(is_full & (table["last_mean"] > 0))
+    of_full = of_full.groupby([table[name] for name in WIDTH]).transform("max")
+    table["relative_difference"] = 100 * table["difference"] / of_full
+    return table.rename(columns={"low": "difference_low", "high": "difference_high"})
 
 
-def _difference(low_bit: pd.Series, full: pd.Series) -> dict[str, float]:
-    """Of accuracies by seed: points, and percent of full precision, over the seeds of both."""
-    names = ("difference", "difference_low", "difference_high", "relative_difference")
-    seeds = full.index.intersection(low_bit.index)
-    if seeds.empty:
-        return dict.fromkeys(names, math.nan)
-    found = paired_difference(low_bit[seeds], full[seeds])
-    points = [100 * found[name] for name in ("difference", "low", "high")]
-    base = full[seeds].mean()
-    return dict(zip(names, [*points, points[0] / base if base else math.nan]))
-
-
-def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row per ablation, level set and change, against the first change of the ablation.
+def ablation_table(rows: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:
+    """A row per ablation, width, level set and change, against the first change of the ablation.
 
     Parameters
     ----------
     rows : DataFrame
-        The runs: recordings, ablation, change, levels, seed, and the accuracies last and
+        The runs: recordings, ablation, change, channels, levels, seed, and the accuracies last and
         on_validation.
+    correct : mapping, optional
+        See `read_correct`; without it intervals are of the seeds alone.
 
     Returns
     -------
     pandas.DataFrame
-        recordings, ablation, levels, change, seeds; in percent: mean and sd of `last` over seeds,
-        validation_mean, and the paired difference of `last` to the first change with its 95 %
-        confidence interval (difference, low, high) and p; and the reading of it: "better",
-        "worse", "not distinguishable" where the interval includes zero, "undetermined" where there
-        is none (see `paired_difference`).
+        recordings, ablation, channels, levels, change, seeds, runs; in percent: mean and sd of
+        `last` over runs, validation_mean; and the columns of `with_comparisons`, for the paired
+        difference of `last` to the first change, where an ablation's belong together.
     """
-    found = []
-    kinds = ["recordings", "ablation", "levels"]
-    for kind, group in rows.groupby(kinds, sort=False):
-        changes = {
-            name: runs.set_index("seed") for name, runs in group.groupby("change", sort=False)
-        }
-        base = next(iter(changes.values()))
-        for change, runs in changes.items():
-            row = dict(zip(kinds, kind)) | {"change": change, "seeds": len(runs)}
-            row |= {"mean": 100 * runs["last"].mean(), "sd": 100 * runs["last"].std()}
-            row["validation_mean"] = 100 * runs["on_validation"].mean()
-            if runs is not base:
-                seeds = runs.index.intersection(base.index)
-                paired = paired_difference(100 * runs["last"][seeds], 100 * base["last"][seeds])
-                row |= paired | {"reading": _reading(paired)}
-            found.append(row)
-    return pd.DataFrame(found).fillna({"reading": ""})
+    found, differences = [], {}
+    for (recordings, name), ablation in rows.groupby(["recordings", "ablation"], sort=False):
+        for (channels, levels), panel in ablation_panels(ablation).items():
+            base = None
+            for change, runs in panel.groupby("change", sort=False):
+                method = accuracies(runs, correct)
+                base = method if base is None else base
+                if method is not base:
+                    differences[len(found)] = difference(method, base)
+                found.append(
+                    {
+                        "recordings": recordings,
+                        "ablation": name,
+                        "channels": channels,
+                        "levels": levels,
+                        "change": change,
+                        "seeds": runs["seed"].nunique(),
+                        "runs": len(runs),
+                        "mean": 100 * runs["last"].mean(),
+                        "sd": 100 * runs["last"].std(),
+                        "validation_mean": 100 * runs["on_validation"].mean(),
+                    }
+                )
+    table = pd.DataFrame(found).astype({"channels": "Int64"})
+    return with_comparisons(table, differences, ["recordings", "ablation"])
 
 
-def _reading(paired: dict[str, float]) -> str:
-    if math.isnan(paired["low"]):
-        return "undetermined"
-    if paired["low"] > 0:
-        return "better"
-    return "worse" if paired["high"] < 0 else "not distinguishable"
+def ablation_panels(rows: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
+    """The rows of one ablation by channels and levels, within which its changes are compared.
+
+    Where the width itself is what is changed, by levels alone, with None for channels.
+    """
+    if rows.groupby("change")["channels"].agg(frozenset).nunique() > 1:
+        return {(None, levels): panel for levels, panel in rows.groupby("levels", sort=False)}
+    return dict(iter(rows.groupby(["channels", "levels"], sort=False)))

@@ -36,8 +36,10 @@ def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = Fal
     folder : path
         Gets after each epoch `history.csv` and `histograms.csv` (see `weight_histograms`; epoch 0
         is before training), and at the end `weights.safetensors`, the same network packed
-        (`snnq.pack`) in `packed.safetensors`, and `run.json`. Until then it holds the last two
-        checkpoints. The full-precision part of a quantized run is a run of its own in `full`.
+        (`snnq.pack`) in `packed.safetensors`, `predictions.safetensors` (uint8 [test recordings]:
+        the classes that `hard` and `soft` weights predict, and `label`), and `run.json`. Until
+        then it holds the last two checkpoints. The full-precision part of a quantized run is a
+        run of its own in `full`.
     progress : bool
         Show a progress bar.
     restart : bool

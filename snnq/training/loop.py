@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm import tqdm
 
@@ -26,7 +26,7 @@ from snnq.system.interruption import Interruption, Stopped
 from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
-from snnq.training.evaluation import evaluate
+from snnq.training.evaluation import evaluate, predict
 from snnq.training.failure import fail
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
@@ -37,6 +37,7 @@ from snnq.training.record import (
     HISTOGRAMS,
     HISTORY,
     PACKED,
+    PREDICTIONS,
     WEIGHTS,
     read_history,
     write_record,
@@ -77,6 +78,7 @@ class Training:
         self.step = Step(self.model, self.optimizer, run.precision, graph_of, processes)
         self.interruption = Interruption()
         before = self._histograms(self._number(0))
+        self.predictions: dict[str, Tensor | None] = {}  # classes of the test recordings
         self.progress = self.checkpoint.restore(**self._state())
         self._compare_devices()
         self.progress.histograms = self.progress.histograms or before
@@ -189,19 +191,19 @@ class Training:
             )
 
     def _accuracies(self, epoch: int) -> dict[str, float]:
+        """After an epoch; keeps the predictions that they are of."""
         with parametrize.cached():  # the hard weights are those of both splits
             validation = evaluate(self.model, self.validation)[0] if self.validation else math.nan
-            hard = evaluate(self.model, self.test)[0]
-        if self.run.levels == FULL:
-            soft = hard
-        elif self.run.tests_soft(epoch):
-            soft = evaluate(self.model, self.test, soft=True)[0]
-        else:
-            soft = math.nan
+            rates, label = predict(self.model, self.test)
+        hard = soft = rates.argmax(1)
+        if self.run.levels != FULL:
+            tests_soft = self.run.tests_soft(epoch)
+            soft = predict(self.model, self.test, soft=True)[0].argmax(1) if tests_soft else None
+        self.predictions = {"hard": hard, "soft": soft, "label": label}
         return {
             "validation_accuracy": validation,
-            "test_accuracy": hard,
-            "test_accuracy_soft": soft,
+            "test_accuracy": _share(hard == label),
+            "test_accuracy_soft": math.nan if soft is None else _share(soft == label),
         }
 
     def _histograms(self, epoch: int) -> list[dict]:
@@ -220,8 +222,15 @@ class Training:
                     self.folder / name, lambda path, table=table: table.to_csv(path, index=False)
                 )
 
+    def _save_predictions(self) -> None:
+        if not self.predictions:  # of a run that was stopped after its last epoch
+            self._accuracies(self.run.epochs)
+        classes = {name: found.to(torch.uint8) for name, found in self.predictions.items()}
+        save_tensors(self.folder / PREDICTIONS, lambda path: save_file(classes, path))
+
     def finish(self) -> pd.DataFrame:
-        """Write the tables, the weights, the packed network and, last, the record."""
+        """Write the tables, the weights, the packed network, the predictions and, last, the
+        record."""
         if not self.processes.main:
             return read_history(self.folder)
         self._write_tables()
@@ -229,6 +238,7 @@ class Training:
         weights = self.model.state_dict()
         save_tensors(self.folder / WEIGHTS, lambda path: save_file(weights, path))
         pack(self.model, self.folder / PACKED, asdict(self.run))
+        self._save_predictions()
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         recordings = {name: len(split) for name, split in splits.items()}
         write_record(
@@ -237,6 +247,10 @@ class Training:
         )  # fmt: skip
         self.checkpoint.remove()
         return history
+
+
+def _share(right: Tensor) -> float:
+    return right.float().mean().item()
 
 
 def _temperature(run: Run, epoch: int) -> float:

@@ -24,6 +24,7 @@ from snnq.training.run import FULL, Run
 
 RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
 HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"
+PREDICTIONS = "predictions.safetensors"
 SIGMOID_SETTINGS = ("backward_temperature", "biases", "learned")
 PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
 

@@ -1,0 +1,90 @@
+"""Accuracy against the bytes of a network: at equal memory, is a wide network of few bits better
+than a narrow one in full precision?"""
+
+import numpy as np
+import pandas as pd
+
+from snnq.study.comparisons import (
+    BETTER,
+    NOT_SHOWN,
+    Correct,
+    accuracies,
+    alike,
+    difference,
+    mean_interval,
+    with_comparisons,
+)
+from snnq.study.tables import networks
+from snnq.training.run import FULL
+
+
+def frontier_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:
+    """A row per benchmark, level set and width, narrow networks first, with the bytes of the
+    network packed.
+
+    Parameters
+    ----------
+    runs, correct
+        As of `results_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        recordings, benchmark, simulated, channels, levels, seeds, runs, test_recordings and bytes;
+        in percent mean, and mean_low to mean_high, the 95 % confidence interval of it; and the
+        columns of `with_comparisons`, for the difference to full precision at equal bytes,
+        `full_bytes`, where a level set's belong together. For each seed and order full precision
+        lies on a straight line in log(bytes) between the two neighbouring widths. A network of
+        fewer bytes than the narrowest in full precision is compared with that: better than more
+        bytes is better than as many; anything else is "not shown". One of more bytes than the
+        widest is not compared.
+    """
+    rows, found = [], []
+    for row, group in networks(runs):
+        found.append(accuracies(group, correct))
+        row["mean"], row["mean_low"], row["mean_high"] = mean_interval(found[-1])
+        rows.append(row)
+    table = pd.DataFrame(rows).assign(full_bytes=np.nan)
+    differences = {}
+    for _, study in table.groupby(["recordings", "benchmark"], sort=False):
+        is_full = study["levels"] == FULL
+        curve = {row.bytes: found[row.Index] for row in study[is_full].itertuples()}
+        for row in study[~is_full].itertuples():
+            size = max(row.bytes, min(curve, default=np.inf))
+            if size <= max(curve, default=0):
+                table.loc[row.Index, "full_bytes"] = size
+                base = at_bytes(curve, size)
+                differences[row.Index] = difference(found[row.Index], base)
+    table = with_comparisons(table, differences, ["recordings", "benchmark", "levels"])
+    unequal = (table["full_bytes"] > table["bytes"]) & (table["reading"] != BETTER)
+    return table.assign(reading=table["reading"].mask(unequal, NOT_SHOWN))
+
+
+def ahead_from(table: pd.DataFrame, levels: str | tuple = "binary") -> pd.Series | None:
+    """The narrowest network of a level set from which on all that are compared are better than full
+    precision at equal bytes, or more: the 95 % interval of the difference, corrected for the number
+    of widths, is above zero. None where there is no such network.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `frontier_table`, of one benchmark's recordings.
+    levels : level set
+    """
+    rows = table[[found == levels for found in table["levels"]]].dropna(subset="difference")
+    ahead = rows.sort_values("bytes")["corrected_low"] > 0
+    from_here_on = ahead[::-1].cummin()
+    return rows.loc[from_here_on.index[from_here_on][-1]] if from_here_on.any() else None
+
+
+def at_bytes(curve: dict[float, pd.DataFrame], size: float) -> pd.DataFrame:
+    """`accuracies` at so many bytes, on a straight line in log(bytes) between those of the two
+    networks of the curve with the next fewer and the next more."""
+    below = max(known for known in curve if known <= size)
+    above = min(known for known in curve if known >= size)
+    if below == above:
+        return curve[below]
+    share = np.log(size / below) / np.log(above / below)
+    first, second = alike(curve[below], curve[above])
+    both = first.index.intersection(second.index)
+    return (1 - share) * first.loc[both] + share * second.loc[both]
