@@ -79,6 +79,12 @@ def small(profile):
     return profile
 
 
+def train_all(study):
+    for name, run in study.all_runs.items():
+        snnq.fit(run, study.run_folder(name), progress=False)
+    assert study.finished() == set(study.all_runs)
+
+
 @pytest.mark.parametrize("names", [["paper"], ["paper", "simulated"], ["anchors"]], ids=" ".join)
 def test_every_benchmark_goes_from_recordings_to_the_tables(in_tmp, names):
     profile = read_profiles([PROJECT / f"config/{name}.yaml" for name in names])
@@ -91,9 +97,7 @@ def test_every_benchmark_goes_from_recordings_to_the_tables(in_tmp, names):
     else:
         for name in benchmarks:
             write_real(in_tmp / "data", snnq.BENCHMARKS[name])
-    for name, run in study.all_runs.items():
-        snnq.fit(run, study.run_folder(name), progress=False)
-    assert study.finished() == set(study.all_runs)
+    train_all(study)
     gather(study)
     if study.ablations:
         gather_ablations(study)
@@ -105,3 +109,15 @@ def test_every_benchmark_goes_from_recordings_to_the_tables(in_tmp, names):
     }
     assert (table["simulated"] == bool(study.simulate)).all()
     assert table["last_mean"].between(0, 100).all()
+
+
+def test_runs_of_several_splits_are_told_apart_in_one_study(in_tmp):
+    profile = small(read_profiles([PROJECT / "config/anchors.yaml"]))
+    other = {"settings": {"split": "80/20"}}
+    profile["ablations"] = {"split": {"changes": {"90/10": {}, "80/20": other}}}
+    study = plan(profile)
+    write_real(in_tmp / "data", snnq.BENCHMARKS["cifar10dvs"])
+    train_all(study)
+    gather_ablations(study)
+    rows = read_gathered(study.folder, "ablations")
+    assert rows["split"].tolist() == rows["change"].tolist() == ["90/10", "80/20"]
