@@ -252,7 +252,7 @@ def test_what_may_be_real_is_not_taken_for_the_studys_own_recordings(recordings,
     assert plan(PROFILE).runs
 
 
-@pytest.mark.parametrize("names", [["quick"], ["paper"], ["paper", "simulated"]])
+@pytest.mark.parametrize("names", [["quick"], ["paper"], ["paper", "simulated"], ["anchors"]])
 def test_every_profile_of_the_project_is_valid(names):
     assert plan(read_profiles([PROJECT / "config" / f"{name}.yaml" for name in names])).runs
 
