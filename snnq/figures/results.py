@@ -33,7 +33,7 @@ def frontier(table: pd.DataFrame) -> Figure:
             _with_intervals(axis, line["bytes"] / 1000, line["mean"], *ends, **styles[levels])
         axis.set(title=recordings, xscale="log")
         decades = np.log10(rows["bytes"].max() / rows["bytes"].min())
-        axis.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2.5 else (1, 2, 5)))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
         _name_point(axis, ahead_from(rows))
