@@ -177,7 +177,7 @@ def test_every_setting_arrives_as_it_is():
         "backward_temperature": None,
         "biases": "uniform",
         "learned": ("beta",),
-        "settle": 0.5,
+        "harden": (0.2, 0.75),
         "validation": 0.0,
         "device": "cpu",
         "precision": "bf16",
@@ -188,7 +188,7 @@ def test_every_setting_arrives_as_it_is():
     defaults = {field.name for field in fields(snnq.Run) if getattr(run, field.name) == field.default}
     assert defaults == {"full_epochs"}  # which does not go with a start
     assert parsed("--full-epochs", "3").full_epochs == 3
-    lists = ["--levels=-2,-1,0,1.5", "--keep", "--learned", "beta"]
+    lists = ["--levels=-2,-1,0,1.5", "--keep", "--learned", "beta", "--harden", "0.2", "0.75"]
     others = {name: value for name, value in settings.items() if not isinstance(value, tuple)}
     options = as_options(others | {name: "none" for name in others if others[name] is None})
     assert parsed(*lists, *options) == run and parsed(*lists, *options).name == run.name

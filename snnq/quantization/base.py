@@ -24,6 +24,8 @@ class LevelQuantizer(nn.Module):
     ----------
     scales : int
         How many numbers beside its levels the packed layer needs.
+    hardened : bool Tensor of the weight's shape, or None
+        Weights that training too sees at their levels, from where no gradient comes back to them.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class LevelQuantizer(nn.Module):
             )
         values = torch.tensor(self.levels, dtype=torch.float64)
         self.register_buffer("level_values", values.to(weight))
+        self.register_buffer("hardened", None, persistent=False)
 
     def advance(self, share: float) -> None:
         """Set what the quantizer itself moves in training, of which a share is behind; here nothing.
@@ -51,7 +54,12 @@ class LevelQuantizer(nn.Module):
         """
 
     def forward(self, weight: Tensor) -> Tensor:
-        return self.soft(weight) if self.training else self.hard(weight)
+        if not self.training:
+            return self.hard(weight)
+        if self.hardened is None:
+            return self.soft(weight)
+        weight = torch.where(self.hardened, weight.detach(), weight)
+        return torch.where(self.hardened, self.hard(weight), self.soft(weight))
 
     def soft(self, weight: Tensor) -> Tensor:
         """What training sees."""

@@ -19,8 +19,8 @@ def weight_histograms(model: nn.Module) -> list[dict[str, str | float]]:
     -------
     list of dict
         "layer"; "in_transition", the share of its weights that lie between two levels as training
-        sees them: |T(βw − b)| < 4 for one of the thresholds b, at the present temperature T; and
-        for each bin the share of the layer's weights in it, under the bin's middle in units of the
+        sees them: |T(βw − b)| < 4 for one of the thresholds b, at the present temperature T, and not
+        hardened; and for each bin the share of the layer's weights in it, under the bin's middle in units of the
         greatest level max|Y|. Weights beyond ±1.5 max|Y| are in no bin.
     """
     return [
@@ -49,4 +49,7 @@ def _in_transition(scaled: Tensor, quantizer: SigmoidQuantizer) -> float:
     # Thresholds in order: the nearest is one of the two that a weight lies between.
     above = torch.bucketize(scaled, biases)
     gaps = [(scaled - biases[i.clamp(0, len(biases) - 1)]).abs() for i in (above - 1, above)]
-    return (torch.minimum(*gaps) < reach).float().mean().item()
+    soft = torch.minimum(*gaps) < reach
+    if quantizer.hardened is not None:
+        soft &= ~quantizer.hardened
+    return soft.float().mean().item()

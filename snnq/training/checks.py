@@ -70,7 +70,7 @@ def check(run: Run) -> None:
         _number(run, name, above=0, most=TEMPERATURE_CAP)
     if run.backward_temperature is not None:
         _number(run, "backward_temperature", above=0, most=TEMPERATURE_CAP)
-    _number(run, "settle", above=-1e-9, most=1)
+    _harden(run)
     _number(run, "validation", above=-1e-9, most=0.9)
     if run.device != "auto":
         try:
@@ -151,6 +151,15 @@ def _names(run: Run, name: str) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
         expected = "layer names" if name == "keep" else f"some of {', '.join(SCALES)}"
         raise ValueError(f"{name}={value!r}: expected a list of {expected}")
+
+
+def _harden(run: Run) -> None:
+    value = run.harden
+    if value is None or value == ():
+        return
+    pair = isinstance(value, tuple) and [type(one) in (int, float) for one in value] == [True] * 2
+    if not (pair and 0 <= value[0] < value[1] <= 1):
+        raise ValueError(f"harden={value!r}: expected two increasing shares of 1, or ()")
 
 
 def _whole(run: Run, name: str, least: int) -> None:

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import set_progress, set_temperature
 from snnq.quantization.rules import label_of
-from snnq.quantization.settling import Settling
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.resident import resident
@@ -28,6 +27,7 @@ from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
 from snnq.training.evaluation import evaluate, predict
 from snnq.training.failure import fail
+from snnq.training.hardening import Hardening
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
 from snnq.training.parts import full_rows, last_part
@@ -74,7 +74,7 @@ class Training:
         self.optimizer = Optimizer(self.model, run.learning_rate, self.part.epochs * self.steps)
         graphed = run.cuda_graph and self.device.type == "cuda"
         graph_of = run.batch_size if graphed else None
-        self.settling = Settling(self.model)
+        self.hardening = Hardening(self.model, self.optimizer.adam, run.hardens)
         self.step = Step(self.model, self.optimizer, run.precision, graph_of, processes)
         self.interruption = Interruption()
         before = self._histograms(self._number(0))
@@ -93,7 +93,7 @@ class Training:
         )
 
     def _state(self) -> dict:
-        return {"model": self.model, **self.optimizer.parts()}
+        return {"model": self.model, "hardening": self.hardening, **self.optimizer.parts()}
 
     def _compare_devices(self) -> None:
         """Say where a run goes on on another kind of device than it was saved on."""
@@ -164,7 +164,7 @@ class Training:
         for frames, labels in batches(self.train, run.batch_size, self.device, order, changes):
             self.step(frames, labels)
             progress.step += 1
-            self.settling(self.part.settled(epoch + progress.step / self.steps))
+            self.hardening((epoch + progress.step / self.steps) / self.part.epochs)
             self.bar.update()
             if progress.step % self.log_steps == 0 or progress.step == self.steps:
                 self._look(epoch)

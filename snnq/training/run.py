@@ -12,7 +12,7 @@ from snnq.quantization.rules import Levels, is_mixed
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.places import DATA, DIGITS
 
-GROWING = 0.75  # share of the epochs that settle in which the gaps grow; then they stay
+HARDENING = (0.1, 0.85)  # of the sigmoids: the rest of the time is for what is not quantized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +70,10 @@ class Run:
         See `snnq.temperature_at`.
     backward_temperature, biases, learned
         See `snnq.SigmoidQuantizer`; of the sigmoids alone too.
-    settle : float
-        Share of the epochs, the last ones, in which a gap around the thresholds keeps the weights
-        off them (`snnq.quantization.settling`); it grows for three quarters of them. 0 for none.
+    harden : two numbers, none, or ()
+        Shares of the quantized epochs between which the weights become hard one after another, see
+        `snnq.training.hardening`; () for never before the end. None: 0.1 and 0.85 for the sigmoids, ()
+        for the other methods, as their papers have it.
     validation : float
         Share of the training recordings held out to choose an epoch on, the last of each class;
         0 for none.
@@ -122,7 +123,7 @@ class Run:
     backward_temperature: float | None = 4.0
     biases: str = "kmeans"
     learned: tuple[str, ...] = ("alpha", "beta")
-    settle: float = 0.25
+    harden: tuple[float, ...] | None = None
     validation: float = 0.1
     device: str = "auto"
     precision: str = "float32"
@@ -161,12 +162,12 @@ class Run:
         every = self.soft_every or self.epochs
         return epoch % every == 0 or epoch == self.epochs
 
-    def settled(self, epochs: float) -> float:
-        """How wide the gaps around the thresholds are after so many epochs, a share of 1."""
-        if not self.settle:
-            return 0.0
-        begun = epochs / self.epochs - (1 - self.settle)
-        return min(1.0, max(0.0, begun / (GROWING * self.settle)))
+    @property
+    def hardens(self) -> tuple[float, ...]:
+        """`harden`, or what stands for it where it is not given."""
+        if self.harden is not None:
+            return self.harden
+        return HARDENING if self.quantizer == "sigmoid" else ()
 
     @property
     def name(self) -> str:

@@ -60,7 +60,7 @@ HELP = {
     "device": "auto (a GPU where there is one), cpu or cuda",
     "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
     "cuda_graph": "on a GPU, replay full batches from a CUDA graph; not yet tried on one",
-    "settle": "share of the epochs, the last ones, that keep weights off the thresholds",
+    "harden": "shares of the epochs between which weights become hard one by one; alone: never",
     "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
@@ -122,6 +122,8 @@ def _reading(kind: Any) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction}
     if kind == tuple[str, ...]:
         return {"nargs": "*", "metavar": "NAME"}
+    if kind == tuple[float, ...] | None:
+        return {"nargs": "*", "metavar": "SHARE", "type": _reader(float, False)}
     if kind == Levels:
         return {"metavar": "LEVELS"}
     kinds = get_args(kind) or (kind,)

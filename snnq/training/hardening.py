@@ -1,0 +1,91 @@
+"""Weights that become hard one after another, the surest first, while the others make up for it.
+
+Sharpened all at once, the staircase leaves weights on its steps: the optimizer parks them there
+wherever a value between two levels serves the loss, or has them cross to and fro (Nagel et al.,
+"Overcoming Oscillations in Quantization-Aware Training", ICML 2022), and the hard network is not
+the one that was trained. Here each weight has a moment from which on it is at its level, as in
+evaluation, and stays; the rest of the network goes on learning around it (after Zhou et al.,
+"Incremental Network Quantization", ICLR 2017, whose weights are rounded, largest first, in four
+steps).
+
+Of each layer's weights a share h is hard after a share p of the time between the first and the last,
+
+    h = 1 − (1 − p)²,
+
+those that lie farthest from the thresholds. At the end the network that is trained is the hard one.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from snnq.quantization.base import LevelQuantizer
+from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
+
+STAGES = 100  # of a layer, at most: sorting its weights takes longer than a training step
+
+
+class Hardening:
+    """Which weights of a network are hard by now.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its quantizers get the masks, `hardened`; those without thresholds are left alone.
+    adam : Optimizer
+        Of the weights: one that becomes hard loses its momentum, and stays where it is.
+    between : two numbers, or none
+        Shares of the training: when the first weights become hard, and from when on all are.
+    """
+
+    def __init__(self, model: nn.Module, adam: Optimizer, between: tuple[float, ...]):
+        self.adam, self.between = adam, between
+        self.layers: dict[str, tuple[Tensor, LevelQuantizer]] = {}
+        for name, quantizer in quantizers(model).items() if between else ():
+            weight = quantizer_input(model.get_submodule(name))
+            if quantizer.thresholds(weight) is not None:
+                self.layers[name] = weight, quantizer
+                quantizer.hardened = torch.zeros_like(weight, dtype=torch.bool)
+        self.share = 0.0
+
+    @torch.no_grad()
+    def __call__(self, time: float) -> None:
+        """Harden what is due after a share of the training, from 0 to 1."""
+        share = hard_share(time, self.between)
+        for weight, quantizer in self.layers.values() if share > self.share else ():
+            mask = quantizer.hardened
+            due = round(share * weight.numel()) - int(mask.sum())
+            surest = _distance(weight, quantizer).masked_fill_(mask, -1).view(-1).topk(due)
+            mask.view(-1)[surest.indices] = True
+            for moment in self.adam.state.get(weight, {}).values():
+                if moment.shape == weight.shape:
+                    moment.masked_fill_(mask, 0)
+        self.share = share
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: quantizer.hardened for name, (_, quantizer) in self.layers.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for name, (_, quantizer) in self.layers.items():
+            quantizer.hardened.copy_(state[name])
+
+
+def hard_share(time: float, between: tuple[float, ...]) -> float:
+    """Of each layer's weights, in whole hundredths, after a share of the training."""
+    if not between:
+        return 0.0
+    first, last = between
+    passed = min(1.0, max(0.0, time - first) / (last - first))
+    return math.floor(STAGES * (1 - (1 - passed) ** 2)) / STAGES
+
+
+def _distance(weight: Tensor, quantizer: LevelQuantizer) -> Tensor:
+    """Of each weight from the nearest threshold."""
+    thresholds = quantizer.thresholds(weight)
+    above = torch.bucketize(weight, thresholds)
+    ends = thresholds.new_full((1,), torch.inf)
+    bounds = torch.cat([-ends, thresholds, ends])
+    return torch.minimum(weight - bounds[above], bounds[above + 1] - weight)

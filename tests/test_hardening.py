@@ -1,0 +1,129 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import fit, results
+from hypothesis import given
+from hypothesis import strategies as st
+
+import snnq
+from snnq.training.hardening import Hardening
+from snnq.training.loop import Training
+from snnq.training.record import HISTOGRAMS
+from snnq.training.run import Run
+
+METHODS = {
+    "sigmoid": ("binary", "ternary", "2bit", "4bit", (-2, 0, 1)),
+    "sign": ("binary",),
+    "lsq": ("binary", "ternary", "2bit", "4bit"),
+    "dorefa": ("binary", "ternary", "2bit", "4bit"),
+    "rescaw": ("binary", "ternary", "2bit", "4bit"),
+    "twn": ("ternary",),
+    "ttq": ("ternary",),
+}
+CASES = [(method, levels) for method, sets in METHODS.items() for levels in sets]
+
+
+def layer(method, levels, seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8))
+    snnq.quantize(model, levels, (), snnq.QUANTIZERS[method])
+    weight = model[0].parametrizations.weight.original.data
+    return model, snnq.quantizers(model)["0"], weight
+
+
+@pytest.mark.parametrize("method, levels", CASES)
+def test_thresholds_are_where_the_level_changes(method, levels):
+    _, quantizer, weight = layer(method, levels, 0)
+    thresholds = quantizer.thresholds(weight).detach().double().numpy()
+    assert len(thresholds) == len(quantizer.levels) - 1
+    # Weights on a threshold itself, in float32, may fall to either side.
+    off = np.abs(np.subtract.outer(weight.numpy(), thresholds)).min(-1) > 1e-6
+    expected = np.searchsorted(thresholds, weight.numpy())
+    np.testing.assert_array_equal(quantizer.level_indices(weight).numpy()[off], expected[off])
+
+
+@given(st.sampled_from(CASES), st.lists(st.floats(0, 1), max_size=4), st.integers(0, 1000))
+def test_the_surest_become_hard_and_stay(case, times, seed):
+    model, quantizer, weight = layer(*case, seed)
+    parameter = model[0].parametrizations.weight.original
+    adam = torch.optim.Adam([parameter], 0.05)
+    hardening = Hardening(model, adam, (0.1, 0.85))
+    generator, hard = torch.Generator().manual_seed(seed), {}
+    for time in sorted(times):
+        hardening(time)
+        passed = min(max((time - 0.1) / 0.75, 0), 1)
+        share = math.floor(round(100 * (1 - (1 - passed) ** 2), 9)) / 100
+        mask, w = quantizer.hardened, weight.double()
+        assert abs(mask.sum().item() - share * mask.numel()) <= 1
+        assert all(mask.view(-1)[place] and w.view(-1)[place] == held for place, held in hard.items())
+        thresholds = quantizer.thresholds(weight).detach().double()
+        distances = (w[..., None] - thresholds).abs().min(-1).values
+        new = mask.clone()
+        new.view(-1)[list(hard)] = False
+        if new.any() and not mask.all():
+            assert distances[new].min() >= distances[~mask].max() - 1e-6
+        hard = {place: w.view(-1)[place].item() for place in mask.view(-1).nonzero().ravel().tolist()}
+        seen = model.train()[0].weight
+        assert torch.equal(seen[mask], quantizer.hard(weight)[mask])
+        assert torch.equal(seen[~mask], quantizer.soft(weight)[~mask])
+        towards = torch.randn(seen.shape, generator=generator)
+        parameter.grad = None
+        (seen * towards).sum().backward()
+        assert not parameter.grad[mask].any()
+        adam.step()
+
+
+def test_without_times_or_thresholds_nothing_is_hardened():
+    model, quantizer, _ = layer("sigmoid", "binary", 0)
+    adam = torch.optim.Adam(model.parameters())
+    Hardening(model, adam, ())(1.0)
+    assert quantizer.hardened is None
+    model, quantizer, _ = layer("rounding", "binary", 0)
+    Hardening(model, adam, (0.1, 0.9))(1.0)
+    assert quantizer.hardened is None
+
+
+def test_the_sigmoids_harden_by_default_and_other_methods_where_asked():
+    assert Run().hardens == (0.1, 0.85) and Run(harden=()).hardens == ()
+    assert Run(quantizer="sign").hardens == ()
+    assert Run(quantizer="sign", harden=[0.2, 1]).hardens == (0.2, 1)
+    for value in ((0.5,), (0.5, 0.5), (0.9, 0.1), (-0.1, 1), (0, 1.1), "no", 0.5, (True, 1)):
+        with pytest.raises(ValueError, match="harden=.*: expected two increasing shares of 1, or"):
+            Run(harden=value)
+
+
+@pytest.mark.parametrize("levels", ["binary", "2bit"])
+def test_a_hardened_run_ends_as_the_network_that_it_trained(tiny, in_tmp, levels):
+    settings = tiny | {"levels": levels, "full_epochs": 0, "epochs": 4, "learning_rate": 0.01}
+    settings |= {"temperature_final": 8.0, "soft_every": 1}
+    shares = {}
+    for name, harden in (("soft", ()), ("hard", (0.5, 1.0))):
+        fit(settings | {"harden": harden}, in_tmp / name)
+        rows = pd.read_csv(in_tmp / name / HISTOGRAMS).set_index("epoch")
+        shares[name] = rows["in_transition"]
+    assert shares["soft"].loc[:2].tolist() == shares["hard"].loc[:2].tolist()
+    assert shares["soft"].loc[4].min() > 0 and shares["hard"].loc[4].max() == 0
+    history = snnq.read_history(in_tmp / "hard")
+    assert history["test_accuracy"].iloc[-1] == history["test_accuracy_soft"].iloc[-1]
+
+
+def test_a_run_stopped_while_it_hardens_ends_as_one_that_was_not(tiny, in_tmp, monkeypatch):
+    settings = tiny | {"levels": "ternary", "full_epochs": 0, "harden": (0.0, 1.0)}
+    fit(settings, in_tmp / "whole")
+    real, calls = Training._look, []
+
+    def stopped(self, epoch):
+        calls.append(epoch)
+        if len(calls) == 3:
+            self.interruption.asked = "stopped by the test"
+        real(self, epoch)
+
+    monkeypatch.setattr(Training, "_look", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, in_tmp / "stopped")
+    fit(settings, in_tmp / "stopped")
+    assert results(in_tmp / "stopped") == results(in_tmp / "whole")
