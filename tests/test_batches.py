@@ -204,6 +204,7 @@ def test_a_batch_that_nobody_takes_is_copied_to_its_end(frames, monkeypatch):
 
 
 def test_a_run_ends_the_same_with_resident_frames(tiny, in_tmp, monkeypatch):
+    tiny |= {"full_epochs": 0}
     fit(tiny, in_tmp / "mapped")
     made = []
 

@@ -205,10 +205,10 @@ def test_widths_and_benchmarks_are_kept_apart(tmp_path, data):
         ("full", 0, 8, "dvsgesture"),
         ("2bit", 0, 8, "dvsgesture"),
     ]
-    study_of(tmp_path, runs, "channels", "benchmark")  # and without orders
+    study_of(tmp_path, runs, "channels", "benchmark")
     table = snnq.firing_fidelity(tmp_path, "nmnist", data)
     assert set(table["channels"]) == {2} and set(table["levels"]) == {"2bit"}
-    assert "order" not in table and len(table) == 4
+    assert set(table["order"]) == {0} and len(table) == 4
 
 
 def test_identical_networks_have_no_distance(tmp_path, data):

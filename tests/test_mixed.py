@@ -356,7 +356,7 @@ def test_its_staircases_are_those_of_each_layer(study, tmp_path):
         found.to_csv(tmp_path / f"{table}.csv", index=False)
     drawn = draw_all(tmp_path, tmp_path / "figures")
     assert {"quantizer_trained_weights", "weights_in_training", "hard_and_soft"} < set(drawn)
-    assert {"accuracy_against_bits", "accuracy_against_bytes", "ablation_validation"} < set(drawn)
+    assert {"accuracy_against_bits", "frontier", "ablation_validation"} < set(drawn)
 
 
 def test_level_sets_are_sorted_where_the_network_is_not_known():

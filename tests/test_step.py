@@ -169,7 +169,7 @@ def test_the_weights_wait_from_the_first_step_that_is_not_finite():
 def test_a_failure_is_told_with_its_step_whenever_it_is_noticed(
     tiny, in_tmp, monkeypatch, log_steps
 ):
-    settings = tiny | {"batch_size": 6, "augmentation": "none"}
+    settings = tiny | {"batch_size": 6, "augmentation": "none", "full_epochs": 0}
     calls = []
 
     def loss_of(rates, labels, *_):
@@ -219,6 +219,7 @@ def test_a_step_from_a_graph_is_the_same(tiny, in_tmp, monkeypatch, log_steps):
     monkeypatch.setattr(graph, "StaticCudaGraph", made)
     monkeypatch.setitem(training.LOG_STEPS, "cpu", log_steps)
     settings = tiny | {"batch_size": 8, "levels": "ternary", "validation": 0.0, "epochs": 3}
+    settings["full_epochs"] = 0
     settings["data"] = str(write_recordings(in_tmp / "odd", per_class=3))
     fit(settings, in_tmp / "eager")
     fit(settings | {"cuda_graph": True}, in_tmp / "on the cpu")

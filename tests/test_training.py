@@ -80,7 +80,7 @@ def test_baselines_train_and_come_back_as_they_were(tiny, in_tmp, quantizer, lev
 
 
 def test_what_a_quantizer_moves_itself_moves_with_the_epochs(tiny, in_tmp):
-    fit(tiny | {"quantizer": "qsnn", "epochs": 4}, in_tmp)
+    fit(tiny | {"quantizer": "qsnn", "epochs": 4, "full_epochs": 0}, in_tmp)
     found = snnq.quantizers(snnq.trained_network(in_tmp)).values()
     last = pytest.approx(0.1 * 100 ** (3 / 4))  # with three of four epochs behind
     assert all(quantizer.temperature.item() == last for quantizer in found)
