@@ -24,7 +24,7 @@ from snnq.study.tables import results_table
 from snnq.training.run import FULL
 
 LEVEL_SETS = ("binary", "ternary", "2bit", "4bit")
-BACKWARD_TEMPERATURE = 4.0  # the recipe's, see `config/quick.yaml`
+BACKWARD_TEMPERATURE = 2.0  # the recipe's, see `config/quick.yaml`
 ABLATION = "ablation_"
 
 

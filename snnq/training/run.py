@@ -117,12 +117,12 @@ class Run:
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
     quantizer: str = "sigmoid"
-    temperature_schedule: str = "exponential"
-    temperature_initial: float = 2.0
-    temperature_final: float = 1000.0
-    backward_temperature: float | None = 4.0
+    temperature_schedule: str = "constant"
+    temperature_initial: float = 4.0
+    temperature_final: float = 4.0
+    backward_temperature: float | None = 2.0
     biases: str = "kmeans"
-    learned: tuple[str, ...] = ("alpha", "beta")
+    learned: tuple[str, ...] = ("alpha",)
     harden: tuple[float, ...] | None = None
     validation: float = 0.1
     device: str = "auto"
