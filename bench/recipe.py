@@ -22,10 +22,13 @@ from snnq.simulation.simulate import simulate_pictures
 TRAINING, VALIDATION, TESTED = 2000, 6000, 100
 FULL = {"levels": "full"}
 BINARY = {"epochs": 24, "batch_size": 32}
+AT_ONCE = {"harden": (), "backward_temperature": 4.0, "learned": ("alpha", "beta")}
+AT_ONCE |= {"temperature_initial": 2.0, "temperature_schedule": "exponential"}
 CANDIDATES = {
-    "the recipe: exponential to 1000": {},
-    "linear to 40": {"temperature_schedule": "linear", "temperature_final": 40.0},
-    "linear to 100": {"temperature_schedule": "linear", "temperature_final": 100.0},
+    "one after another": {},
+    "exponential to 1000": AT_ONCE | {"temperature_final": 1000.0},
+    "linear to 40": AT_ONCE | {"temperature_schedule": "linear", "temperature_final": 40.0},
+    "linear to 100": AT_ONCE | {"temperature_schedule": "linear", "temperature_final": 100.0},
     "sign": {"quantizer": "sign"},
     "LSQ": {"quantizer": "lsq"},
     "DoReFa": {"quantizer": "dorefa"},

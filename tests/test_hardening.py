@@ -127,3 +127,33 @@ def test_a_run_stopped_while_it_hardens_ends_as_one_that_was_not(tiny, in_tmp, m
         fit(settings, in_tmp / "stopped")
     fit(settings, in_tmp / "stopped")
     assert results(in_tmp / "stopped") == results(in_tmp / "whole")
+
+
+@given(st.sampled_from(METHODS["sigmoid"]), st.floats(1, 200), st.integers(0, 1000))
+def test_hardened_weights_are_at_their_levels_and_the_rest_on_the_staircase(levels, T, seed):
+    """In one pass, as in float64 written out."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(7, 301, generator=generator)
+    quantizer = snnq.SigmoidQuantizer(weight, levels, T, biases="uniform").train()
+    towards, mask = torch.randn(7, 301, generator=generator), torch.rand(7, 301, generator=generator) < 0.5
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        w = weight.to(dtype).requires_grad_()
+        quantizer.to(dtype).hardened = mask
+        y = quantizer(w)
+        parameters = [w, quantizer.alpha, quantizer.beta]
+        found[dtype] = [y, *torch.autograd.grad((y * towards.to(dtype)).sum(), parameters)]
+        if dtype == torch.float32:
+            assert torch.equal(y[mask], quantizer.hard(w)[mask])
+            quantizer.hardened = None
+            assert torch.equal(y[~mask], quantizer(w)[~mask])
+    w = weight.double().requires_grad_()
+    quantizer.hardened = None
+    moving = torch.where(mask, w.detach(), w)
+    y = torch.where(mask, quantizer.hard(moving), quantizer.soft(moving))
+    expected = [y, *torch.autograd.grad((y * towards.double()).sum(), [w, *parameters[1:]])]
+    for one, other, exact in zip(*found.values(), expected):
+        scale = exact.abs().max().item()
+        torch.testing.assert_close(other, exact, rtol=1e-9, atol=1e-9 * scale)
+        torch.testing.assert_close(one.double(), exact, rtol=1e-4, atol=1e-4 * scale)
+    assert not found[torch.float32][1][mask].any()

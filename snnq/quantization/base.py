@@ -56,10 +56,7 @@ class LevelQuantizer(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         if not self.training:
             return self.hard(weight)
-        if self.hardened is None:
-            return self.soft(weight)
-        weight = torch.where(self.hardened, weight.detach(), weight)
-        return torch.where(self.hardened, self.hard(weight), self.soft(weight))
+        return self.soft(weight) if self.hardened is None else self.partly_hard(weight)
 
     def soft(self, weight: Tensor) -> Tensor:
         """What training sees."""
@@ -68,6 +65,11 @@ class LevelQuantizer(nn.Module):
     def hard(self, weight: Tensor) -> Tensor:
         """What evaluation sees: `values` at `level_indices`."""
         return self.values(weight)[self.level_indices(weight)]
+
+    def partly_hard(self, weight: Tensor) -> Tensor:
+        """What training sees once some weights are `hardened`."""
+        weight = torch.where(self.hardened, weight.detach(), weight)
+        return torch.where(self.hardened, self.hard(weight), self.soft(weight))
 
     def values(self, weight: Tensor) -> Tensor:
         """The value of each level [levels]."""

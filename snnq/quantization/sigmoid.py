@@ -92,11 +92,18 @@ class SigmoidQuantizer(LevelQuantizer):
 
     def soft(self, weight: Tensor) -> Tensor:
         """α (Y_0 + Σ s_i σ(T(βw − b_i))), differentiable in w, α and β."""
+        return self._through_staircase(weight, None)
+
+    def partly_hard(self, weight: Tensor) -> Tensor:
+        return self._through_staircase(weight, self.hardened)
+
+    def _through_staircase(self, weight: Tensor, hardened: Tensor | None) -> Tensor:
         weight_, alpha, beta, biases, temperature = self._in_full_precision(weight)
         backward = temperature
         if self.backward_temperature is not None:
             backward = torch.full_like(temperature, self.backward_temperature)
-        output = staircase(weight_, alpha, beta, biases, temperature, backward, self.levels)
+        curve = alpha, beta, biases, temperature, backward, self.levels
+        output = staircase(weight_, *curve, hardened)
         return output.to(weight.dtype)
 
     def values(self, weight: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ def staircase(
     temperature: Tensor,
     backward_temperature: Tensor,
     levels: tuple[float, ...],
+    hardened: Tensor | None = None,
 ) -> Tensor:
     """α f(βw), with the gradients
 
@@ -40,12 +41,20 @@ def staircase(
 
     where G = ∂loss/∂y and g_i = σ(T'(βw − b_i)) is taken at the backward temperature T'. What is
     kept for the backward pass is w and y, or w alone, whatever the number of levels.
+
+    Where `hardened`, a bool tensor of the weight's shape, is true, y is the hard α Y_k,
+    k = #{i : βw > b_i}, and S is 0.
     """
     scales, temperatures = (alpha, beta), (temperature, backward_temperature)
     form = _one_pass_form(weight)
     if form is None:
-        return _Staircase.apply(weight, *scales, biases, *temperatures, levels)
-    return _OnePass.apply(form, weight, *scales, biases, _heights(levels, weight), *temperatures)
+        return _Staircase.apply(weight, *scales, biases, *temperatures, levels, hardened)
+    curve = *scales, biases, _heights(levels, weight), *temperatures
+    if hardened is None:
+        return _OnePass.apply(form, weight, *curve)
+    weight = torch.where(hardened, weight.detach(), weight)
+    hard = alpha * _hard(weight, beta.detach(), biases, levels)
+    return torch.where(hardened, hard, _OnePass.apply(form, weight, *curve))
 
 
 def _one_pass_form(weight: Tensor) -> ModuleType | None:
@@ -76,6 +85,17 @@ def _heights_on(levels: tuple[float, ...], device: torch.device, dtype: torch.dt
     return torch.tensor([levels[0], *_steps(levels)], dtype=dtype, device=device)
 
 
+def _hard(weight: Tensor, beta: Tensor, biases: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """Y_k of each weight."""
+    of_levels = _levels_on(levels, weight.device, weight.dtype)
+    return of_levels[torch.bucketize((weight * beta).contiguous(), biases)]
+
+
+@cache
+def _levels_on(levels: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(levels, dtype=dtype, device=device)
+
+
 class _OnePass(torch.autograd.Function):
     @staticmethod
     def forward(ctx, form, weight, alpha, beta, biases, heights, temperature, backward_temperature):
@@ -93,26 +113,37 @@ class _OnePass(torch.autograd.Function):
 
 class _Staircase(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight, alpha, beta, biases, temperature, backward_temperature, levels):
+    def forward(
+        ctx, weight, alpha, beta, biases, temperature, backward_temperature, levels, hardened
+    ):
         curve = _curve_for(weight, biases, temperature, levels, slope=False)
         if curve is None:
-            output = _value(weight * beta, biases, temperature, levels).mul_(alpha)
+            output = _value(weight * beta, biases, temperature, levels)
+            if hardened is not None:
+                output = torch.where(hardened, _hard(weight, beta, biases, levels), output)
+            output.mul_(alpha)
         else:
             weight = weight.contiguous()
             output = torch.empty_like(weight)
             loops.value(_flat(weight), alpha.item(), beta.item(), curve, _flat(output))
-        ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output)
+            if hardened is not None:
+                values = _levels_on(levels, weight.device, weight.dtype) * alpha
+                steps = beta.item(), _flat(biases), _flat(values)
+                loops.harden(_flat(weight), _flat(hardened), *steps, _flat(output))
+        ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output, hardened)
         ctx.levels = levels
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        weight, alpha, beta, biases, temperature, output = ctx.saved_tensors
+        weight, alpha, beta, biases, temperature, output, hardened = ctx.saved_tensors
         curve = _curve_for(weight, biases, temperature, ctx.levels, slope=True)
         if curve is None:
             slope = _slope(weight * beta, biases, temperature, ctx.levels)
             slope.mul_(grad).mul_(alpha)  # G αT'S
+            if hardened is not None:
+                slope.masked_fill_(hardened, 0)
             by_weight, by_alpha = slope * beta, (grad * output).sum() / alpha
             by_beta = (slope * weight).sum()
         else:
@@ -120,11 +151,13 @@ class _Staircase(torch.autograd.Function):
             arrays = [_flat(tensor) for tensor in (weight, output, grad.contiguous(), by_weight)]
             slope = (alpha * beta).item()
             by_output, by_slope = loops.gradients(*arrays, slope, beta.item(), curve)
+            if hardened is not None:
+                by_slope -= loops.stop(_flat(weight), _flat(hardened), _flat(by_weight))
             by_alpha, by_beta = (
                 alpha.new_tensor(by_output) / alpha,
                 beta.new_tensor(by_slope) / beta,
             )
-        return by_weight, by_alpha, by_beta, None, None, None, None
+        return by_weight, by_alpha, by_beta, None, None, None, None, None
 
 
 def _steps(levels: tuple[float, ...]) -> list[float]:
