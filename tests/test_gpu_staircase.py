@@ -273,6 +273,19 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("levels", ["binary", (-2, 0, 1)])
+def test_hardened_weights_are_as_in_the_loops(form, monkeypatch, levels):
+    weight, grad = random(0, 5, 40), random(1, 5, 40)
+    quantizer = snnq.SigmoidQuantizer(weight, levels, 4.0, 2.0, biases="uniform").train()
+    quantizer.hardened = random(2, 5, 40) > 0
+    found = results(quantizer, weight, grad)
+    monkeypatch.setattr(staircase, "_one_pass_form", lambda weight: None)
+    for one, other in zip(found, results(quantizer, weight, grad)):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * other.abs().max().item())
+    assert torch.equal(found[0][quantizer.hardened], quantizer.hard(weight)[quantizer.hardened])
+    assert not found[1][quantizer.hardened].any()
+
+
 @pytest.mark.parametrize("backward_temperature", [None, 4.0])
 def test_a_step_waits_for_nothing(form, backward_temperature):
     weight, grad = random(0, 50), random(1, 50)
