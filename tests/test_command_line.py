@@ -131,7 +131,7 @@ def parsed(*arguments) -> snnq.Run:
 
 def test_options_are_the_settings_of_a_run():
     assert set(HELP) == {field.name for field in fields(snnq.Run)}
-    assert parsed() == snnq.Run() and snnq.Run().learned == SCALES
+    assert parsed() == snnq.Run() and snnq.Run().learned == ("alpha",)
 
 
 def test_help_names_what_may_be_chosen():
