@@ -1,7 +1,7 @@
 """The pictures that two benchmarks were made from, fetched from OpenML where they are missing.
 
-OpenML is a public store of data sets (Vanschoren et al., SIGKDD Explorations 2013) that scikit-learn
-has a loader for; a picture is a row there.
+OpenML is a public store of data sets (Vanschoren et al., SIGKDD Explorations 2013) that
+scikit-learn has a loader for; a picture is a row there.
 """
 
 import sys
@@ -65,10 +65,10 @@ class Source:
 def fetch_pictures(path: Path, benchmark: str) -> None:
     """Make the file of a benchmark's own pictures from OpenML's data set, where it is missing.
 
-    The pictures are MNIST's 60,000 and 10,000 in their order for N-MNIST, in a file `mnist.npz`, and
-    for CIFAR10-DVS, in `cifar10.npz`, the first 1,000 training pictures of each class of CIFAR-10 in
-    grey, class by class. Nothing is done for a file of another name. The data set passes through a
-    temporary folder, and the file is written whole or not at all.
+    N-MNIST's `mnist.npz` holds MNIST's 60,000 and 10,000 pictures in their order, CIFAR10-DVS's
+    `cifar10.npz` the first 1,000 training pictures of each class of CIFAR-10 in grey, class by
+    class. Nothing is done for a file of another name. The data set passes through a temporary
+    folder, and the file is written whole or not at all.
 
     Raises
     ------
