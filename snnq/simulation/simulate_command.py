@@ -2,6 +2,7 @@
 
 Pictures are shown to it as they were to the real camera: scikit-learn's handwritten digits, or your
 own as an .npz file, a .zip or a folder with one folder per class. For dvsgesture, people are drawn.
+A missing mnist.npz for nmnist, or cifar10.npz for cifar10dvs, is fetched from OpenML.
 """
 
 import argparse
@@ -13,6 +14,7 @@ EXAMPLES = (
     "snnq simulate data/digits",
     "snnq simulate data/mine --benchmark cifar10dvs --images pictures.zip --limit 100",
     "snnq simulate data/mine --benchmark dvsgesture",
+    "snnq simulate data/simulated/nmnist --images data/pictures/mnist.npz",
 )
 
 
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _simulated(arguments: argparse.Namespace) -> Path:
     from snnq.recordings.benchmarks import get_benchmark
+    from snnq.simulation.openml import fetch_pictures
     from snnq.simulation.pictures import digits, read_pictures
     from snnq.simulation.presets import DIGITS, SETTINGS
     from snnq.simulation.selection import chosen
@@ -69,6 +72,8 @@ def _simulated(arguments: argparse.Namespace) -> Path:
         return simulate_gestures(arguments.root, arguments.seed, arguments.limit)
     if images is None and benchmark != "nmnist":
         raise ValueError(f"--images: expected pictures for {benchmark}")
+    if images is not None:
+        fetch_pictures(images, benchmark)
     pictures = digits() if images is None else read_pictures(images)
     name = "handwritten digits of scikit-learn (load_digits)" if images is None else images.name
     some = chosen(pictures, arguments.limit, arguments.without)
