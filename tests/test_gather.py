@@ -1,6 +1,7 @@
 """A study's records gathered into tables, and how far the study is."""
 
 import json
+import shutil
 import statistics
 from dataclasses import replace
 from itertools import product
@@ -139,6 +140,24 @@ def test_staircases_are_those_of_the_trained_networks(gathered):
                 assert of_run.loc[layer, "temperature"] == quantizer.temperature
                 thresholds = quantizer.biases.tolist()
                 assert of_run.loc[layer, "thresholds"] == pytest.approx(thresholds, rel=1e-5)
+
+
+def test_weights_in_transition_are_those_of_every_run_and_histograms_of_one_seed(gathered):
+    (name,) = [name for name, run in gathered.runs.items() if run.levels == "binary"]
+    another = gathered.run_folder("another")
+    shutil.copytree(gathered.run_folder(name), another)
+    record = snnq.read_record(another)
+    record["run"]["seed"] = 1
+    (another / "run.json").write_text(json.dumps(record))
+    runs = {name: gathered.runs[name], "another": replace(gathered.runs[name], seed=1)}
+    gather(replace(gathered, runs=runs))
+    transitions, histograms, staircases = (
+        read_gathered(gathered.folder, table)
+        for table in ("transitions", "histograms", "staircases")
+    )
+    assert transitions["seed"].value_counts().to_dict() == {0: 15, 1: 15}
+    assert set(histograms["seed"]) == set(staircases["seed"]) == {0}
+    assert "in_transition" not in histograms
 
 
 def test_without_quantized_runs_tables_are_empty(study):
