@@ -11,7 +11,7 @@ from snnq.figures import epochs
 from snnq.figures.catalogue import draw
 from snnq.quantization.histograms import histogram_columns
 
-MIXED = "binary, <1000: 4bit, layers.4: full"
+MIXED = "binary, <1000: 4bit, layers.10: (-2, -1, 0, 1, 2)"
 
 
 @pytest.fixture(autouse=True)

@@ -128,10 +128,12 @@ def test_each_choice_has_a_panel_with_a_point_of_each_network(study):
     assert (first, last) == (["binary", "full"], ["binary"])  # from below
     for axis, names in zip(panels, (first, first, last)):
         rows = table[table["choice"] == axis.get_title()]
-        drawn = {}
+        drawn, heights = {}, []
         for container in axis.containers:
             for x, y in container.lines[0].get_xydata():
                 drawn[int(container.get_label()), names[round(y)]] = x
+                heights.append(y)
+        assert len(set(heights)) == len(heights)  # widths are beside each other
         expected = rows.set_index(["channels", "levels"])["difference"].to_dict()
         assert drawn == pytest.approx(expected)
     (legend,) = figure.legends
