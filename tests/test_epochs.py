@@ -45,7 +45,9 @@ def histories():
     rows = rows_of(channels=[8, 2], levels=["binary", "4bit"], seed=[0, 1], epoch=[1, 2, 3, 4])
     soft = 0.9 - 0.01 * rows["seed"]
     soft = soft.where(rows["epoch"] % 2 == 0)  # not measured after every epoch
-    return rows.assign(test_accuracy=0.1 * rows["epoch"] + 0.02 * rows["seed"], test_accuracy_soft=soft)
+    return rows.assign(
+        test_accuracy=0.1 * rows["epoch"] + 0.02 * rows["seed"], test_accuracy_soft=soft
+    )
 
 
 def test_hard_and_soft_have_a_row_of_each_width_and_a_column_of_each_level_set(histories):
@@ -67,7 +69,10 @@ def test_hard_and_soft_have_a_row_of_each_width_and_a_column_of_each_level_set(h
 def test_one_width_is_not_named(histories):
     one = histories[histories["channels"] == 2]
     for rows in (one, one.drop(columns="channels")):  # as in tables of before there were several
-        assert list(named(epochs.hard_and_soft(rows))) == [("N-MNIST, real", "4bit"), ("", "binary")]
+        assert list(named(epochs.hard_and_soft(rows))) == [
+            ("N-MNIST, real", "4bit"),
+            ("", "binary"),
+        ]
 
 
 def test_several_recordings_have_a_row_each(histories):

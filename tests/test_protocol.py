@@ -94,7 +94,9 @@ def test_splits_of_other_test_recordings_are_paired_by_seed_alone(study):
     last = {change: [] for change in ("eighty", "ninety")}
     for name, predicted in classes.items():
         if not name.endswith("label"):
-            last["eighty" if name.startswith("0") else "ninety"].append(100 * (predicted == 0).mean())
+            last["eighty" if name.startswith("0") else "ninety"].append(
+                100 * (predicted == 0).mean()
+            )
     row = snnq.protocol_table(study).iloc[-1]
     expected = snnq.paired_difference(last["ninety"], last["eighty"])
     assert (row["difference"], row["low"]) == pytest.approx((expected.mean, expected.interval()[0]))
@@ -118,7 +120,11 @@ def test_a_study_without_runs_says_which_command_makes_them(tmp_path):
 def test_each_choice_has_a_panel_with_a_point_of_each_network(study):
     figure = draw("protocol", study)
     panels = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title() for axis in panels] == ["best on validation", "best on the test", "ninety"]
+    assert [axis.get_title() for axis in panels] == [
+        "best on validation",
+        "best on the test",
+        "ninety",
+    ]
     labels = ["points against the last"] * 2 + ["points against eighty"]
     assert [axis.get_xlabel() for axis in panels] == labels
     assert panels[0].get_ylabel() == "CIFAR10-DVS, real\nchoice of epoch"

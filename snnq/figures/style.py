@@ -46,13 +46,13 @@ def panels(count: int, ylabel: str, xlabel: str, width: float = 2.2) -> tuple[Fi
     return figure, axes[0]
 
 
-def grid(rows: int, columns: int, size: tuple[float, float], **options) -> tuple[Figure, np.ndarray]:
+def grid(
+    rows: int, columns: int, size: tuple[float, float], **options
+) -> tuple[Figure, np.ndarray]:
     """Panels in rows and columns, a figure of `size` inches, or as wide as a page's column if that is
     more, and its axes [rows, columns]. Once they are drawn on, `name_grid` names them."""
     size = max(WIDTH, size[0]), size[1]
-    return plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False, **options
-    )
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
 
 
 def name_grid(
