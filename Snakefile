@@ -214,7 +214,7 @@ rule gather:
         marks("runs", STUDY.runs),
         GATHERING,
     output:
-        tables("runs", "histories", "histograms", "staircases", "table"),
+        tables("runs", "histories", "transitions", "histograms", "staircases", "table"),
         FOLDER / PREDICTIONS,
     params:
         profiles=PROFILES,
@@ -241,7 +241,11 @@ FIRST = next(iter(STUDY.runs.values()))
 NEEDS = {
     "1_quantizer": [tables("histograms", "staircases"), room("quantization")],
     "2_events": [marks("frames", FRAMES), room("recordings")],
-    "4_results": [tables("runs", "histories", "histograms", "table"), room("study")],
+    "4_results": [
+        tables("runs", "histories", "transitions", "histograms", "table"),
+        ablations_there_are,
+        room("study"),
+    ],
     "5_ablations": [ablations_there_are, tables("runs"), room("study")],
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
@@ -287,7 +291,8 @@ for notebook in NOTEBOOKS:
 
 rule figures:
     input:
-        tables("histories", "histograms", "staircases", "table", "costs", "faults", "fidelity"),
+        tables("histories", "transitions", "histograms", "staircases", "table"),
+        tables("costs", "faults", "fidelity"),
         ablations_there_are,
         room("figures"),
     output:

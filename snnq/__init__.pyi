@@ -37,6 +37,7 @@ from .study.intervals import paired_difference as paired_difference
 from .study.intervals import wilson as wilson
 from .study.notebook import check_parameters as check_parameters
 from .study.notebook import notebook_settings as notebook_settings
+from .study.protocol import protocol_table as protocol_table
 from .study.reproduction import reproduction_table as reproduction_table
 from .study.tables import ablation_table as ablation_table
 from .study.tables import read_runs as read_runs

@@ -12,7 +12,9 @@ from conftest import small_study
 
 import snnq
 from snnq.figures import catalogue, figures_command, quantizer, results
+from snnq.figures.ablations import ablation
 from snnq.figures.catalogue import CATALOGUE, draw, draw_all
+from snnq.figures.style import note
 from snnq.quantization.histograms import histogram_columns
 
 pytestmark = pytest.mark.xdist_group("figures")
@@ -64,6 +66,7 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
     missing_names = [line.split(":")[0] for line in missing]
     assert missing_names == [
         "quantizer_trained_weights",
+        "weights_in_transition",
         "weights_in_training",
         "bytes_by_layer",
         "operations_by_layer",
@@ -71,7 +74,7 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
         "firing_distance_by_layer",
         "ablation_…",
     ]
-    assert f"{tmp_path}/costs.csv" in missing[2] and last == f"6 figures in {tmp_path}/f"
+    assert f"{tmp_path}/costs.csv" in missing[3] and last == f"7 figures in {tmp_path}/f"
     assert saved == [(str(tmp_path / "f"), name) for name in CATALOGUE if name not in missing_names]
 
 
@@ -216,16 +219,27 @@ def test_accuracy_against_bits_has_a_line_of_each_width(widths):
     plt.close(figure)
 
 
-def test_learning_curves_of_several_widths_are_apart():
-    rows = pd.DataFrame(
-        {"recordings": "x", "levels": "binary", "seed": 0, "channels": channels, "epoch": epoch}
-        for channels in (2, 4)
-        for epoch in (1, 2)
-    ).assign(test_accuracy=0.5, test_accuracy_soft=0.6)
-    figure = results.hard_and_soft(rows)
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["channels", "2", "4", "weights", "hard", "soft"]
+def test_an_ablation_has_a_row_of_each_width_and_a_column_of_each_level_set():
+    known = {"seed": 0, "change": ["a", "b"]}
+    networks = {(4, "full"): [0.9, 0.8], (4, "binary"): [0.7, 0.6], (8, "binary"): [0.95, 0.9]}
+    rows = pd.concat(
+        pd.DataFrame(known | {"channels": channels, "levels": levels, "last": last})
+        for (channels, levels), last in networks.items()
+    )
+    figure = ablation(rows)
+    panels = [axis for axis in figure.axes if axis.axison]
+    names = [(axis.get_ylabel(), axis.get_title()) for axis in panels]
+    assert names == [("4 channels", "full"), ("", "binary"), ("8 channels", "")]
+    assert panels[2].yaxis.label.get_visible() and panels[2].get_xlabel() == "test accuracy (%)"
+    for axis, accuracies in zip(panels, networks.values(), strict=True):
+        shown = next(line for line in axis.lines if line.get_marker() == "o")
+        assert shown.get_xdata() == pytest.approx([100 * one for one in accuracies])
+    for axis in (panels[0], panels[2]):
+        assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
     plt.close(figure)
+    one = ablation(rows[rows["channels"] == 4])
+    assert [axis.get_ylabel() for axis in one.axes] == ["", ""]
+    plt.close(one)
 
 
 def test_captions_say_how_many_seeds_and_orders():
@@ -233,3 +247,10 @@ def test_captions_say_how_many_seeds_and_orders():
     assert catalogue.results_caption(runs) == "mean ± s.d. over 2 seeds; x: 1,000 test samples"
     runs["order"] = [0, 1, 0, 1]
     assert "over 2 seeds with 2 orders of batches each; x" in catalogue.results_caption(runs)
+
+
+def test_a_long_note_has_as_many_lines_as_it_needs():
+    figure = plt.figure(figsize=(3, 1))
+    lines = note(figure, "N-MNIST, simulated: 10,000 test samples; " * 3).get_supxlabel().split("\n")
+    assert len(lines) == 3 and max(map(len, lines)) <= 60
+    plt.close(figure)

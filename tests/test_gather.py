@@ -1,6 +1,7 @@
 """A study's records gathered into tables, and how far the study is."""
 
 import json
+import shutil
 import statistics
 from dataclasses import replace
 from itertools import product
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import snnq
 from snnq.study import forecast as forecasting
-from snnq.study.gather import gather, gather_ablations, one_of_each, read_gathered
+from snnq.study.gather import TABLES, gather, gather_ablations, one_of_each, read_gathered
 from snnq.study.profile import plan
 
 
@@ -76,12 +77,22 @@ def test_tables_say_what_the_records_say(gathered):
     histograms = read_gathered(gathered.folder, "histograms")
     assert set(histograms["epoch"]) == {0, 1, 2, 4}
     assert set(histograms["levels"]) == {"binary", (-2, 0, 1)}
+    transitions = read_gathered(gathered.folder, "transitions")
+    assert len(transitions) == 2 * 5 * 3  # runs, epochs with the one before training, and layers
+    assert set(transitions["quantizer"]) == {"sigmoid"}
+    for name, run in gathered.runs.items():
+        if run.levels != "full":
+            kept = pd.read_csv(gathered.run_folder(name) / "histograms.csv")
+            of_run = transitions[[levels == run.levels for levels in transitions["levels"]]]
+            columns = ["epoch", "layer", "in_transition"]
+            found = of_run[columns].reset_index(drop=True)
+            pd.testing.assert_frame_equal(found, kept[columns], rtol=1e-5)
     table = read_gathered(gathered.folder, "table").fillna({"reading": ""})
     correct = snnq.read_correct(gathered.folder)
     expected = snnq.results_table(snnq.read_runs(gathered.folder / "runs", gathered.runs), correct)
     pd.testing.assert_frame_equal(table, expected, atol=1e-4, check_dtype=False)
     assert list(table.columns[:2]) == ["recordings", "benchmark"]
-    for name in ("runs", "table", "histories", "histograms", "staircases", "ablations"):
+    for name in TABLES:
         rows = read_gathered(gathered.folder, name)
         assert rows.columns[0] == "recordings" and set(rows["recordings"]) == {"N-MNIST, real"}
 
@@ -131,11 +142,29 @@ def test_staircases_are_those_of_the_trained_networks(gathered):
                 assert of_run.loc[layer, "thresholds"] == pytest.approx(thresholds, rel=1e-5)
 
 
+def test_weights_in_transition_are_those_of_every_run_and_histograms_of_one_seed(gathered):
+    (name,) = [name for name, run in gathered.runs.items() if run.levels == "binary"]
+    another = gathered.run_folder("another")
+    shutil.copytree(gathered.run_folder(name), another)
+    record = snnq.read_record(another)
+    record["run"]["seed"] = 1
+    (another / "run.json").write_text(json.dumps(record))
+    runs = {name: gathered.runs[name], "another": replace(gathered.runs[name], seed=1)}
+    gather(replace(gathered, runs=runs))
+    transitions, histograms, staircases = (
+        read_gathered(gathered.folder, table)
+        for table in ("transitions", "histograms", "staircases")
+    )
+    assert transitions["seed"].value_counts().to_dict() == {0: 15, 1: 15}
+    assert set(histograms["seed"]) == set(staircases["seed"]) == {0}
+    assert "in_transition" not in histograms
+
+
 def test_without_quantized_runs_tables_are_empty(study):
     runs = {name: run for name, run in study.runs.items() if run.levels == "full"}
     train(study, study.pretraining | runs)
     gather(replace(study, runs=runs))
-    for name in ("histograms", "staircases"):
+    for name in ("transitions", "histograms", "staircases"):
         assert read_gathered(study.folder, name).empty
 
 

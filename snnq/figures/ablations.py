@@ -1,38 +1,31 @@
 """Figures of the ablations, in the style of `snnq.figures.style`."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures.style import WIDTH, in_lines
+from snnq.figures.style import WIDTH, grid, in_lines, name_grid
 from snnq.study.tables import ablation_panels
 
 LINE = 0.24  # inches for a change
 
 
 def ablation(rows: pd.DataFrame) -> Figure:
-    """Test accuracy after the last epoch of each change: every seed, and mean and s.d. over them;
-    a panel per width and level set. The band is mean and s.d. of the first change, which is the
-    recipe.
+    """Test accuracy after the last epoch of each change: every seed, and mean and s.d. over them; a
+    row of panels for each width, where there are several, and a column for each level set. The band
+    is mean and s.d. of the first change, which is the recipe.
 
     Rows of one ablation, as `snnq.gather_ablations` writes them: change, channels, levels, seed,
     last.
     """
-    groups = ablation_panels(rows)
-    several = len({channels for channels, _ in groups}) > 1
+    panels = ablation_panels(rows)
+    widths, level_sets = (list(dict.fromkeys(names)) for names in zip(*panels))
     changes = list(rows["change"].unique())
-    figure, axes = plt.subplots(
-        1,
-        len(groups),
-        figsize=(WIDTH * (1 + len(groups)) / 1.6, 0.9 + LINE * len(changes)),
-        layout="constrained",
-        sharey=True,
-        squeeze=False,
-    )
-    for axis, ((channels, levels), group) in zip(axes[0], groups.items()):
-        _draw(axis, group, changes)
-        title = f"{in_lines(levels)}, {channels} channels" if several else in_lines(levels)
-        axis.set(title=title, xlabel="test accuracy (%)")
+    size = WIDTH * (1 + len(level_sets)) / 1.6, len(widths) * (0.9 + LINE * len(changes))
+    figure, axes = grid(len(widths), len(level_sets), size, sharey=True)
+    for (channels, levels), group in panels.items():
+        _draw(axes[widths.index(channels), level_sets.index(levels)], group, changes)
+    names = [f"{channels} channels" if len(widths) > 1 else "" for channels in widths]
+    name_grid(axes, names, map(in_lines, level_sets), "test accuracy (%)")
     return figure
 
 

@@ -14,12 +14,14 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures import deployment, quantizer, results
+from snnq.figures import deployment, epochs, quantizer, results
 from snnq.figures.ablations import ablation
+from snnq.figures.protocol import protocol
 from snnq.figures.style import note, save, set_style
 from snnq.study.comparisons import orders
 from snnq.study.frontier import frontier_table
 from snnq.study.gather import read_correct, read_gathered
+from snnq.study.protocol import protocol_table
 from snnq.study.tables import results_table
 from snnq.training.run import FULL
 
@@ -131,15 +133,32 @@ def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
 
 def _hard_and_soft(study: Path) -> Figure:
     histories = _rows(study, "histories", quantized=True)
-    return note(results.hard_and_soft(histories), results_caption(_rows(study, "runs")))
+    return note(epochs.hard_and_soft(histories), results_caption(_rows(study, "runs")))
 
 
 def _weights_in_training(study: Path) -> Figure:
     histograms = _first(_rows(study, "histograms"))
     layers = histograms["layer"].unique()
     layer = layers[len(layers) // 2]
-    figure = results.weights_in_training(histograms[histograms["layer"] == layer])
+    figure = epochs.weights_in_training(histograms[histograms["layer"] == layer])
     return note(figure, f"{_run(histograms)}, the weights of {layer}")
+
+
+def _weights_in_transition(study: Path) -> Figure:
+    rows, runs = _rows(study, "transitions"), _rows(study, "runs")
+    of_first = rows["recordings"].iloc[0]
+    rows, runs = (table[table["recordings"] == of_first] for table in (rows, runs))
+    widths = rows["channels"].unique()
+    shown = "mean and range"
+    if len(widths) > 2:
+        shown = f"the narrowest and the widest of {len(widths)} widths, {shown}"
+    rows = rows[rows["channels"].isin([widths.min(), widths.max()])]
+    return note(epochs.weights_in_transition(rows), results_caption(runs, shown))
+
+
+def _protocol(study: Path) -> Figure:
+    figure = protocol(protocol_table(study))
+    return note(figure, results_caption(_rows(study, "runs"), "mean and 95 % CI"))
 
 
 def _trained_weights(study: Path) -> Figure:
@@ -197,7 +216,9 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "frontier": _of_results(results.frontier, frontier_table),
     "accuracy_against_bits": _of_results(results.accuracy_against_bits, results_table),
     "hard_and_soft": _hard_and_soft,
+    "weights_in_transition": _weights_in_transition,
     "weights_in_training": _weights_in_training,
+    "protocol": _protocol,
     "bytes_by_layer": _of_deployment(deployment.bytes_by_layer, "costs"),
     "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
     "accuracy_against_faults": _of_deployment(deployment.accuracy_against_faults, "faults"),

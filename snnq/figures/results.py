@@ -1,6 +1,5 @@
-"""Figures of a study's results, in the style of `snnq.figures.style`."""
+"""Figures of what a study's networks reach, in the style of `snnq.figures.style`."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -8,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from snnq.figures.style import WIDTH, in_lines, panels, shared_legend
-from snnq.quantization.histograms import histogram_columns
 from snnq.study.frontier import ahead_from
 from snnq.study.tables import number_of_levels
 from snnq.training.run import FULL
@@ -63,67 +61,6 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
         axis.set(title=recordings, xlim=(-0.5, len(names) - 0.5))
     if colors:
         shared_legend(figure, axes, "channels")
-    return figure
-
-
-def hard_and_soft(histories: pd.DataFrame) -> Figure:
-    """Test accuracy by epoch with hard (solid) and soft (dashed) weights, a panel for each
-    recordings and level set; where there are several widths, a color for each.
-
-    Mean and s.d. over runs of rows with recordings, levels, seed, epoch, test_accuracy, and
-    test_accuracy_soft at the epochs where it was measured; and channels.
-    """
-    names = {"test_accuracy": "hard", "test_accuracy_soft": "soft"}
-    fewest_last = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
-    histories = histories.sort_values("levels", **fewest_last)
-    several = "channels" in histories and histories["channels"].nunique() > 1
-    kept = ["recordings", "levels", "seed", "epoch", *(["channels"] if several else [])]
-    rows = histories.melt(kept, list(names), "weights", "accuracy").dropna(subset="accuracy")
-    rows = rows.assign(weights=rows["weights"].map(names), accuracy=100 * rows["accuracy"])
-    look = {"hue": "channels", "palette": "crest"} if several else {"hue": "weights"}
-    groups = list(rows.groupby(["recordings", "levels"], sort=False))
-    figure, axes = panels(len(groups), "test accuracy (%)", "epoch")
-    for axis, ((recordings, levels), group) in zip(axes, groups):
-        sns.lineplot(
-            group, x="epoch", y="accuracy", style="weights", errorbar="sd", ax=axis, **look
-        )
-        settled = group["epoch"] > group["epoch"].max() / 4  # early epochs would squeeze the rest
-        axis.set(title=f"{recordings}\n{in_lines(levels)}", xlabel="epoch", ylabel="")
-        axis.set_ylim(group.loc[settled, "accuracy"].min() - 2, 101)
-        axis.legend(loc="lower right", fontsize="x-small")
-    axes[0].set_ylabel("test accuracy (%)")
-    return figure
-
-
-def weights_in_training(histograms: pd.DataFrame) -> Figure:
-    """How the scaled weights of a layer spread over the staircase, a row of panels per level set, a
-    panel per epoch.
-
-    Rows as `snnq.study.gather` writes them, of one layer, seed and kind of recordings: levels,
-    epoch, and the share of the weights in each bin.
-    """
-    bins = histogram_columns()
-    middles = np.array(bins, dtype=float)
-    level_sets = sorted(histograms["levels"].unique(), key=number_of_levels)
-    columns = histograms.groupby("levels")["epoch"].nunique().max()
-    figure, axes = plt.subplots(
-        len(level_sets),
-        columns,
-        figsize=(2 * WIDTH, 1.2 * len(level_sets)),
-        layout="constrained",
-        sharex=True,
-        squeeze=False,
-    )
-    for row, levels in zip(axes, level_sets):
-        for axis, (epoch, one) in zip(
-            row, histograms[histograms["levels"] == levels].groupby("epoch")
-        ):
-            axis.fill_between(middles, 100 * one[bins].iloc[0], step="mid", color="C0", lw=0)
-            axis.set_title(f"after epoch {epoch}" if epoch else "before training")
-            axis.set(yticks=[])
-        row[0].set_ylabel(in_lines(levels))
-    figure.supylabel("share of weights", fontsize="small")
-    axes[-1, 0].set_xlabel("βw / max|Y|")
     return figure
 
 

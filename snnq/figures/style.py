@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column page
+LETTERS = 20  # of a note, in an inch
 
 
 def set_style() -> None:
@@ -27,7 +29,8 @@ def save(figure: Figure, folder: str | Path, name: str) -> None:
 
 
 def note(figure: Figure, text: str) -> Figure:
-    """A line below a figure: where its numbers come from."""
+    """Below a figure: where its numbers come from, in as many lines as its width asks for."""
+    text = fill(text, int(LETTERS * figure.get_figwidth()), break_on_hyphens=False)
     figure.supxlabel(text, fontsize="x-small", color="0.4")
     return figure
 
@@ -41,6 +44,32 @@ def panels(count: int, ylabel: str, xlabel: str, width: float = 2.2) -> tuple[Fi
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(ylabel)
     return figure, axes[0]
+
+
+def grid(
+    rows: int, columns: int, size: tuple[float, float], **options
+) -> tuple[Figure, np.ndarray]:
+    """Panels in rows and columns, a figure of `size` inches, or as wide as a page's column if that is
+    more, and its axes [rows, columns]. Once they are drawn on, `name_grid` names them."""
+    size = max(WIDTH, size[0]), size[1]
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+
+
+def name_grid(
+    axes: np.ndarray, rows: Iterable[str], columns: Iterable[str] = (), xlabel: str = ""
+) -> None:
+    """The name of each row beside its first panel and that of each column above its first, and below
+    its last what is on x. Places where nothing was drawn stay empty."""
+    for axis in axes.flat:
+        axis.axison = axis.has_data()
+    for row, name in zip(axes, rows):
+        first = next(axis for axis in row if axis.has_data())
+        first.set_ylabel(name, fontsize="small", visible=True)
+        first.tick_params(labelleft=True)
+    for column, name in zip(axes.T, columns):
+        drawn = [axis for axis in column if axis.has_data()]
+        drawn[0].set_title(name)
+        drawn[-1].set_xlabel(xlabel)
 
 
 def in_lines(levels) -> str:

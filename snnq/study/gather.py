@@ -22,10 +22,11 @@ from snnq.training.record import HISTOGRAMS, PREDICTIONS, read_history, trained_
 from snnq.training.run import FULL
 
 PREDICTIONS_ABLATIONS = "predictions_ablations.safetensors"
-TABLES = ("runs", "table", "histories", "histograms", "staircases", "ablations")
+TABLES = ("runs", "table", "histories", "transitions", "histograms", "staircases", "ablations")
 LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
+TRANSITION = ["quantizer", "epoch", "layer", "in_transition"]
 LABEL = "label"  # beside the classes predicted by runs, in a file of predictions
 
 
@@ -33,9 +34,10 @@ def gather(study: Study) -> None:
     """Write the tables of a study's finished runs, those of its profile's table.
 
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
-    each; and of the quantized runs of the first seed, order and the widest networks
-    `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer after the last epoch: its
-    levels, its temperature, and its thresholds in units of βw. And
+    each. Of the runs quantized with sigmoids `transitions.csv`, a row per epoch and layer: the share
+    of its weights in transition, see `weight_histograms`. Of those of the first seed, order and the
+    widest networks `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer after the
+    last epoch: its levels, its temperature, and its thresholds in units of βw. And
     `predictions.safetensors`, see `read_correct`.
     """
     runs = read_runs(study.folder / "runs", study.runs)
@@ -45,8 +47,10 @@ def gather(study: Study) -> None:
     _write(study.folder, "table", results_table(runs, correct), "%.4f")
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
     _write(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
-    drawn = one_of_each(runs[(runs["quantizer"] == "sigmoid") & (runs["levels"] != FULL)])
-    drawn = list(drawn.itertuples())
+    sigmoids = runs[(runs["quantizer"] == "sigmoid") & (runs["levels"] != FULL)]
+    transitions = map(_transitions, sigmoids.itertuples())
+    _write(study.folder, "transitions", _rows(transitions, TRANSITION))
+    drawn = list(one_of_each(sigmoids).itertuples())
     columns = ["epoch", "layer", *histogram_columns()]
     _write(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
     columns = ["layer", "layer_levels", "temperature", "thresholds"]
@@ -183,8 +187,13 @@ def _named(run, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(known, index=rows.index), rows], axis=1)
 
 
-def _histograms(run) -> pd.DataFrame:
+def _transitions(run) -> pd.DataFrame:
     rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
+    return _named(run, rows.assign(quantizer=run.quantizer)[TRANSITION])
+
+
+def _histograms(run) -> pd.DataFrame:
+    rows = pd.read_csv(Path(run.folder) / HISTOGRAMS).drop(columns="in_transition")
     first, last = rows["epoch"].min(), rows["epoch"].max()
     epochs = {round(first + share * (last - first)) for share in (0, 1 / 4, 1 / 2, 1)}
     return _named(run, rows[rows["epoch"].isin(epochs)])

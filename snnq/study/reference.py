@@ -13,7 +13,7 @@ from snnq.study.intervals import wilson
 from snnq.training.record import read_record
 
 TABLES = (
-    *("runs", "histories", "histograms", "staircases", "table"),
+    *("runs", "histories", "transitions", "histograms", "staircases", "table"),
     *("costs", "faults", "fidelity"),  # by notebook 6
 )
 OPTIONAL = ("ablations.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
