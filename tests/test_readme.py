@@ -109,7 +109,9 @@ def test_each_network_of_the_reference_is_a_run_of_it():
     for row in found.itertuples():
         run = runs.loc[(row.benchmark, row.levels)]
         source = snnq.unpack(PROJECT / row.path).source
-        assert snnq.Run.of(source).name == run["name"]
+        shared = ("seed", "epochs", "batch_size", "learning_rate", "channels", "neuron", "quantizer")
+        shared += ("data", "steps", "augmentation", "temperature_final", "backward_temperature")
+        assert {name: source[name] for name in shared} == run[list(shared)].to_dict()
         card = (PROJECT / row.path).with_suffix(".md").read_text()
         assert percent(run["last"]) in card
 
@@ -214,3 +216,18 @@ def test_the_recipe_beside_others_on_held_out_images(readme):
     ):
         assert f"{name} {percent(mean[candidate])}" in stated
     assert mean.max() - mean.min() < 0.003
+
+
+def test_trials_of_the_recipe(readme):
+    stated = " ".join(readme.split())
+    trials = pd.read_csv(REFERENCE / "recipe.csv", keep_default_na=False)
+    trials = trials[(trials["recordings"] == 15000) & (trials["full_precision_too"] == "")]
+    at_once = trials.query("remedy == 'none' and method == 'sigmoid'")
+    sign = trials.query("remedy == 'none' and method == 'sign' and learning_rate == 0.004")
+    surest = trials[trials["remedy"].str.endswith("the surest first") & (trials["learning_rate"] == 0.008)]
+    surest = surest.query("temperature == '4' and backward_temperature == '2'")
+    for rows in (at_once, sign, surest):
+        assert sorted(rows["seed"]) == [0, 1, 2]
+    for rows, column in ((at_once, "soft"), (at_once, "hard"), (sign, "hard"), (surest, "hard")):
+        assert f"{rows[column].min():.2f} to {rows[column].max():.2f} %" in stated
+    assert (surest["hard"] - surest["soft"]).abs().max() < 0.01
