@@ -73,7 +73,7 @@ def test_tables_say_what_the_records_say(gathered):
     (name,) = [name for name, run in gathered.runs.items() if run.levels == (-2, 0, 1)]
     expected = snnq.read_history(gathered.folder / "runs" / name).drop(columns="seconds")
     found = chosen[expected.columns].reset_index(drop=True)
-    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5, check_dtype=False)
     histograms = read_gathered(gathered.folder, "histograms")
     assert set(histograms["epoch"]) == {0, 1, 2, 4}
     assert set(histograms["levels"]) == {"binary", (-2, 0, 1)}
