@@ -12,11 +12,11 @@ import torch
 from conftest import at_call, fit, results
 
 import snnq
+from snnq.quantization.rules import FULL
 from snnq.training import evaluation
 from snnq.training import fit as whole
 from snnq.training import gradients as training_gradients
 from snnq.training import loop as training
-from snnq.training.run import FULL
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from spikingjelly.activation_based import functional
 
 import snnq
+from snnq.quantization.rules import FULL
 from snnq.recordings.splits import last_of_each_class
 from snnq.study.tables import number_of_levels
 from snnq.training import fit as whole
@@ -22,7 +23,6 @@ from snnq.training import loop as training
 from snnq.training.optimizer import parameter_groups
 from snnq.training.random_state import mixed_seed
 from snnq.training.record import accuracies
-from snnq.training.run import FULL
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from snnq.deployment.activity import neuron_rates
+from snnq.quantization.rules import FULL
 from snnq.storage.pack import unpack
 from snnq.study.gather import read_gathered
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
-from snnq.training.run import FULL
 
 WIDTH = ["recordings", "benchmark", "channels"]  # what two runs that are compared share
 REPEATS = ("seed", "order")  # what repeats a run, where the study has it

@@ -18,12 +18,12 @@ from snnq.figures import deployment, epochs, quantizer, results
 from snnq.figures.ablations import ablation
 from snnq.figures.protocol import protocol
 from snnq.figures.style import note, save, set_style
+from snnq.quantization.rules import FULL
 from snnq.study.comparisons import orders
 from snnq.study.frontier import frontier_table
 from snnq.study.gather import read_correct, read_gathered
 from snnq.study.protocol import protocol_table
 from snnq.study.tables import results_table
-from snnq.training.run import FULL
 
 LEVEL_SETS = ("binary", "ternary", "2bit", "4bit")
 BACKWARD_TEMPERATURE = 2.0  # the recipe's, see `config/quick.yaml`

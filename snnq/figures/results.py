@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from snnq.figures.style import WIDTH, in_lines, panels, shared_legend
+from snnq.quantization.rules import FULL
 from snnq.study.frontier import ahead_from
 from snnq.study.tables import number_of_levels
-from snnq.training.run import FULL
 
 MARKERS = "oD^vP*Xph"
 

@@ -11,7 +11,7 @@ import torch
 from snakemake.utils import update_config
 from tqdm import tqdm
 
-from snnq.quantization.rules import label_of
+from snnq.quantization.rules import FULL, label_of
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.layout import has_recordings
 from snnq.recordings.recordings import Recordings
@@ -24,7 +24,7 @@ from snnq.training.evaluation import evaluated_at_once
 from snnq.training.optimizer import Optimizer
 from snnq.training.parts import full_part
 from snnq.training.record import initial_network, read_record
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 from snnq.training.step import Step
 
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last

@@ -4,6 +4,7 @@ than a narrow one in full precision?"""
 import numpy as np
 import pandas as pd
 
+from snnq.quantization.rules import FULL
 from snnq.study.comparisons import (
     BETTER,
     NOT_SHOWN,
@@ -15,7 +16,6 @@ from snnq.study.comparisons import (
     with_comparisons,
 )
 from snnq.study.tables import networks
-from snnq.training.run import FULL
 
 
 def frontier_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:

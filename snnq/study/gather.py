@@ -15,11 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 from snnq.quantization.histograms import histogram_columns
 from snnq.quantization.network import quantizers
+from snnq.quantization.rules import FULL
 from snnq.study.profile import Study
 from snnq.study.tables import read_runs, results_table
 from snnq.system.files import first_line, save_tensors, write_atomically
 from snnq.training.record import HISTOGRAMS, PREDICTIONS, read_history, trained_network
-from snnq.training.run import FULL
 
 PREDICTIONS_ABLATIONS = "predictions_ablations.safetensors"
 TABLES = ("runs", "table", "histories", "transitions", "histograms", "staircases", "ablations")

@@ -6,8 +6,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
+from snnq.quantization.rules import FULL
 from snnq.training.record import refuse_start
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 
 AXES = {"levels": "levels", "channels": "channels", "seed": "seeds", "order": "orders"}
 FROM_FULL = "full"  # as `start`, before there was `pretraining`

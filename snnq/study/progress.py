@@ -7,12 +7,12 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from snnq.quantization.rules import label_of
+from snnq.quantization.rules import FULL, label_of
 from snnq.recordings.benchmarks import recordings_name
 from snnq.study.forecast import KIND, duration, forecast, kind_of
 from snnq.study.profile import Study
 from snnq.training.record import read_record
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 
 DRAWING_SECONDS = 20  # of tables, notebooks and figures after the last run
 STARTING_SECONDS = 3  # of a job before its first epoch and after its last: a process, figures

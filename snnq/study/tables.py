@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from snnq.quantization.levels import resolve_levels
-from snnq.quantization.rules import Levels, is_mixed, label_of, read_levels
+from snnq.quantization.rules import FULL, Levels, is_mixed, label_of, read_levels
 from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
 from snnq.study.bits import FULL_BITS, mean_bits
 from snnq.study.comparisons import Correct, accuracies, difference, mean_interval, with_comparisons
 from snnq.training.plain import plain_levels
 from snnq.training.record import RECORD, read_record
-from snnq.training.run import FULL, default_settings
+from snnq.training.run import default_settings
 
 WIDTH = ["recordings", "benchmark", "channels"]
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.training.record.accuracies`

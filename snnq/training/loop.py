@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import set_progress, set_temperature
-from snnq.quantization.rules import label_of
+from snnq.quantization.rules import FULL, label_of
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.resident import resident
@@ -42,7 +42,7 @@ from snnq.training.record import (
     read_history,
     write_record,
 )
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 from snnq.training.step import NotFinite, Step
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from snnq.quantization.rules import FULL
 from snnq.training.record import read_history
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 
 FULL_FOLDER = "full"  # in a run's own folder
 

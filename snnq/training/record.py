@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.methods import QUANTIZERS
 from snnq.quantization.network import quantize
+from snnq.quantization.rules import FULL
 from snnq.recordings.benchmarks import get_benchmark, source
 from snnq.recordings.splits import complete_split
 from snnq.storage.footprint import footprint
 from snnq.system.files import first_line, write_atomically
-from snnq.training.run import FULL, Run
+from snnq.training.run import Run
 
 RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
 HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from snnq.quantization.rules import FULL as FULL
-from snnq.quantization.rules import Levels, is_mixed
+from snnq.quantization.rules import FULL, Levels, is_mixed
 from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.places import DATA, DIGITS
 
