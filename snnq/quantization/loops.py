@@ -72,36 +72,6 @@ def gradients(
     return tuple(sums.sum(0).tolist())
 
 
-def harden(
-    weight: np.ndarray,
-    hardened: np.ndarray,
-    beta: float,
-    thresholds: np.ndarray,
-    values: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Where hardened, the value of the level that βw is on."""
-    scale = np.float32(beta)
-
-    def block(first: int, last: int) -> None:
-        arrays = weight[first:last], hardened[first:last]
-        _harden(*arrays, scale, thresholds, values, out[first:last])
-
-    in_blocks(block, weight.size, BLOCK)
-
-
-def stop(weight: np.ndarray, hardened: np.ndarray, by_weight: np.ndarray) -> float:
-    """No gradient where hardened; returns Σ by_weight · w over what there was."""
-    sums = np.empty(-(-weight.size // BLOCK))
-
-    def block(first: int, last: int) -> None:
-        arrays = (array[first:last] for array in (weight, hardened, by_weight))
-        sums[first // BLOCK] = _stop(*arrays)
-
-    in_blocks(block, weight.size, BLOCK)
-    return sums.sum()
-
-
 # The kernels work in runs that stay in the fastest cache, one simple loop after another: the
 # compiler makes vector instructions of each, but for the one that reads the table. Indices are
 # unsigned, since it would test signed ones, and arrays are not sliced, since numba counts slices.
@@ -275,39 +245,3 @@ def _sigmoid(argument, temperature, slope):
         return temperature * SLOPE_AT_LIMIT * (1 + within) if within > 0 else 0.0
     g = 1 / (1 + math.exp(-min(max(argument, -ARGUMENT_LIMIT), ARGUMENT_LIMIT)))
     return temperature * g * (1 - g) if slope else g
-
-
-@compiled()
-def _harden(weight, hardened, beta, thresholds, values, out):
-    reached = np.empty(LONG_RUN, np.float32)
-    for first in range(0, weight.size, LONG_RUN):
-        run = np.uint64(first), np.uint64(min(LONG_RUN, weight.size - first))
-        reached[:] = values[0]
-        for level in range(thresholds.size):
-            _reach(weight, run, beta, thresholds[level], values[level + 1], reached)
-        _choose(reached, run, hardened, out)
-
-
-@compiled()
-def _reach(weight, run, beta, threshold, value, reached):
-    first, size = run
-    for i in range(size):
-        reached[i] = value if weight[first + i] * beta > threshold else reached[i]
-
-
-@compiled()
-def _choose(values, run, chosen, out):
-    first, size = run
-    for i in range(size):
-        value, before = values[i], out[first + i]
-        out[first + i] = value if chosen[first + i] else before
-
-
-@compiled(fastmath={"reassoc"})
-def _stop(weight, hardened, by_weight):
-    total = 0.0
-    for i in range(weight.size):
-        stopped = by_weight[i] if hardened[i] else ZERO
-        total += np.float64(stopped) * np.float64(weight[i])
-        by_weight[i] = ZERO if hardened[i] else by_weight[i]
-    return total

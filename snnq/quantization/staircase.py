@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnq.quantization import loops
+from snnq.quantization.hardened import harden, stop
 from snnq.quantization.loops import FEW, Sigmoids
 from snnq.quantization.table import ARGUMENT_LIMIT, Table, table
 
@@ -129,7 +130,7 @@ class _Staircase(torch.autograd.Function):
             if hardened is not None:
                 values = _levels_on(levels, weight.device, weight.dtype) * alpha
                 steps = beta.item(), _flat(biases), _flat(values)
-                loops.harden(_flat(weight), _flat(hardened), *steps, _flat(output))
+                harden(_flat(weight), _flat(hardened), *steps, _flat(output))
         ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output, hardened)
         ctx.levels = levels
         return output
@@ -152,7 +153,7 @@ class _Staircase(torch.autograd.Function):
             slope = (alpha * beta).item()
             by_output, by_slope = loops.gradients(*arrays, slope, beta.item(), curve)
             if hardened is not None:
-                by_slope -= loops.stop(_flat(weight), _flat(hardened), _flat(by_weight))
+                by_slope -= stop(_flat(weight), _flat(hardened), _flat(by_weight))
             by_alpha, by_beta = (
                 alpha.new_tensor(by_output) / alpha,
                 beta.new_tensor(by_slope) / beta,
