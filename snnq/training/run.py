@@ -16,7 +16,7 @@ HARDENING = (0.1, 0.85)  # of the sigmoids: the rest of the time is for what is 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Every setting of a training run. The defaults are those of the quick study.
+    """Every setting of a training run.
 
     Paths, lists, ranges, arrays and NumPy's numbers become text, tuples and Python's own numbers.
 
@@ -57,9 +57,8 @@ class Run:
     augmentation : str
         A name in `snnq.recordings.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
-        Folder of a finished full-precision run whose weights to start from; None: from scratch,
-        see `full_epochs`.
-        Its recordings may be others, simulated ones say.
+        Folder of a finished full-precision run whose weights to start from; its recordings may be
+        others, simulated ones say. None: from scratch, see `full_epochs`.
     keep : sequence of names
         Layers that stay in full precision, see `snnq.quantize`.
     quantizer : str
