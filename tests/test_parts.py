@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import at_call, fit, results
+from conftest import Killed, at_call, fit, kill, results
 
 import snnq
 from snnq.quantization.rules import FULL
@@ -68,14 +68,6 @@ def test_its_accuracies_are_those_of_the_quantized_epochs(settings, in_tmp, monk
     assert history["test_accuracy"].tolist() == pytest.approx([0.9, 0.9, 0.3, 0.3, 0.3])
     accuracies = snnq.read_record(in_tmp / "run")["accuracy"].values()
     assert list(accuracies) == pytest.approx([0.3] * len(accuracies))
-
-
-class Killed(BaseException):
-    pass
-
-
-def kill():
-    raise Killed
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import at_call, fit, results
+from conftest import Killed, at_call, fit, kill, results
 from IPython.core.interactiveshell import InteractiveShell
 from safetensors import SafetensorError
 
@@ -29,14 +29,6 @@ def undisturbed(tiny, in_tmp):
     settings = tiny | {"levels": "binary", "full_epochs": 0, "batch_size": 6}
     fit(settings, in_tmp / "undisturbed")
     return settings, results(in_tmp / "undisturbed")
-
-
-class Killed(BaseException):
-    pass
-
-
-def kill():
-    raise Killed
 
 
 @pytest.mark.parametrize(

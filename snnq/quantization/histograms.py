@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 from snnq.quantization.sigmoid import SigmoidQuantizer
@@ -45,11 +46,8 @@ def _of_layer(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]
 
 
 def _in_transition(scaled: Tensor, quantizer: SigmoidQuantizer) -> float:
-    biases, reach = quantizer.biases, IN_TRANSITION / quantizer.temperature
-    # Thresholds in order: the nearest is one of the two that a weight lies between.
-    above = torch.bucketize(scaled, biases)
-    gaps = [(scaled - biases[i.clamp(0, len(biases) - 1)]).abs() for i in (above - 1, above)]
-    soft = torch.minimum(*gaps) < reach
+    distances = distance_to_nearest(scaled, quantizer.biases)
+    soft = distances < IN_TRANSITION / quantizer.temperature
     if quantizer.hardened is not None:
         soft &= ~quantizer.hardened
     return soft.float().mean().item()

@@ -118,3 +118,11 @@ def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
         kmeans = KMeans(clusters, init=quantiles[:, None], n_init=1).fit(values[:, None])
         centres[side] = np.sort(kmeans.cluster_centers_[:, 0])
     return torch.from_numpy(centres).float()
+
+
+def distance_to_nearest(x: Tensor, thresholds: Tensor) -> Tensor:
+    """Of each x from the nearest of increasing thresholds: one of the two that it lies between."""
+    above = torch.bucketize(x, thresholds)
+    ends = thresholds.new_full((1,), torch.inf)
+    bounds = torch.cat([-ends, thresholds, ends])
+    return torch.minimum(x - bounds[above], bounds[above + 1] - x)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from snnq.quantization.base import LevelQuantizer
+from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 
@@ -58,7 +59,8 @@ class Hardening:
         for weight, quantizer in self.layers.values() if share > self.share else ():
             mask = quantizer.hardened
             due = round(share * weight.numel()) - int(mask.sum())
-            surest = _distance(weight, quantizer).masked_fill_(mask, -1).view(-1).topk(due)
+            distances = distance_to_nearest(weight, quantizer.thresholds(weight))
+            surest = distances.masked_fill_(mask, -1).view(-1).topk(due)
             mask.view(-1)[surest.indices] = True
             for moment in self.adam.state.get(weight, {}).values():
                 if moment.shape == weight.shape:
@@ -80,12 +82,3 @@ def hard_share(time: float, between: tuple[float, ...]) -> float:
     first, last = between
     passed = min(1.0, max(0.0, time - first) / (last - first))
     return math.floor(STAGES * (1 - (1 - passed) ** 2)) / STAGES
-
-
-def _distance(weight: Tensor, quantizer: LevelQuantizer) -> Tensor:
-    """Of each weight from the nearest threshold."""
-    thresholds = quantizer.thresholds(weight)
-    above = torch.bucketize(weight, thresholds)
-    ends = thresholds.new_full((1,), torch.inf)
-    bounds = torch.cat([-ends, thresholds, ends])
-    return torch.minimum(weight - bounds[above], bounds[above + 1] - weight)
