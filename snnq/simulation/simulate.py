@@ -26,7 +26,7 @@ from snnq.simulation.presets import SETTINGS, Setting
 from snnq.simulation.selection import numbered, refuse_other_classes, refuse_same_names
 from snnq.system.files import files_below
 
-VERSION = 1  # of what is simulated: raise it when the same pictures come to give other events
+VERSION = 2  # of what is simulated: raise it when the same pictures come to give other events
 JOB = 2048  # pictures of one size that a process simulates at a time
 LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")  # DVS128 Gesture's folders
 
