@@ -315,6 +315,11 @@ def test_simulate_leaves_out_what_was_recorded(in_tmp, said):
     assert said("simulate", "data", "--limit", 1, "--without", "real")[0] == 0
     names = sorted(path.name for path in (in_tmp / "data").rglob("Train/0/*.bin"))
     assert names == ["00011.bin"]  # the next digit 0
+    assert said("simulate", "other", "--limit", 1, "--skip", 11)[0] == 0
+    kept = [int(path.stem) for path in (in_tmp / "other").rglob("Train/*/*.bin")]
+    assert len(kept) == 10 and min(kept) == 12
+    tested = [int(path.stem) for path in (in_tmp / "other").rglob("Test/*/*.bin")]
+    assert min(tested) == 901  # none of the test is skipped
 
 
 @pytest.mark.parametrize(
@@ -326,6 +331,8 @@ def test_simulate_leaves_out_what_was_recorded(in_tmp, said):
         ("simulate data --without here", "here/NMNIST/Train: no recordings of nmnist here, to lea"),
         ("simulate data --images a.zip --benchmark dvsgesture", "--images a.zip: expected none"),
         ("simulate data --images none.zip", "none.zip: no such file"),
+        ("simulate data --skip -1", "--skip -1: expected 0 or more"),
+        ("simulate data --skip 1 --benchmark dvsgesture", "--skip 1: expected 0, people are drawn"),
         ("simulate data --limit 0", "--limit 0: expected at least 1"),
         ("frames nmnist nowhere", "nowhere/NMNIST/Train: no recordings of nmnist here"),
         ("frames nmnist nowhere --cut half", "cut='half': expected one of number, time"),

@@ -152,6 +152,15 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
     assert [run.epochs for run in study.trained.values()] == [9, 9, 5]
 
 
+def test_wide_networks_may_have_fewer_seeds():
+    seeds = {8: [0], "rest": [0, 1, 2]}
+    study = plan(changed(channels=[4, 8], seeds=seeds, ablations={"x": {"changes": {"y": {}}}}))
+    found = {(run.channels, run.seed) for run in study.runs.values()}
+    assert found == {(4, 0), (4, 1), (4, 2), (8, 0)}
+    assert len(study.ablations) == 4  # of each quantized run
+    assert plan(changed(seeds={"rest": [0, 1]})).runs == plan(changed(seeds=[0, 1])).runs
+
+
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
@@ -195,6 +204,10 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
         (changed(seeds=0), r"seeds=0: expected a list of whole numbers, as in \[0, 1, 2\]"),
         (changed(seeds=[]), r"seeds=\[\]: expected a list of whole numbers"),
         (changed(seeds=None), "seeds=None: expected a list of whole numbers"),
+        (changed(seeds={}), "seeds={}: expected a list of whole numbers"),
+        (changed(seeds={"16": [0]}), "seeds: '16': expected channels or 'rest', as in {32: "),
+        (changed(seeds={4: 0}), "seeds: 4: seeds=0: expected a list of whole numbers"),
+        (changed(seeds={4: [0]}, channels=[2]), "seeds={4: \\[0\\]}: expected some for channels=2, or"),
         (changed(seeds=["0"]), "seed='0': expected a whole number"),
         (changed(levels="binary"), "levels='binary': expected a list of level sets, as in"),
         (changed(levels=[-1, 0, 1]), "levels=-1: expected a name or a list of numbers"),
@@ -292,7 +305,7 @@ def test_the_graph_plans_every_run(tmp_path):
     found = snakemake(tmp_path, profile, "--cores", "1")
     assert found.returncode == 0, found.stdout
     study = plan(profile)
-    assert found.stdout.count("rule train:") == len(study.trained) == len(study.runs) + 6
+    assert found.stdout.count("rule train:") == len(study.trained) == len(study.runs) + 15
 
 
 def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatch):

@@ -121,8 +121,8 @@ def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
 
 
 def distance_to_nearest(x: Tensor, thresholds: Tensor) -> Tensor:
-    """Of each x from the nearest of increasing thresholds: one of the two that it lies between."""
-    above = torch.bucketize(x, thresholds)
-    ends = thresholds.new_full((1,), torch.inf)
-    bounds = torch.cat([-ends, thresholds, ends])
-    return torch.minimum(x - bounds[above], bounds[above + 1] - x)
+    """Of each x from the nearest threshold."""
+    nearest = (x - thresholds[0]).abs_()
+    for threshold in thresholds[1:]:  # faster than finding it, for up to some hundred
+        nearest = torch.minimum(nearest, (x - threshold).abs_())
+    return nearest

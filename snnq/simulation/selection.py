@@ -10,8 +10,12 @@ from snnq.recordings.splits import is_numbered_test
 from snnq.simulation.pictures import Picture
 
 
-def chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> list[Picture]:
+def chosen(
+    pictures: list[Picture], limit: int | None, without: Path | None, skip: int = 0
+) -> list[Picture]:
     """The first `limit` of each class and split, without those that were recorded for real.
+
+    Training pictures with numbers up to `skip` are left out, too.
 
     `without` is a data folder with N-MNIST recordings, whose names are the numbers of MNIST's
     pictures. One under Train leaves out the training picture of its number and class. One under
@@ -30,7 +34,8 @@ def chosen(pictures: list[Picture], limit: int | None, without: Path | None) -> 
     chosen = []
     for picture in pictures:
         kind, name = (picture.label, picture.train), (picture.label, picture.number)
-        if name in recorded[picture.train] or counts.get(kind, 0) == limit:
+        skipped = picture.train and picture.number <= skip
+        if skipped or name in recorded[picture.train] or counts.get(kind, 0) == limit:
             continue
         counts[kind] = counts.get(kind, 0) + 1
         chosen.append(picture)

@@ -45,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="data folder of real N-MNIST recordings, whose pictures of MNIST to leave out",
     )
     parser.add_argument(
+        "--skip",
+        metavar="N",
+        type=int,
+        default=0,
+        help="leave out training pictures numbered up to N (0)",
+    )
+    parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="of the pixels and the noise (0)"
     )
 
@@ -64,11 +71,15 @@ def _simulated(arguments: argparse.Namespace) -> Path:
     benchmark, images = get_benchmark(arguments.benchmark).name, arguments.images
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit {arguments.limit}: expected at least 1")
+    if arguments.skip < 0:
+        raise ValueError(f"--skip {arguments.skip}: expected 0 or more")
     if arguments.without is not None and benchmark != "nmnist":
         raise ValueError(f"--without {arguments.without}: expected with --benchmark nmnist alone")
     if benchmark == "dvsgesture":
         if images is not None:
             raise ValueError(f"--images {images}: expected none, people are drawn for dvsgesture")
+        if arguments.skip:
+            raise ValueError(f"--skip {arguments.skip}: expected 0, people are drawn for dvsgesture")
         return simulate_gestures(arguments.root, arguments.seed, arguments.limit)
     if images is None and benchmark != "nmnist":
         raise ValueError(f"--images: expected pictures for {benchmark}")
@@ -76,6 +87,6 @@ def _simulated(arguments: argparse.Namespace) -> Path:
         fetch_pictures(images, benchmark)
     pictures = digits() if images is None else read_pictures(images)
     name = "handwritten digits of scikit-learn (load_digits)" if images is None else images.name
-    some = chosen(pictures, arguments.limit, arguments.without)
+    some = chosen(pictures, arguments.limit, arguments.without, arguments.skip)
     setting = DIGITS if images is None else SETTINGS[benchmark]
     return simulate_pictures(benchmark, arguments.root, some, name, arguments.seed, setting)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Self
 
-from snnq.quantization.rules import FULL
+from snnq.quantization.rules import FULL, REST
 from snnq.training.record import refuse_start
 from snnq.training.run import Run
 
@@ -63,11 +63,23 @@ def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Gri
 
 
 def _points(own: Mapping, profile: Mapping) -> Iterator[dict[str, Any]]:
-    """Settings for each combination of what the lists hold."""
+    """Settings for each combination of what the lists hold, of seeds those for the width."""
     lists = {setting: own.get(axis, profile.get(axis)) for setting, axis in AXES.items()}
     lists = {setting: values for setting, values in lists.items() if values}
+    seeds = lists["seed"] if isinstance(lists["seed"], Mapping) else {REST: lists["seed"]}
+    lists["seed"] = list(dict.fromkeys(chain.from_iterable(seeds.values())))
     for values in product(*lists.values()):
-        yield dict(zip(lists, values))
+        point = dict(zip(lists, values))
+        if point["seed"] in _of_width(seeds, point.get("channels")):
+            yield point
+
+
+def _of_width(seeds: Mapping[int | str, list], channels: int | None) -> list:
+    if channels not in seeds and REST not in seeds:
+        raise ValueError(
+            f"seeds={dict(seeds)!r}: expected some for channels={channels}, or under {REST!r}"
+        )
+    return seeds.get(channels, seeds.get(REST, []))
 
 
 def _settings(own: Mapping, profile: Mapping, kind: str) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class Study:
 def plan(profile: Mapping[str, Any]) -> Study:
     """The runs of a profile: every benchmark, level set, width, seed and order that it lists.
 
-    `levels` and `seeds` are lists, and so are `channels` and `orders` where there are any. Level sets
+    `levels` and `seeds` are lists, and so are `channels` and `orders` where there are any; seeds may
+    be lists by width, as in `{32: [0, 1], rest: [0, 1, 2]}`. Level sets
     are as `Run` takes them: a name, a list of numbers, or for mixed precision a mapping.
     `settings` of the profile go to every run; those under `full` and `quantized` only to runs of
     that kind. Each of `benchmarks` may have all of these of its own, which come before the

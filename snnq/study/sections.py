@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from snnq.quantization.rules import REST
 from snnq.training.plain import plain_levels
 from snnq.training.run import refuse_unknown
 
@@ -15,7 +16,7 @@ PARTS = ("settings", "full", "quantized", "pretraining")
 LISTS = {
     "levels": "a list of level sets, as in [full, binary, [-1, 0, 3]]",
     "channels": "a list of whole numbers, as in [2, 4, 8]",
-    "seeds": "a list of whole numbers, as in [0, 1, 2]",
+    "seeds": "a list of whole numbers, as in [0, 1, 2], or such lists by width and `rest`",
     "orders": "a list of whole numbers, as in [0, 1]",
 }
 KEYS = ("study", "benchmarks", "levels", "seeds")
@@ -125,7 +126,15 @@ def _section(name: str, value: Any, known: tuple[str, ...] | None = None) -> dic
     return dict(value)
 
 
-def _list(name: str, value: Any) -> list[Any]:
+def _list(name: str, value: Any) -> list[Any] | dict[int | str, list[Any]]:
+    if name.endswith("seeds") and isinstance(value, Mapping) and value:
+        for width in value:
+            if width != REST and not isinstance(width, int):
+                raise ValueError(
+                    f"{name}: {width!r}: expected channels or {REST!r}, as in"
+                    " {32: [0, 1], rest: [0, 1, 2]}"
+                )
+        return {width: _list(f"{name}: {width}: seeds", seeds) for width, seeds in value.items()}
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"{name}={value!r}: expected {LISTS[name.split(': ')[-1]]}")
     return [plain_levels(one) for one in value] if name.endswith("levels") else list(value)

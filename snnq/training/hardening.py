@@ -26,7 +26,7 @@ from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 
-STAGES = 100  # of a layer, at most: sorting its weights takes longer than a training step
+STAGES = 50  # of a layer, at most: sorting its weights takes longer than a training step
 
 
 class Hardening:
@@ -57,14 +57,15 @@ class Hardening:
         """Harden what is due after a share of the training, from 0 to 1."""
         share = hard_share(time, self.between)
         for weight, quantizer in self.layers.values() if share > self.share else ():
-            mask = quantizer.hardened
-            due = round(share * weight.numel()) - int(mask.sum())
-            distances = distance_to_nearest(weight, quantizer.thresholds(weight))
-            surest = distances.masked_fill_(mask, -1).view(-1).topk(due)
-            mask.view(-1)[surest.indices] = True
+            mask, flat = quantizer.hardened.view(-1), weight.view(-1)
+            soft = (~mask).nonzero().view(-1)
+            due = round(share * mask.numel()) - (mask.numel() - soft.numel())
+            distances = distance_to_nearest(flat[soft], quantizer.thresholds(weight))
+            surest = soft[distances.topk(due, sorted=False).indices]
+            mask[surest] = True
             for moment in self.adam.state.get(weight, {}).values():
                 if moment.shape == weight.shape:
-                    moment.masked_fill_(mask, 0)
+                    moment.view(-1)[surest] = 0
         self.share = share
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -76,7 +77,7 @@ class Hardening:
 
 
 def hard_share(time: float, between: tuple[float, ...]) -> float:
-    """Of each layer's weights, in whole hundredths, after a share of the training."""
+    """Of each layer's weights, in whole fiftieths, after a share of the training."""
     if not between:
         return 0.0
     first, last = between
