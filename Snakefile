@@ -82,6 +82,11 @@ def start_of(run):
     return marks("runs", [name]) if run.start == str(STUDY.run_folder(name)) else []
 
 
+def priority_of(name):
+    """First what others wait for, then wide networks: the last runs, side by side, are short ones."""
+    return 1000 * STARTS[str(STUDY.run_folder(name))] + min(999, RUNS[name].channels)
+
+
 def make_marks_true():
     simulated = {run.data: get_benchmark(run.benchmark).folder(run.data) for run in RUNS.values()}
     there = {name for name, (data, _) in SIMULATED.items() if (simulated[data] / SOURCE_FILE).exists()}
@@ -196,7 +201,7 @@ rule train:
         notebook=FOLDER / "logs/{name}.ipynb",
         text=FOLDER / "logs/{name}.txt",
     priority:
-        lambda wildcards: STARTS[str(STUDY.run_folder(wildcards.name))]
+        lambda wildcards: priority_of(wildcards.name)
     threads: JOB["threads"]
     resources:
         gpu=JOB["gpu"],

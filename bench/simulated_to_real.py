@@ -1,86 +1,70 @@
-"""A network that has only seen simulated recordings, tested on real ones.
+"""The desk study's networks, which have only seen simulated recordings, tested on real ones.
 
+    snnq study config/desk.yaml --ablations
     python bench/simulated_to_real.py ../shared/data
 
-Simulates N-MNIST from the MNIST pictures of which the data folder holds no real recording, trains
-in full precision and then binary, and tests both on all the real recordings, and on those that
-the calibration of the camera has not seen either. The epoch is the last one. Of the network's
-settings one has seen the real recordings: 32 channels, after 16 gave 96.8 % in full precision.
-Takes an hour on two cores; goes on where it was.
+No training picture is one that a real recording in the data folder is of: the study leaves out MNIST's
+first 1,000. Every sixth of the real recordings has calibrated the camera (bench/camera.py); the accuracy on
+the others stands in a column of its own. Nothing was chosen on them.
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from camera import SEARCHED
 from compare import report
-from scipy.stats import binomtest
 
 import snnq
 
-SETTINGS = {"channels": 32, "steps": 3, "batch_size": 32, "learning_rate": 2e-3, "validation": 0.0}
-EPOCHS = {"full": 8, "binary": 6}
+BENCHMARK = "nmnist"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("real", type=Path, help="holds NMNIST/ and images/mnist.npz")
-    parser.add_argument(
-        "--data", type=Path, default=Path("data/mnist"), help="of the simulated recordings"
-    )
-    parser.add_argument("--results", type=Path, default=Path("results/simulated_to_real"))
+    parser.add_argument("real", type=Path, help="holds NMNIST/")
+    parser.add_argument("--study", type=Path, default=Path("results/desk"))
     arguments = parser.parse_args()
-    if not snnq.BENCHMARKS["nmnist"].folder(arguments.data).exists():
-        simulate = [
-            sys.executable,
-            "-m",
-            "snnq",
-            "simulate",
-            arguments.data,
-            "--without",
-            arguments.real,
-        ]
-        subprocess.run([*simulate, "--images", arguments.real / "images/mnist.npz"], check=True)
-    rows, start = [], None
-    for levels, epochs in EPOCHS.items():
-        run = snnq.Run(
-            levels=levels, epochs=epochs, data=str(arguments.data), start=start, **SETTINGS
-        )
-        folder = arguments.results / levels
-        snnq.fit(run, folder)
-        rows.append(tested(run, folder, arguments.real))
-        start = str(folder)
-    report("simulated_to_real", pd.DataFrame(rows))
+    correct: dict[str, np.ndarray] = {}
+    for gathered, name, tabulate in (
+        ("runs", "simulated_to_real", snnq.results_table),
+        ("ablations", "simulated_to_real_methods", snnq.ablation_table),
+    ):
+        runs = snnq.read_gathered(arguments.study, gathered)
+        runs = runs[runs["benchmark"] == BENCHMARK]
+        for _, run in runs.iterrows():
+            if run["name"] not in correct:
+                correct[run["name"]] = tested(run, arguments.study, arguments.real)
+        report(name, on_real(runs, correct, tabulate))
 
 
-def tested(run: snnq.Run, folder: Path, real: Path) -> dict[str, object]:
-    """Accuracies of a finished run, with 95 % Wilson intervals for the real recordings."""
-    record, model = snnq.read_record(folder), snnq.trained_network(folder)
-    splits = snnq.load("nmnist", real, run.steps, run.cut)
-    outputs = [snnq.predict(model, split) for split in splits]
-    right = torch.cat([rates.argmax(1) == labels for rates, labels in outputs])
-    unseen = right.new_ones(len(right))
+def on_real(runs: pd.DataFrame, correct: dict[str, np.ndarray], tabulate) -> pd.DataFrame:
+    """The study's own table with real recordings as the test, and three columns more."""
+    right = [correct[name] for name in runs["name"]]
+    unseen = np.ones(len(right[0]), bool)
     unseen[SEARCHED] = False
-    trial = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return {
-        "levels": run.levels,
-        "trained_on": record["recordings"]["train"],
-        "epochs": run.epochs,
-        "channels": run.channels,
-        "steps": run.steps,
-        "minutes": sum(record["seconds"]) / 60,
-        "simulated_accuracy": record["accuracy"]["last"],
-        "real_recordings": len(right),
-        "real_accuracy": right.float().mean().item(),
-        "low": trial.low,
-        "high": trial.high,
-        "uncalibrated_recordings": int(unseen.sum()),
-        "uncalibrated_accuracy": right[unseen].float().mean().item(),
-    }
+    runs = runs.assign(
+        recordings="N-MNIST, real",
+        test_recordings=len(unseen),
+        simulated_mean=100 * runs["last"],
+        uncalibrated_mean=[100 * of_run[unseen].mean() for of_run in right],
+        last=[of_run.mean() for of_run in right],
+        **dict.fromkeys(("validation", "best", "last_soft"), np.nan),
+    )
+    table = tabulate(runs, correct).dropna(axis="columns", how="all")
+    keys = [name for name in ("ablation", "change", "channels", "levels") if name in table]
+    means = runs.groupby(keys, sort=False)[["simulated_mean", "uncalibrated_mean"]].mean()
+    return table.merge(means.reset_index(), on=keys)
+
+
+def tested(run: pd.Series, study: Path, real: Path) -> np.ndarray:
+    """Whether a finished run classifies each real recording correctly."""
+    model = snnq.trained_network(study / "runs" / run["name"])
+    splits = snnq.load(BENCHMARK, real, run["steps"], run["cut"])
+    outputs = [snnq.predict(model, split) for split in splits]
+    return torch.cat([rates.argmax(1) == labels for rates, labels in outputs]).numpy()
 
 
 if __name__ == "__main__":
