@@ -90,7 +90,7 @@ def project(tmp_path_factory, recordings):
     else the notebooks read."""
     folder = tmp_path_factory.mktemp("project")
     small_study(folder, recordings)
-    for name in ("published.csv", "bench/recipe.csv"):
+    for name in ("published.csv", "recipe.csv"):
         to = folder / "results/reference" / name
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / "results/reference" / name, to)
