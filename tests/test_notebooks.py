@@ -246,7 +246,7 @@ def test_notebook_5_draws_the_ablations_that_there_are(execute, project):
     text, figures = execute("5_ablations.ipynb", project)
     assert figures == 1
     assert "undetermined" in text and "nan" not in text.replace("<", " ").split()
-    assert text.count("no runs of this ablation") == 10 - figures
+    assert text.count("no runs of this ablation") == 11 - figures
 
 
 @pytest.mark.parametrize("name", ["1_quantizer", "4_results", "6_deployment"])
