@@ -255,7 +255,7 @@ NEEDS = {
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
 LONGEST = "6_deployment"  # and what the figures wait for: it is first
-ALSO_WRITES = {"6_deployment": tables("costs", "faults", "fidelity")}
+ALSO_WRITES = {"6_deployment": tables("costs", "operations", "faults", "fidelity")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
     "2_events": shlex.join(
@@ -297,7 +297,7 @@ for notebook in NOTEBOOKS:
 rule figures:
     input:
         tables("histories", "transitions", "histograms", "staircases", "table"),
-        tables("costs", "faults", "fidelity"),
+        tables("costs", "operations", "faults", "fidelity"),
         ablations_there_are,
         room("figures"),
     output:

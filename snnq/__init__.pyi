@@ -1,6 +1,7 @@
 # The public names and where they live: `__init__.py` imports each when it is first used.
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
+from .deployment.efficiency import operations_of_runs as operations_of_runs
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
 from .deployment.faults import evaluated_copy as evaluated_copy
 from .deployment.fidelity import firing_distance as firing_distance

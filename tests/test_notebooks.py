@@ -263,12 +263,14 @@ def test_notebook_5_says_which_command_makes_ablations(execute, tmp_path):
 
 def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     text, figures = execute("6_deployment.ipynb", project, recordings=20, draws=2, table_folder="t")
-    assert figures == 4
-    names = "costs", "faults", "fidelity"
-    costs, faults, fidelity = (pd.read_csv(project / f"t/{name}.csv") for name in names)
+    assert figures == 5
+    names = "costs", "faults", "fidelity", "operations"
+    costs, faults, fidelity, operations = (pd.read_csv(project / f"t/{name}.csv") for name in names)
     assert set(fidelity["levels"]) == {"2bit"} and set(fidelity["test_recordings"]) == {20}
     assert fidelity["layer"].is_unique and fidelity["distance"].between(0, 1).all()
     assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
+    of_networks = costs.groupby("weights_of")["effective"].sum()
+    assert operations.set_index("levels")["effective"].to_dict() == pytest.approx(of_networks.to_dict())
     packed = snnq.packed_networks(project / STUDY).set_index("levels")["path"]
     small = costs[costs["weights_of"] == "2bit"]
     assert small["bytes"].sum() == snnq.footprint(snnq.unpack(packed["2bit"]))["bytes"].sum()
