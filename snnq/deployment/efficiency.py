@@ -41,15 +41,15 @@ def operations_of_runs(study: str | Path, benchmark: str, data: Dataset) -> pd.D
     """
     runs = read_gathered(study, "runs")
     runs = runs[runs["benchmark"] == benchmark]
-    network = [*WIDTH, "levels"]
-    reached = results_table(runs, read_correct(study))[[*network, *REACHED]].rename(columns=REACHED)
+    kind = [*WIDTH, "levels"]
+    reached = results_table(runs, read_correct(study))[[*kind, *REACHED]].rename(columns=REACHED)
     first = (runs["seed"] == runs["seed"].min()) & (runs["order"] == runs["order"].min())
-    runs = runs.loc[first, [*network, "seed", "name"]]
+    runs = runs.loc[first, [*kind, "seed", "name"]]
     networks = [unpack(Path(study, "runs", name, PACKED)) for name in runs.pop("name")]
     counts = [operations(network, data)[COUNTED].sum() for network in networks]
     table = runs.join(pd.DataFrame(counts, runs.index))
     for rows in (table, reached):
         rows["levels"] = rows["levels"].map(str)
-    table = reached.merge(table, on=network)
+    table = reached.merge(table, on=kind)
     table.insert(1, "test_recordings", len(data))
     return table
