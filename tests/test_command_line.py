@@ -22,7 +22,7 @@ from snnq.quantization.sigmoid import SCALES
 from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.frames import CUTS
-from snnq.storage.format import float32_file_bytes
+from snnq.storage.inspect import float32_file_bytes
 from snnq.training import gradients
 from snnq.training.train_command import HELP
 
@@ -364,7 +364,7 @@ def test_inspect_shows_layers_and_sizes(levels, tmp_path, said):
     assert json.loads(printed[1].split(":", 1)[1]) == {"seed": 7}
     (linear,) = [line.split() for line in printed if "layers.10 " in line]
     weights, size = 128 * 128, path.stat().st_size
-    full = float32_file_bytes(model.architecture)
+    full = float32_file_bytes(path)
     packed = 4 * weights if levels == "full" else weights * 3 // 8 + 4 * 8
     assert linear[1:3] == ["Linear", "128×128"] and linear[-3] == str(packed)
     assert float(linear[-1]) == pytest.approx(4 * weights / packed, abs=0.05)
