@@ -371,6 +371,21 @@ def test_inspect_shows_layers_and_sizes(levels, tmp_path, said):
     assert f"{size:,} bytes" in printed[-1] and f"{full / size:.2f} times" in printed[-1]
 
 
+def test_inspect_shows_what_is_in_any_networks_file(tmp_path, said):
+    path = tmp_path / "net.safetensors"
+    snnq.pack(snnq.quantize(nn.Sequential(nn.Linear(8, 16)), "binary", keep=()), path)
+    code, out, _ = said("inspect", path)
+    assert code == 0
+    printed = out.splitlines()
+    expected = "architecture: null", "class: \"torch.nn.modules.container.Sequential\"", "source: null"
+    assert printed[:3] == [*expected]
+    numbers = 8 * 16 + 16
+    assert printed[4].split() == [
+        *("0", "16×8", "2", str(numbers)),
+        *(str(8 * 16 // 8 + 2 * 4 + 16 * 4), str(4 * numbers), f"{4 * numbers / 88:.1f}"),
+    ]
+
+
 def test_as_a_process_it_ends_with_one_line_and_its_exit_code(tmp_path):
     path = tmp_path / "net.safetensors"
     path.write_bytes(b"no such file")

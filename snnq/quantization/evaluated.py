@@ -53,7 +53,10 @@ def evaluated_copy(model: nn.Module) -> nn.Module:
     is, its neurons at rest. Raises ValueError for what is no `nn.Module`.
     """
     reset_state(checked_network(model))
-    return without_parametrizations(copy.deepcopy(model)).eval()
+    # What a forward pass has left, a pruned weight say, cannot be copied with its graph.
+    left = (t for m in model.modules() for t in (vars(m) | m._buffers).values() if _has_graph(t))
+    known = {id(tensor): tensor.detach().clone() for tensor in left}
+    return without_parametrizations(copy.deepcopy(model, known)).eval()
 
 
 @torch.no_grad()
@@ -80,6 +83,10 @@ def _evaluated_name(name: str) -> str:
         place = parts.index(STACKS)
         parts = [*parts[:place], parts[place + 1]]
     return ".".join(parts)
+
+
+def _has_graph(value: object) -> bool:
+    return isinstance(value, Tensor) and not value.is_leaf
 
 
 def checked_network(model: nn.Module) -> nn.Module:

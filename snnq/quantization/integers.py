@@ -11,7 +11,7 @@ from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input, quantizer_of
 
 SIGNED = 128  # levels whose indices int8 holds
-NEIGHBOURS = (0, -1, 1, -2, 2)  # of a scale, in units of its last place, as two roundings move it
+NEIGHBOURS = (0, -1, 1, -2, 2, -3, 3)  # of a scale, in halves of its type's eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class IntegerWeight:
         The index of each weight's level, in the weight's shape and on its device.
     levels : tuple of floats
         As `quantize` got them, in the weight's type. Where a method's values are no multiples of
-        those by one number (`ttq` learns two), the values themselves, with a scale of 1.
+        those by one number (`ttq` learns two, `rescaw` rounds twice), the values themselves, with a scale of 1.
     scale : float
         α. The product with a level is rounded once, to the weight's type.
     """
@@ -75,5 +75,5 @@ def _scales(levels: Tensor, values: Tensor) -> list[Tensor]:
     to 7."""
     quotients = (values.double() / levels)[levels != 0]
     outermost = quotients[levels[levels != 0].abs().argmax()]
-    units = 1 + torch.tensor(NEIGHBOURS) * torch.finfo(values.dtype).eps
+    units = 1 + torch.tensor(NEIGHBOURS).double() * torch.finfo(values.dtype).eps / 2
     return [*(outermost.to(values.dtype).double() * units).to(values.dtype).double(), *quotients]
