@@ -101,7 +101,9 @@ class Odd(nn.Module):
     def forward(self, tokens):
         x = self.again(self.inner(self.embedding(tokens) + self.norm + self.values.sum()))
         x = self.spectral(self.normed(self.bn(x) * self.bn.norm + self.part + self.row))
-        x, _ = self.lstm(x + self.as_int8 + self.as_bool + self.as_double.float() + self.as_cfloat.real)
+        x, _ = self.lstm(
+            x + self.as_int8 + self.as_bool + self.as_double.float() + self.as_cfloat.real
+        )
         return self.head(x * self.mask.exp() + self.as_bfloat16.float() + self.as_int64)
 
 
@@ -310,7 +312,9 @@ level_sets = st.lists(
     st.sampled_from([torch.float32, torch.float64]),
     st.integers(0, 99),
 )
-def test_any_layers_and_levels_come_back_to_the_bit(tmp_path_factory, of, levels, method, dtype, seed):
+def test_any_layers_and_levels_come_back_to_the_bit(
+    tmp_path_factory, of, levels, method, dtype, seed
+):
     def network():
         sizes = [3, *(size for _, size in of)]
         made = (LAYERS[kind](a, b) for (kind, _), a, b in zip(of, sizes, sizes[1:]))

@@ -77,7 +77,7 @@ def without_parametrizations(model: nn.Module) -> nn.Module:
 
 
 def _evaluated_name(name: str) -> str:
-    """"layer.weight" of "layer.parametrizations.weight.original"; other names as they are."""
+    """Of what a parametrized tensor is made from, the tensor's own name; others as they are."""
     parts = name.split(".")
     if STACKS in parts:
         place = parts.index(STACKS)

@@ -110,7 +110,9 @@ def _refuse_impossible_numbers(content: Content) -> None:
     for layer, (levels, _) in content.quantized.items():
         values = content.tensors[joined(layer, "values")]
         if not (values.isfinite().all() and values.any()):
-            raise ValueError(f"{layer}.values: expected numbers that are not all zero, nor infinite")
+            raise ValueError(
+                f"{layer}.values: expected numbers that are not all zero, nor infinite"
+            )
         _refuse_other_indices(content, layer, len(levels))
 
 

@@ -61,7 +61,9 @@ def fill(network: nn.Module, content: Content) -> None:
     network.load_state_dict(_for_every_name(network, state), strict=False, assign=True)
 
 
-def _put_packed(layer: nn.Module, packed: Tensor, values: Tensor, levels: Levels, shape: torch.Size):
+def _put_packed(
+    layer: nn.Module, packed: Tensor, values: Tensor, levels: Levels, shape: torch.Size
+):
     """Have a layer take its weight from packed level indices."""
     device = _place(layer.weight)
     del layer.weight

@@ -34,7 +34,8 @@ def contents(path: str | Path) -> pd.DataFrame:
     for name, shape in _shapes(content).items():
         layer, _, own = name.rpartition(".")
         row = rows.setdefault(
-            layer, {"layer": layer, "kind": "", "shape": "", "levels": None, "numbers": 0, "bytes": 0}
+            layer,
+            {"layer": layer, "kind": "", "shape": "", "levels": None, "numbers": 0, "bytes": 0},
         )
         row["numbers"] += math.prod(shape)
         if own == "weight":
