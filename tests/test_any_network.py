@@ -182,7 +182,7 @@ def test_a_network_of_the_same_layers_is_filled_to_the_bit(name, levels, path, t
     assert expected.any()
     for other in (None, "binary", "4bit"):
         into, _ = made(name, 1, other)
-        assert not torch.equal(output(into, x), expected)
+        assert name == "plif" or not torch.equal(output(into, x), expected)
         assert snnq.unpack(path, into=into) is into and not into.training
         assert torch.equal(output(into, x), expected)
         for of, quantizer in snnq.quantizers(model).items():
