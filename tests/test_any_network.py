@@ -95,6 +95,7 @@ class Odd(nn.Module):
         self.register_buffer("whole", torch.randn(6))
         self.register_buffer("part", self.whole[1:5])
         self.register_buffer("row", torch.randn(1).expand(4))
+        self.register_buffer("my_num_batches_tracked", torch.randn(4))
         for kind in ("bool", "int8", "int64", "uint16", "bfloat16", "double", "cfloat"):
             self.register_buffer(f"as_{kind}", (torch.randn(4) * 3).to(getattr(torch, kind)))
 
@@ -102,9 +103,9 @@ class Odd(nn.Module):
         x = self.again(self.inner(self.embedding(tokens) + self.norm + self.values.sum()))
         x = self.spectral(self.normed(self.bn(x) * self.bn.norm + self.part + self.row))
         x, _ = self.lstm(
-            x + self.as_int8 + self.as_bool + self.as_double.float() + self.as_cfloat.real
+            x + self.as_int8 + self.as_int64 + self.as_bool + self.as_double.float() + self.as_cfloat.real
         )
-        return self.head(x * self.mask.exp() + self.as_bfloat16.float() + self.as_int64)
+        return self.head(x * self.mask.exp() + self.as_bfloat16.float() + self.my_num_batches_tracked)
 
 
 def convolutions():
