@@ -3,7 +3,6 @@ from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.efficiency import operations_of_runs as operations_of_runs
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
-from .deployment.faults import evaluated_copy as evaluated_copy
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity
 from .deployment.operations import cost_summary as cost_summary
@@ -13,6 +12,8 @@ from .deployment.speed import speed as speed
 from .networks.fused import fuse as fuse
 from .networks.fused import unfuse as unfuse
 from .networks.models import build_model as build_model
+from .quantization.evaluated import evaluated_copy as evaluated_copy
+from .quantization.integers import integers as integers
 from .quantization.levels import LEVELS as LEVELS
 from .quantization.methods import QUANTIZERS as QUANTIZERS
 from .quantization.network import quantize as quantize
