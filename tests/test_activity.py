@@ -96,6 +96,41 @@ def test_what_is_no_neuron_by_its_class_has_no_spikes_beside_it():
     assert snnq.neuron_rates(model, inputs())["1"].shape == (4,)
 
 
+class Ladder(nn.Module):
+    """A neuron behind another layer, all steps at once, and what is no neuron: its first output is 0
+    or 1, its later ones 0 or 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.inner = nn.Linear(6, 4), nn.Sequential(nn.ReLU(), AllSteps())
+        self.doubles = Doubles()
+
+    def forward(self, frames):
+        spikes = self.inner(self.linear(frames) + 1)
+        return torch.stack(
+            [self.doubles(step - 0.5, number > 0) for number, step in enumerate(spikes)]
+        )
+
+
+class AllSteps(nn.Module):
+    def forward(self, x):
+        return (x.cumsum(0) > 1).to(x)
+
+
+class Doubles(nn.Module):
+    def forward(self, x, twice):
+        return (1 + twice) * (x > 0).to(x)
+
+
+def test_no_container_is_a_neuron_nor_what_makes_other_numbers_than_spikes():
+    torch.manual_seed(0)
+    model, frames = Ladder(), inputs()
+    expected = (model.linear(frames) + 1).relu().cumsum(0).gt(1).double().mean((0, 1))
+    ((name, rates),) = snnq.neuron_rates(model, frames).items()
+    torch.testing.assert_close(rates, expected)
+    assert name == "inner.1" and 0 < rates.mean() < 1
+
+
 class Shared(nn.Module):
     """A neuron without a state that serves two layers of other widths, one of them twice."""
 

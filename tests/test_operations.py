@@ -12,6 +12,7 @@ from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
 import snnq
+from snnq.deployment import neurobench
 
 STEPS, RECORDINGS, CHANNELS = 3, 2, 4
 
@@ -178,10 +179,9 @@ CHANNELS_IN = {"spiking_vgg": 3, "sew_resnet": 8}
 
 
 @pytest.mark.parametrize("family", ZOO)
-def test_neurobench_agrees_on_the_zoo(peer, family):
+def test_neurobench_agrees_on_the_zoo(peer, monkeypatch, family):
     peer("neurobench", importlib.util.find_spec("neurobench"))
-    from snnq.deployment.neurobench import neurobench_results
-
+    monkeypatch.setattr(neurobench, "BATCH", 2)  # so that there are two, each from rest
     torch.manual_seed(0)
     model = ZOO[family]()
     functional.set_step_mode(model, "m")
@@ -190,9 +190,12 @@ def test_neurobench_agrees_on_the_zoo(peer, family):
             nn.init.uniform_(norm.bias, 0, 2)  # activity everywhere
     snnq.quantize(model, "ternary")
     side = 34 if family == "parametric_lif_net" else 32
-    frames = torch.poisson(torch.full((3, 2, CHANNELS_IN.get(family, 2), side, side), 0.3))
+    frames = torch.poisson(torch.full((4, 2, CHANNELS_IN.get(family, 2), side, side), 0.3))
     data = [(recording, 0) for recording in frames]
-    found, summary = neurobench_results(model, data), snnq.cost_summary(snnq.costs(model, data))
+    found, summary = (
+        neurobench.neurobench_results(model, data),
+        snnq.cost_summary(snnq.costs(model, data)),
+    )
     operations = found["SynapticOperations"]  # which it adds up in float32
     assert operations["Dense"] == pytest.approx(summary["dense"], rel=1e-6)
     assert operations["Effective_ACs"] == pytest.approx(summary["effective_acs"], rel=1e-6)
