@@ -24,18 +24,20 @@ def neurobench_results(model: nn.Module, data: Dataset) -> dict[str, Any]:
 
     Raises
     ------
+    ValueError
+        No `nn.Module`.
     ImportError
         NeuroBench is not installed.
     """
     copy = evaluated_copy(model)
-    import snntorch
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics import static, workload
     from neurobench.models import TorchModel
+    from snntorch import SpikingNeuron
 
     network = TorchModel(copy)
     network.add_activation_module(neuron.BaseNode)
-    network.add_activation_module(snntorch.SpikingNeuron)
+    network.add_activation_module(SpikingNeuron)
 
     def from_rest(batch: tuple) -> tuple:
         reset_state(copy)
