@@ -30,11 +30,11 @@ class WithState(nn.Module):
 
 
 class Recurrent(WithState):
-    """With matrices of its own, for more neurons than inputs."""
+    """With weights of its own, for more neurons than inputs, which may then be spikes alone."""
 
     def __init__(self):
         super().__init__()
-        self.weights = nn.Parameter(torch.randn(4, 3))
+        self.weights = nn.Parameter(2 * torch.rand(4, 3))
 
     def forward(self, x, state=None):
         return super().forward(x @ self.weights.T, state)
@@ -52,7 +52,9 @@ class Looping(nn.Module):
     def forward(self, frames):
         state, outputs = None, []
         for frame in frames:
-            spikes, state = self.cell(x=self.linear(frame), state=state)
+            x = self.linear(frame)
+            x = (x > 0).to(x) if isinstance(self.cell, Recurrent) else x
+            spikes, state = self.cell(x=x, state=state)
             outputs.append(self.head(self.dropout(self.pool(spikes)) + self.norm(spikes - 0.5)))
         return torch.stack(outputs)
 

@@ -2,9 +2,10 @@
 
 SpikingJelly's and snnTorch's neurons are known by their classes; all others, norse's and one's own,
 by what they do: such a module holds no convolution or linear layer and makes spikes, and nothing
-else, of inputs that are none. One that never fires is not seen, nor one whose inputs are spikes
-alone. Of modules in one another that do the same, the outermost is the neuron: within it is its
-surrogate. A layer of `torch.nn`, or one derived from it, is none.
+else, of inputs that are none or that it has weights of its own for. One that never fires is not
+seen, nor one without weights whose inputs are spikes alone. Of modules in one another that do the
+same, the outermost is the neuron: within it is its surrogate. A layer of `torch.nn`, or one derived
+from it, is none.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from snnq.deployment.observed import are_spikes, observe
-from snnq.quantization.layers import is_within, layers_of
+from snnq.quantization.layers import is_within, layers_of, weights_elsewhere
 
 NEURONS = ("BaseNode", "SpikingNeuron")  # SpikingJelly's; snnTorch's, which need not be installed
 
@@ -75,8 +76,8 @@ class SpikingLayer:
         Of how many, over neurons, recordings and time steps; by the same shape.
     """
 
-    def __init__(self, known: bool):
-        self.known, self.only_spikes, self.takes_others = known, True, False
+    def __init__(self, known: bool, takes_others: bool):
+        self.known, self.only_spikes, self.takes_others = known, True, takes_others
         self.spikes: dict[torch.Size, Tensor] = {}
         self.outputs: Counter[torch.Size] = Counter()
         self._calls: dict[torch.Size, list[Tensor]] = {}  # since the batch began
@@ -120,11 +121,11 @@ def _counted(model: nn.Module, data: Dataset | Tensor) -> tuple[dict[str, Spikin
     SpikingJelly's `OutputMonitor` keeps a record of every batch and does not see whether time is in
     it, so that spikes are added up here. A hook makes fused layers run one by one.
     """
-    modules, seen = _candidates(model), {}
+    modules, weighing, seen = _candidates(model), weights_elsewhere(model), {}
 
     def see(name: str, inputs: Tensor, output: Tensor) -> None:
         if name:
-            of = SpikingLayer(_is_known(modules[name]))
+            of = SpikingLayer(_is_known(modules[name]), takes_others=name in weighing)
             seen.setdefault(name, of).see(inputs, output)
             return
         for layer in seen.values():  # the network itself, which is through with a batch
