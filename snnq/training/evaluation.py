@@ -59,11 +59,12 @@ def evaluated_at_once(numbers: int) -> int:
 
 
 def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
-    """The network's output for frames that nothing went before and nothing will come after."""
+    """The network's output for frames that nothing went before and nothing will come after; its
+    mean, where it is one for each time step."""
     reset_state(model)
     output = model(frames)
     reset_state(model)
-    return output
+    return output.mean(0) if output.ndim == 3 else output
 
 
 def loss_of(rates: Tensor, labels: Tensor, recordings: float | None = None) -> Tensor:
