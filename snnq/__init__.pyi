@@ -5,6 +5,8 @@ from .deployment.faults import accuracy_with_faults as accuracy_with_faults
 from .deployment.faults import evaluated_copy as evaluated_copy
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity
+from .deployment.nir_export import export_nir as export_nir
+from .deployment.nir_import import from_nir as from_nir
 from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
 from .deployment.operations import operations as operations

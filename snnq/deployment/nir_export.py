@@ -1,0 +1,92 @@
+"""A network as a file of the Neuromorphic Intermediate Representation, for other simulators.
+
+An optional extra: `pip install nir==1.0.8`.
+"""
+
+from pathlib import Path
+
+from torch import nn
+
+from snnq.deployment.chain import chain_of
+from snnq.deployment.nir_nodes import Nodes
+from snnq.quantization.layers import in_evaluation
+from snnq.system.files import write_atomically
+
+GROUPED = "grouped convolutions are read with the wrong number of inputs"
+PADDED = "its padding is ignored"
+SUBTRACTS = "is read as a neuron that its spikes lower by the threshold, and that may spike twice"
+# What importers do not read as it is meant, by their names and the nodes'.
+IMPORTERS = {
+    "snntorch": {"IF": "is read with a leak, and with a reset by subtraction"},
+    "norse": {"AvgPool2d": "is left out"},
+    "spikingjelly": {},
+    "sinabs": {"AvgPool2d": "is left out", "IF": SUBTRACTS, "LIF": SUBTRACTS},
+}
+
+
+def export_nir(
+    model: nn.Module,
+    path: str | Path,
+    input_shape: tuple[int, ...],
+    target: str | None = None,
+) -> None:
+    """Write what a network does in evaluation at each time step as a NIR graph.
+
+    The mean over time steps, of which our networks make their output, is no part of it. See
+    `nir_nodes` for what each layer becomes, and `nir_nodes._weighted` for the levels, codes, bits and
+    scales that the metadata of a quantized layer's node hold. A simulator gets the spikes of
+    `model` with time steps of 0.1 ms.
+
+    Parameters
+    ----------
+    model : nn.Module
+        It takes inputs [N_t, N, *input_shape] and calls layers of torch and SpikingJelly one after
+        another: convolutions and linear layers, quantized or not; batch norm right behind them;
+        IF, LIF and PLIF neurons that are reset to a potential; max-pooling of spikes, average
+        pooling; flattening, voting, dropout.
+    path : path
+        An HDF5 file, written whole or not at all.
+    input_shape : tuple
+        Of one time step of one recording, such as (2, 34, 34).
+    target : str, optional
+        "snntorch", "norse", "spikingjelly" or "sinabs": refuse what the importer of this library
+        does not read as it is meant (checked with snnTorch 1.0.0, norse 1.1.0, SpikingJelly 2.0.0 and
+        sinabs 3.1.3).
+
+    Raises
+    ------
+    ValueError
+        By its name, a layer or a setting that NIR or the importer does not have, or one that gets
+        something else than what the one before it gives; inputs that the network does not take;
+        numbers that are not finite; an unknown importer.
+    ImportError
+        The package nir is not installed.
+    OSError
+        It could not be written.
+    """
+    import nir
+
+    if target is not None and target not in IMPORTERS:
+        raise ValueError(f"target={target!r}: expected one of {', '.join(IMPORTERS)}")
+    nodes = Nodes(input_shape)
+    calls = chain_of(model, input_shape)
+    with in_evaluation(model):
+        for call in calls:
+            nodes.write(call)
+    graph = nodes.finished()
+    for name, node in graph.nodes.items():
+        reason = _why_not(node, target)
+        if reason is not None:
+            raise ValueError(f"{name}: {type(node).__name__} of a NIR graph {reason} by {target}")
+    write_atomically(Path(path), lambda partial: nir.write(partial, graph))
+
+
+def _why_not(node, target: str | None) -> str | None:
+    """Why an importer does not read a node as it is meant; None where it does."""
+    if target is None:
+        return None
+    if getattr(node, "groups", 1) != 1:
+        return GROUPED
+    if type(node).__name__ == "SumPool2d" and node.padding.any():
+        return PADDED
+    return IMPORTERS[target].get(type(node).__name__)

@@ -1,0 +1,277 @@
+"""A network's layers as the nodes of the Neuromorphic Intermediate Representation, NIR.
+
+NIR's neurons live in continuous time (Pedersen et al., Nature Communications 2024):
+
+    τ v' = −v + R x,   a spike where v > v_threshold, and then v = 0.
+
+Simulators take Euler steps of dt, v ← v + dt/τ (R x − v). With τ = dt·τ_s and R = 1 that is
+SpikingJelly's h = v + (x − v)/τ_s, for PLIF with τ_s = 1/σ(w). Three things are left to say:
+
+- SpikingJelly spikes where h ≥ v_threshold, NIR where v > v_threshold. Written is the greatest
+  float32 below the threshold: the spikes are the same also where a potential reaches it exactly.
+- Where the input does not decay, h = v − v/τ_s + x, R would be τ_s. A neuron that is reset to 0
+  spikes as before when its R and its threshold are divided by the same number: R = 1 and
+  v_threshold/τ_s are written, since importers ignore R (norse) or want it to be 1. A neuron that
+  is reset to another potential is written as one whose potentials all are that much lower.
+- IF, h = v + x, is v' = R x with R = 1/dt.
+
+Batch norm is in the weights, as a factor and a shift for each output channel. No importer takes
+`nir.Scale`, or an R for each channel: so a layer that was quantized to n levels has n values *in each
+output channel*, and its node's metadata say which, see `_weighted`.
+
+Max-pooling of spikes is their sum over a window, and a LIF neuron with τ_s = 2 and threshold 1/4:
+one spike brings it to 1/2, without any it stays at 0. Voting is an affine map.
+"""
+
+import numpy as np
+from spikingjelly.activation_based import layer, neuron
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from snnq.deployment.chain import Called
+from snnq.quantization.checks import refuse_unless_on_levels
+from snnq.quantization.place import quantizer_input, quantizer_of
+
+DT = 1e-4  # seconds of a time step: what snnTorch takes for granted, and SpikingJelly by default
+NUMBERS = ("weight", "bias", "tau", "v_threshold")
+POOLED_TAU, POOLED_THRESHOLD = 2.0, 0.25
+
+
+class Nodes:
+    """The nodes so far, by name, one behind the other; shape and kind of what the last one gives."""
+
+    def __init__(self, input_shape: tuple[int, ...]):
+        import nir
+
+        self.nir = nir
+        self.named = {"input": nir.Input(np.array(input_shape))}
+        self.shape, self.spikes = tuple(input_shape), False
+
+    @property
+    def last(self):
+        return [*self.named.values()][-1]
+
+    def add(self, name: str, node, shape: tuple[int, ...], spikes: bool = False) -> None:
+        if name in self.named:
+            raise ValueError(f"{name}: a layer of this name has no place in a NIR graph")
+        self.named[name] = node
+        self.shape, self.spikes = tuple(shape), spikes
+
+    def write(self, call: Called) -> None:
+        """Add what a layer is in NIR. Raises ValueError, with its name, where it is nothing there."""
+        kind = type_before_parametrizations(call.module)
+        of_kind = next((write for kinds, write in WRITERS.items() if kind in kinds), None)
+        if of_kind is None:
+            raise ValueError(f"{call.name}: cannot be written as NIR: {call.module}")
+        of_kind(self, call)
+
+    def finished(self):
+        """The graph, with weights in float32. Raises ValueError for numbers that are not finite."""
+        for name, node in self.named.items():
+            for what, numbers in vars(node).items():
+                if what in ("weight", "bias"):
+                    numbers = numbers.astype(np.float32)
+                    setattr(node, what, numbers)
+                if what in NUMBERS and not np.isfinite(numbers).all():
+                    raise ValueError(f"{name}: its {what} is not all finite")
+        self.add("output", self.nir.Output(np.array(self.shape)), self.shape)
+        names = list(self.named)
+        return self.nir.NIRGraph(self.named, [*zip(names, names[1:])], metadata={"dt": DT})
+
+
+def _refuse_unless(call: Called, **settings: tuple) -> None:
+    """Each setting, and whether it is one that NIR has."""
+    for what, (found, fits) in settings.items():
+        if not fits:
+            kind = type_before_parametrizations(call.module).__name__
+            raise ValueError(f"{call.name}: cannot be written as NIR: {what}={found} of {kind}")
+
+
+def _refuse_unless_image(nodes: Nodes, call: Called) -> None:
+    found = tuple(call.given.shape[-3:])
+    _refuse_unless(call, inputs=(list(found), len(nodes.shape) == 3 and found == nodes.shape))
+
+
+def _convolution(nodes: Nodes, call: Called) -> None:
+    _refuse_unless_image(nodes, call)
+    module = call.module
+    _refuse_unless(
+        call,
+        padding_mode=(module.padding_mode, module.padding_mode == "zeros"),
+        # NIR infers the output's width from the kernel's height.
+        kernel_size=(module.kernel_size, module.kernel_size[0] == module.kernel_size[1]),
+    )
+    nodes.add(
+        call.name,
+        nodes.nir.Conv2d(
+            input_shape=nodes.shape[1:],
+            stride=module.stride,
+            padding=module.padding,
+            dilation=module.dilation,
+            groups=module.groups,
+            **_weighted(call),
+        ),
+        call.answer.shape[-3:],
+    )
+
+
+def _linear(nodes: Nodes, call: Called) -> None:
+    _flatten(nodes, call)
+    nodes.add(call.name, nodes.nir.Affine(**_weighted(call)), call.answer.shape[-1:])
+
+
+def _weighted(call: Called) -> dict:
+    """Weight, bias, and the metadata of a quantized layer.
+
+    They are levels [levels], codes (the level of each weight), bits (the width of a code) and
+    scales [channels], so that weight[c] = scales[c] · levels[codes[c]]. The levels are those that
+    the quantizer was made for, or, where their values are no multiples of them (trained ternary
+    weights), the values.
+    """
+    module, metadata = call.module, {}
+    weight = _array(module.weight)
+    bias = np.zeros(len(weight)) if module.bias is None else _array(module.bias)
+    quantizer = quantizer_of(module)
+    if quantizer is not None:
+        refuse_unless_on_levels(call.name, module)
+        original = quantizer_input(module)
+        levels, values = np.array(quantizer.levels, float), _array(quantizer.values(original))
+        scale = values @ levels / (levels @ levels)
+        if not np.allclose(values, scale * levels, rtol=1e-6, atol=0):
+            levels, scale = values, 1.0
+        codes = quantizer.level_indices(original).cpu().numpy().astype(np.uint8)
+        metadata = {
+            "levels": levels,
+            "codes": codes,
+            "bits": (len(levels) - 1).bit_length(),
+            "scales": np.full(len(weight), scale),
+        }
+    return {"weight": weight, "bias": bias, "metadata": metadata}
+
+
+def _norm(nodes: Nodes, call: Called) -> None:
+    """γ (x − μ)/√(σ² + ε) + β, of what a convolution or linear layer gives."""
+    norm, node = call.module, nodes.last
+    weighted = isinstance(node, (nodes.nir.Conv2d, nodes.nir.Affine))
+    _refuse_unless(
+        call,
+        **{"place after": (type(node).__name__, weighted)},
+        track_running_stats=(norm.track_running_stats, norm.running_mean is not None),
+    )
+    factor, shift = 1 / np.sqrt(_array(norm.running_var) + norm.eps), 0.0
+    if norm.affine:
+        factor, shift = factor * _array(norm.weight), _array(norm.bias)
+    node.weight = node.weight * factor.reshape(-1, *[1] * (node.weight.ndim - 1))
+    node.bias = (node.bias - _array(norm.running_mean)) * factor + shift
+    if node.metadata:
+        node.metadata["scales"] = node.metadata["scales"] * factor
+
+
+def _spiking(nodes: Nodes, call: Called) -> None:
+    node = call.module
+    _refuse_unless(call, v_reset=(node.v_reset, node.v_reset is not None))
+    threshold = float(np.nextafter(np.float32(node.v_threshold - node.v_reset), -np.float32(np.inf)))
+    if isinstance(node, neuron.IFNode):
+        of_all = np.full(nodes.shape, threshold)
+        written = nodes.nir.IF(r=np.full(nodes.shape, 1 / DT), v_threshold=of_all)
+    else:
+        of_plif = isinstance(node, neuron.ParametricLIFNode)
+        tau = 1 / float(node.w.detach().double().sigmoid()) if of_plif else float(node.tau)
+        written = _lif(nodes, tau, threshold if node.decay_input else threshold / tau)
+    nodes.add(call.name, written, nodes.shape, spikes=True)
+
+
+def _lif(nodes: Nodes, tau: float, threshold: float):
+    """With τ in time steps."""
+    ones = np.ones(nodes.shape)
+    return nodes.nir.LIF(tau * DT * ones, ones, 0 * ones, threshold * ones, 0 * ones)
+
+
+def _max_pool(nodes: Nodes, call: Called) -> None:
+    _refuse_unless_image(nodes, call)
+    pool = call.module
+    _refuse_unless(
+        call,
+        **{"input without spikes": (True, nodes.spikes)},
+        dilation=(pool.dilation, (_pair(pool.dilation) == 1).all()),
+        ceil_mode=(pool.ceil_mode, not pool.ceil_mode),
+        return_indices=(pool.return_indices, not pool.return_indices),
+    )
+    nodes.add(call.name, nodes.nir.SumPool2d(**_windows(pool)), call.answer.shape[-3:])
+    threshold = _lif(nodes, POOLED_TAU, POOLED_THRESHOLD)
+    nodes.add(f"{call.name}.threshold", threshold, nodes.shape, spikes=True)
+
+
+def _average_pool(nodes: Nodes, call: Called) -> None:
+    pool = call.module
+    whole = pool.count_include_pad or not _pair(pool.padding).any()
+    _refuse_unless(
+        call,
+        ceil_mode=(pool.ceil_mode, not pool.ceil_mode),
+        divisor_override=(pool.divisor_override, pool.divisor_override is None),
+        count_include_pad=(pool.count_include_pad, whole),
+    )
+    nodes.add(call.name, nodes.nir.AvgPool2d(**_windows(pool)), call.answer.shape[-3:])
+
+
+def _windows(pool: nn.MaxPool2d | nn.AvgPool2d) -> dict:
+    sizes = {"kernel_size": pool.kernel_size, "stride": pool.stride, "padding": pool.padding}
+    return {what: _pair(size) for what, size in sizes.items()}
+
+
+def _pair(size: int | tuple[int, int]) -> np.ndarray:
+    """For height and width, as torch takes one number for both."""
+    return np.array(np.broadcast_to(size, 2))
+
+
+def _adaptive_pool(nodes: Nodes, call: Called) -> None:
+    _refuse_unless_image(nodes, call)
+    given, wanted = np.array(nodes.shape[1:]), np.array(call.answer.shape[-2:])
+    size = call.module.output_size
+    _refuse_unless(call, output_size=(size, not (given % wanted).any()))
+    side = given // wanted
+    pool = nodes.nir.AvgPool2d(kernel_size=side, stride=side, padding=np.zeros(2, int))
+    nodes.add(call.name, pool, call.answer.shape[-3:])
+
+
+def _flatten(nodes: Nodes, call: Called) -> None:
+    """Before a layer that takes vectors, where the network itself flattens; or of a layer."""
+    flat = (int(np.prod(nodes.shape)),)
+    if isinstance(call.module, nn.Flatten):
+        name, found = call.name, tuple(call.answer.shape[-1:])
+    else:
+        name, found = f"{call.name}.flatten", tuple(call.given.shape[-1:])
+    _refuse_unless(call, inputs=(list(found), found == flat))
+    if nodes.shape != flat:
+        node = nodes.nir.Flatten(np.array(nodes.shape), start_dim=0, end_dim=-1)
+        nodes.add(name, node, flat, nodes.spikes)
+
+
+def _voting(nodes: Nodes, call: Called) -> None:
+    _flatten(nodes, call)
+    (classes,), voters = call.answer.shape[-1:], call.module.voting_size
+    weight = np.kron(np.eye(classes), np.full(voters, 1 / voters))
+    nodes.add(call.name, nodes.nir.Affine(weight, np.zeros(classes)), (classes,))
+
+
+def _nothing(nodes: Nodes, call: Called) -> None:
+    """In evaluation."""
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().double().cpu().numpy()
+
+
+# By exact classes: a subclass may compute something else.
+WRITERS = {
+    (nn.Conv2d, layer.Conv2d): _convolution,
+    (nn.Linear, layer.Linear): _linear,
+    (nn.BatchNorm1d, nn.BatchNorm2d, layer.BatchNorm1d, layer.BatchNorm2d): _norm,
+    (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode): _spiking,
+    (nn.MaxPool2d, layer.MaxPool2d): _max_pool,
+    (nn.AvgPool2d, layer.AvgPool2d): _average_pool,
+    (nn.AdaptiveAvgPool2d, layer.AdaptiveAvgPool2d): _adaptive_pool,
+    (nn.Flatten, layer.Flatten): _flatten,
+    (layer.VotingLayer,): _voting,
+    (nn.Identity, nn.Dropout, nn.Dropout2d, layer.Dropout, layer.Dropout2d): _nothing,
+}
