@@ -12,15 +12,14 @@ from snnq.deployment.nir_nodes import Nodes
 from snnq.quantization.layers import in_evaluation
 from snnq.system.files import write_atomically
 
-GROUPED = "grouped convolutions are read with the wrong number of inputs"
 PADDED = "its padding is ignored"
-SUBTRACTS = "is read as a neuron that its spikes lower by the threshold, and that may spike twice"
+SEVERAL = "is read as a neuron that spikes several times in a step and keeps what is left over,"
 # What importers do not read as it is meant, by their names and the nodes'.
 IMPORTERS = {
     "snntorch": {"IF": "is read with a leak, and with a reset by subtraction"},
     "norse": {"AvgPool2d": "is left out"},
     "spikingjelly": {},
-    "sinabs": {"AvgPool2d": "is left out", "IF": SUBTRACTS, "LIF": SUBTRACTS},
+    "sinabs": {"AvgPool2d": "is left out", "IF": SEVERAL, "LIF": SEVERAL},
 }
 
 
@@ -85,8 +84,6 @@ def _why_not(node, target: str | None) -> str | None:
     """Why an importer does not read a node as it is meant; None where it does."""
     if target is None:
         return None
-    if getattr(node, "groups", 1) != 1:
-        return GROUPED
     if type(node).__name__ == "SumPool2d" and node.padding.any():
         return PADDED
     return IMPORTERS[target].get(type(node).__name__)

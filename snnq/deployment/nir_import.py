@@ -100,6 +100,8 @@ def _convolution(node, _) -> nn.Module:
 def _linear(node, _) -> nn.Module:
     if node.weight.ndim != 2:
         raise ValueError(f".weight {list(node.weight.shape)}: expected [outputs, inputs]")
+    if "voting_size" in node.metadata:
+        return layer.VotingLayer(int(node.metadata["voting_size"]))
     bias = getattr(node, "bias", np.zeros(1))
     module = layer.Linear(*node.weight.shape[::-1], bias=bool(bias.any()))
     return _filled(module, node.weight, bias)

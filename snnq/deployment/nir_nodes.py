@@ -33,6 +33,7 @@ from snnq.quantization.checks import refuse_unless_on_levels
 from snnq.quantization.place import quantizer_input, quantizer_of
 
 DT = 1e-4  # seconds of a time step: what snnTorch takes for granted, and SpikingJelly by default
+ENDS = ("input", "output")  # nodes of every graph
 NUMBERS = ("weight", "bias", "tau", "v_threshold")
 POOLED_TAU, POOLED_THRESHOLD = 2.0, 0.25
 
@@ -44,7 +45,7 @@ class Nodes:
         import nir
 
         self.nir = nir
-        self.named = {"input": nir.Input(np.array(input_shape))}
+        self.named = {ENDS[0]: nir.Input(np.array(input_shape))}
         self.shape, self.spikes = tuple(input_shape), False
 
     @property
@@ -52,8 +53,6 @@ class Nodes:
         return [*self.named.values()][-1]
 
     def add(self, name: str, node, shape: tuple[int, ...], spikes: bool = False) -> None:
-        if name in self.named:
-            raise ValueError(f"{name}: a layer of this name has no place in a NIR graph")
         self.named[name] = node
         self.shape, self.spikes = tuple(shape), spikes
 
@@ -63,6 +62,8 @@ class Nodes:
         of_kind = next((write for kinds, write in WRITERS.items() if kind in kinds), None)
         if of_kind is None:
             raise ValueError(f"{call.name}: cannot be written as NIR: {call.module}")
+        if call.name in ("", *ENDS):
+            call = call._replace(name=f"{call.name}_")
         of_kind(self, call)
 
     def finished(self):
@@ -74,7 +75,7 @@ class Nodes:
                     setattr(node, what, numbers)
                 if what in NUMBERS and not np.isfinite(numbers).all():
                     raise ValueError(f"{name}: its {what} is not all finite")
-        self.add("output", self.nir.Output(np.array(self.shape)), self.shape)
+        self.add(ENDS[1], self.nir.Output(np.array(self.shape)), self.shape)
         names = list(self.named)
         return self.nir.NIRGraph(self.named, [*zip(names, names[1:])], metadata={"dt": DT})
 
@@ -98,7 +99,8 @@ def _convolution(nodes: Nodes, call: Called) -> None:
     _refuse_unless(
         call,
         padding_mode=(module.padding_mode, module.padding_mode == "zeros"),
-        # NIR infers the output's width from the kernel's height.
+        # The package nir finds other shapes for these, and does not read them again.
+        groups=(module.groups, module.groups == 1),
         kernel_size=(module.kernel_size, module.kernel_size[0] == module.kernel_size[1]),
     )
     nodes.add(
@@ -108,7 +110,7 @@ def _convolution(nodes: Nodes, call: Called) -> None:
             stride=module.stride,
             padding=module.padding,
             dilation=module.dilation,
-            groups=module.groups,
+            groups=1,
             **_weighted(call),
         ),
         call.answer.shape[-3:],
@@ -163,7 +165,7 @@ def _norm(nodes: Nodes, call: Called) -> None:
         factor, shift = factor * _array(norm.weight), _array(norm.bias)
     node.weight = node.weight * factor.reshape(-1, *[1] * (node.weight.ndim - 1))
     node.bias = (node.bias - _array(norm.running_mean)) * factor + shift
-    if node.metadata:
+    if "scales" in node.metadata:
         node.metadata["scales"] = node.metadata["scales"] * factor
 
 
@@ -208,10 +210,11 @@ def _average_pool(nodes: Nodes, call: Called) -> None:
     _refuse_unless(
         call,
         ceil_mode=(pool.ceil_mode, not pool.ceil_mode),
-        divisor_override=(pool.divisor_override, pool.divisor_override is None),
+        divisor_override=(pool.divisor_override, pool.divisor_override in (None, 1)),
         count_include_pad=(pool.count_include_pad, whole),
     )
-    nodes.add(call.name, nodes.nir.AvgPool2d(**_windows(pool)), call.answer.shape[-3:])
+    kind = nodes.nir.SumPool2d if pool.divisor_override else nodes.nir.AvgPool2d
+    nodes.add(call.name, kind(**_windows(pool)), call.answer.shape[-3:])
 
 
 def _windows(pool: nn.MaxPool2d | nn.AvgPool2d) -> dict:
@@ -251,7 +254,9 @@ def _voting(nodes: Nodes, call: Called) -> None:
     _flatten(nodes, call)
     (classes,), voters = call.answer.shape[-1:], call.module.voting_size
     weight = np.kron(np.eye(classes), np.full(voters, 1 / voters))
-    nodes.add(call.name, nodes.nir.Affine(weight, np.zeros(classes)), (classes,))
+    metadata = {"voting_size": voters}  # no weights to be quantized
+    node = nodes.nir.Affine(weight, np.zeros(classes), metadata=metadata)
+    nodes.add(call.name, node, (classes,))
 
 
 def _nothing(nodes: Nodes, call: Called) -> None:

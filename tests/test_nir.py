@@ -1,0 +1,401 @@
+import importlib.util
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import PROJECT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spikingjelly.activation_based import functional, layer, neuron
+from test_export_c import random_frames, random_network, trained_ternary
+from torch import nn
+
+import snnq
+from snnq.deployment.nir_nodes import DT
+from snnq.simulation.pictures import digits
+from snnq.simulation.presets import DIGITS
+from snnq.simulation.simulate import simulate_pictures
+from snnq.system.state import reset_state
+
+if importlib.util.find_spec("nir"):
+    import nir
+
+SIDES = 9, 8
+NETWORK = "results/reference/quick/networks/nmnist-binary-seed0.safetensors"
+STEPS = 3  # of its training
+
+
+@pytest.fixture(autouse=True)
+def needed(peer):
+    peer("nir", importlib.util.find_spec("nir"))
+
+
+def written(model, folder, shape, target=None):
+    """The graph of a network, as it is read again."""
+    snnq.export_nir(model, folder / "net.nir", shape, target)
+    return nir.read(folder / "net.nir")
+
+
+@torch.no_grad()
+def at_each_step(model, frames):
+    """What a network of layers gives [N_t, N, …] from rest."""
+    reset_state(model)
+    return model.eval()(frames)
+
+
+def halves(shape, rng, most=4):
+    """Numbers that float32 adds up exactly, whatever the order."""
+    return torch.from_numpy(rng.integers(-most, most + 1, shape) / 2.0).float()
+
+
+def exact(module, rng):
+    """With numbers of which float32 rounds none, so that potentials are at the threshold at times."""
+    if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)):
+        for parameter in module.parameters():
+            parameter.data = halves(parameter.shape, rng)
+    if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm1d)):
+        module.eps = 0.0
+        module.running_mean = halves(module.running_mean.shape, rng)
+        module.running_var = torch.from_numpy(4.0 ** rng.integers(-1, 2, module.num_features)).float()
+    return module
+
+
+@st.composite
+def neurons(draw):
+    options = {
+        "v_threshold": draw(st.sampled_from([0.5, 1.0, 1.5])),
+        "v_reset": draw(st.sampled_from([0.0, -0.5])),
+    }
+    kind = draw(st.sampled_from([neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode]))
+    if kind is not neuron.IFNode:
+        options["decay_input"] = draw(st.booleans())
+    if kind is neuron.LIFNode:
+        options["tau"] = draw(st.sampled_from([2.0, 4.0]))
+    return kind(**options)
+
+
+@st.composite
+def networks(draw):
+    """Layers that stand one behind the other, for frames of 4 channels."""
+
+    def one_of(*choices):
+        return draw(st.sampled_from(choices))
+
+    maps, outputs, voters = one_of(2, 4), one_of(2, 6), one_of(1, 2)
+    convolution = layer.Conv2d(
+        4,
+        maps,
+        one_of(1, 2, 3),
+        stride=one_of(1, 2, (2, 1)),
+        padding=one_of(0, 1, (0, 2), "valid"),
+        dilation=one_of(1, 2),
+        bias=one_of(True, False),
+    )
+    pool = one_of(
+        nn.Identity(),
+        layer.MaxPool2d(2),
+        layer.MaxPool2d(2, stride=1, padding=1),
+        layer.AvgPool2d(2, stride=1),
+        layer.Dropout(0.5),
+    )
+    images = [convolution, *one_of([], [layer.BatchNorm2d(maps)]), draw(neurons()), pool]
+    images = nn.Sequential(*images, layer.Flatten())
+    functional.set_step_mode(images, "m")
+    inputs = images.eval()(torch.zeros(1, 1, 4, *SIDES)).shape[-1]
+    reset_state(images)
+    norm = one_of([], [layer.BatchNorm1d(outputs)])
+    classes = [layer.Linear(inputs, outputs, bias=one_of(True, False)), *norm, draw(neurons())]
+    model = nn.Sequential(images, nn.Sequential(*classes), layer.VotingLayer(voters))
+    functional.set_step_mode(model, "m")
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return model.apply(lambda module: exact(module, rng)).eval()
+
+
+@settings(max_examples=40)
+@given(networks())
+def test_spikes_are_the_same_when_read_back(tmp_path_factory, model):
+    """To the bit: where a potential is at the threshold, too."""
+    path = tmp_path_factory.getbasetemp() / "round.nir"
+    frames = torch.poisson(torch.full((4, 3, 4, *SIDES), 0.5), generator=torch.manual_seed(0))
+    snnq.export_nir(model, path, (4, *SIDES))
+    found = at_each_step(snnq.from_nir(path), frames)
+    assert torch.equal(found, at_each_step(model, frames))
+
+
+@pytest.mark.parametrize(
+    ("levels", "quantizer", "bits"),
+    [
+        ("binary", snnq.SigmoidQuantizer, 1),
+        ("pm2", snnq.SigmoidQuantizer, 3),
+        ("4bit", snnq.QUANTIZERS["lsq"], 4),
+        ("ternary", trained_ternary, 2),
+    ],
+)
+def test_weights_are_levels_times_a_scale_of_each_channel(tmp_path, levels, quantizer, bits):
+    frames = random_frames(9)
+    model = random_network(frames, levels, quantizer, benchmark="nmnist", channels=5, size=9)
+    graph = written(model, tmp_path, (2, 9, 9))
+    found = {name for name, node in graph.nodes.items() if "levels" in node.metadata}
+    assert found == set(snnq.quantizers(model)) == {"layers.4", "layers.10", "layers.13"}
+    for name in found:
+        node, metadata = graph.nodes[name], graph.nodes[name].metadata
+        scales = metadata["scales"].reshape(-1, *[1] * (node.weight.ndim - 1))
+        values = scales * metadata["levels"][metadata["codes"]]
+        np.testing.assert_allclose(node.weight, values, rtol=1e-6)
+        assert metadata["bits"] == bits and node.weight.dtype == np.float32
+    norm, weight = model.layers[5], model.layers[4].weight.detach().double()
+    factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    folded = weight * factor[:, None, None, None]
+    np.testing.assert_allclose(graph.nodes["layers.4"].weight, folded.detach().numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("network", ["plif", "vgg11"])
+def test_a_quantized_network_fires_as_before(tmp_path, network):
+    """But where rounding decides: batch norm is in the weights."""
+    options = {"benchmark": "cifar10dvs", "channels": 4, "size": 19, "network": network}
+    frames = random_frames(19, recordings=2, steps=3)
+    model = random_network(frames, "binary", **options)
+    snnq.export_nir(model, tmp_path / "net.nir", (2, 19, 19))
+    frames = frames.transpose(0, 1).float()
+    found = at_each_step(snnq.from_nir(tmp_path / "net.nir"), frames).mean(0)
+    torch.testing.assert_close(found, model(frames), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_flattened_between_layers_is_flattened_in_the_graph(tmp_path):
+    class Flattening(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.input = layer.Conv2d(2, 3, 3, step_mode="m")
+            self.output = layer.Linear(12, 5, step_mode="m")
+
+        def forward(self, frames):
+            return self.output(self.input(frames).flatten(2)).mean(0)
+
+    model, frames = Flattening(), torch.rand(3, 2, 2, 4, 4)
+    graph = written(model, tmp_path, (2, 4, 4))
+    kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
+    assert kinds == {
+        "input": "Input",
+        "input_": "Conv2d",
+        "output_.flatten": "Flatten",
+        "output_": "Affine",
+        "output": "Output",
+    }
+    found = at_each_step(snnq.from_nir(tmp_path / "net.nir"), frames).mean(0)
+    torch.testing.assert_close(found, model(frames))
+
+
+def test_a_network_that_was_read_is_quantized_and_trained(tmp_path):
+    torch.manual_seed(0)
+    frames = random_frames(8).transpose(0, 1).float()
+    snnq.export_nir(snnq.build_model("nmnist", channels=2, size=8), tmp_path / "net.nir", (2, 8, 8))
+    model = snnq.quantize(snnq.from_nir(tmp_path / "net.nir"), "binary").train()
+    model(frames).mean(0).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    graph = written(model, tmp_path, (2, 8, 8))
+    found = {name for name, node in graph.nodes.items() if "levels" in node.metadata}
+    assert found == {"layers_4", "layers_10", "layers_13"}
+
+
+def sequence(*layers):
+    model = nn.Sequential(*layers).eval()
+    functional.set_step_mode(model, "m")
+    return model
+
+
+def infinite(model):
+    model[0].weight.data[0] = torch.inf
+    return model
+
+
+IMAGES = (2, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (sequence(nn.Conv2d(2, 2, 3)), "model cannot run on inputs [2, 1, 2, 6, 6]"),
+        (sequence(layer.Conv2d(2, 2, 3), nn.ReLU()), "1: cannot be written as NIR: ReLU()"),
+        (sequence(layer.Conv2d(2, 2, 3), neuron.QIFNode()), "1: cannot be written as NIR: QIF"),
+        (sequence(layer.Conv2d(2, 2, 3, groups=2)), "0: cannot be written as NIR: groups=2 of"),
+        (sequence(layer.Conv2d(2, 2, (3, 1))), "0: cannot be written as NIR: kernel_size=(3, 1)"),
+        (
+            sequence(layer.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")),
+            "0: cannot be written as NIR: padding_mode=reflect of Conv2d",
+        ),
+        (sequence(neuron.IFNode(v_reset=None)), "0: cannot be written as NIR: v_reset=None of IFN"),
+        (sequence(layer.BatchNorm2d(2)), "0: cannot be written as NIR: place after=Input of Batch"),
+        (
+            sequence(layer.Conv2d(2, 2, 3), layer.BatchNorm2d(2, track_running_stats=False)),
+            "1: cannot be written as NIR: track_running_stats=False",
+        ),
+        (
+            sequence(layer.Conv2d(2, 2, 3), layer.MaxPool2d(2)),
+            "1: cannot be written as NIR: input without spikes",
+        ),
+        (
+            sequence(neuron.IFNode(), layer.MaxPool2d(2, ceil_mode=True)),
+            "1: cannot be written as NIR: ceil_mode=True of MaxPool2d",
+        ),
+        (
+            sequence(layer.AvgPool2d(2, padding=1, count_include_pad=False)),
+            "0: cannot be written as NIR: count_include_pad=False of AvgPool2d",
+        ),
+        (sequence(layer.AdaptiveAvgPool2d(4)), "0: cannot be written as NIR: output_size=4 of"),
+        (sequence(layer.Flatten(2, 3)), "0: cannot be written as NIR: inputs=[36] of Flatten"),
+        (sequence(layer.Linear(6, 2)), "0: cannot be written as NIR: inputs=[6] of Linear"),
+        (infinite(sequence(layer.Conv2d(2, 2, 3))), "0: its weight is not all finite"),
+    ],
+)
+def test_what_is_no_node_is_named_before_anything_is_written(tmp_path, model, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        snnq.export_nir(model, tmp_path / "net.nir", IMAGES)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("target", "layers", "message"),
+    [
+        ("snntorch", [neuron.IFNode()], "0: IF of a NIR graph is read with a leak"),
+        ("norse", [layer.AvgPool2d(2)], "0: AvgPool2d of a NIR graph is left out by norse"),
+        ("sinabs", [neuron.LIFNode()], "0: LIF of a NIR graph is read as a neuron that spikes sev"),
+        (
+            "norse",
+            [neuron.LIFNode(), layer.MaxPool2d(2, padding=1)],
+            "1: SumPool2d of a NIR graph its padding is ignored by norse",
+        ),
+        ("lava", [neuron.IFNode()], "target='lava': expected one of snntorch, norse, spikingjelly"),
+    ],
+)
+def test_what_an_importer_does_not_read_is_named(tmp_path, target, layers, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        snnq.export_nir(sequence(*layers), tmp_path / "net.nir", IMAGES, target)
+    assert not list(tmp_path.iterdir())
+    snnq.export_nir(sequence(*layers), tmp_path / "net.nir", IMAGES)
+
+
+def graph_of(*nodes, edges=None):
+    named = {"input": nir.Input(np.array([3]))} | dict(nodes) | {"output": nir.Output(np.array([3]))}
+    edges = edges or [*zip(named, [*named][1:])]
+    return nir.NIRGraph(named, edges, type_check=False)
+
+
+def lif(tau=2 * DT, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0):
+    values = {"tau": tau, "r": r, "v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
+    return nir.LIF(**{what: np.broadcast_to(value, 3).copy() for what, value in values.items()})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "message"),
+    [
+        (lambda: [("a.b", nir.Scale(np.ones(3)))], None, "a.b: Scale is not among Conv2d, Affine"),
+        (lambda: [("a", lif(v_threshold=[1.0, 1, 2]))], None, "a: LIF.v_threshold: expected the "),
+        (lambda: [("a", lif(tau=DT))], None, "a: LIF.tau is 1.0 time steps: expected more than 1"),
+        (lambda: [("a", lif(r=-1.0))], None, "a: LIF.r=-1.0: expected more than 0"),
+        (lambda: [("a", lif(v_leak=0.5))], None, "a: LIF.v_leak=0.5: expected v_reset, 0.0"),
+        (
+            lambda: [("a", lif())],
+            [("input", "a"), ("a", "a"), ("a", "output")],
+            "a: expected one way into it",
+        ),
+        (
+            lambda: [("a", lif()), ("b", lif())],
+            [("input", "a"), ("b", "output")],
+            "b: expected one way from an input to an output",
+        ),
+        (lambda: [("a", lif())], [("input", "a")], "a: expected one way from an input to an out"),
+        (
+            lambda: [("a", nir.Flatten(np.array([2, 2, 3]), start_dim=2))],
+            None,
+            "a: Flatten from 2 to -1: expected all axes",
+        ),
+    ],
+)
+def test_a_node_that_is_not_known_is_named(tmp_path, nodes, edges, message):
+    path = tmp_path / "net.nir"
+    nir.write(path, graph_of(*nodes(), edges=edges))
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {message}")):
+        snnq.from_nir(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "net.nir"
+    with pytest.raises(FileNotFoundError, match="net.nir: no such file"):
+        snnq.from_nir(path)
+    path.write_bytes(b"no graph")
+    with pytest.raises(ValueError, match="net.nir: no NIR file"):
+        snnq.from_nir(path)
+    nir.write(path, graph_of(("a", lif())))
+    with pytest.raises(ValueError, match="dt=0: expected seconds, above 0"):
+        snnq.from_nir(path, dt=0)
+
+
+@pytest.mark.parametrize("kind", ["IF", "LIF"])
+@given(
+    r=st.floats(0.5, 3), rest=st.floats(-1, 1), threshold=st.floats(0.2, 2), tau=st.floats(1.5, 9)
+)
+@settings(max_examples=10)
+def test_neurons_are_those_of_the_equations(tmp_path_factory, kind, r, rest, threshold, tau):
+    """NIR's, in Euler steps of 2 ms and float64; other libraries' neurons rest where they like."""
+    path, dt = tmp_path_factory.getbasetemp() / "neurons.nir", 2e-3
+    node = lif(tau * dt, r, rest, rest + threshold, rest)
+    if kind == "IF":
+        node = nir.IF(node.r / dt, node.v_threshold, node.v_reset)
+    nir.write(path, graph_of(("neurons", node)))
+    x = np.random.default_rng(0).normal(0.5, 1, (20, 3))
+    found = at_each_step(snnq.from_nir(path, dt), torch.from_numpy(x[:, None]).float())
+    v = np.full(3, rest)
+    for step, current in enumerate(x):
+        change = node.r * current if kind == "IF" else (node.v_leak - v + node.r * current) / node.tau
+        v = v + dt * change
+        if (np.abs(v - node.v_threshold) < 1e-5).any():
+            return  # where rounding decides, all that follows may differ
+        spikes = v > node.v_threshold
+        v = np.where(spikes, node.v_reset, v)
+        np.testing.assert_array_equal(found[step, 0].numpy(), spikes)
+
+
+@pytest.fixture(scope="session")
+def hundred_digits(tmp_path_factory):
+    """Frames [N_t, 100, 2, 34, 34] of simulated recordings that were not trained on."""
+    root, pictures = tmp_path_factory.mktemp("hundred"), digits()
+    simulate_pictures("nmnist", root, pictures[:1] + pictures[-100:], "digits", setting=DIGITS)
+    _, test = snnq.load("nmnist", root, STEPS, cache=root / "frames")
+    return torch.from_numpy(test.frames).transpose(0, 1).float()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of norse and its importer
+@pytest.mark.parametrize("library", ["snnq", "snntorch", "norse", "spikingjelly"])
+def test_a_trained_network_fires_the_same_in_other_simulators(
+    tmp_path, peer, hundred_digits, library
+):
+    for needed in ("nirtorch", library):
+        peer(needed, importlib.util.find_spec(needed))
+    from nir_peers import compared
+
+    model = snnq.unpack(PROJECT / NETWORK)
+    target = None if library == "snnq" else library
+    snnq.export_nir(model, tmp_path / "net.nir", (2, 34, 34), target)
+    found = compared(model, hundred_digits, tmp_path / "net.nir", library)
+    assert found["recordings"] == 100 and found["spikes"] > 100_000
+    assert found["different"] < 1e-5 * found["spikes"] and found["other_classes"] == 0
+    assert found["values"] == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("library", "layers"), [("snntorch", [neuron.IFNode()]), ("norse", [layer.AvgPool2d(2)])]
+)
+def test_what_is_refused_for_an_importer_it_gets_wrong(tmp_path, peer, library, layers):
+    for needed in ("nirtorch", library):
+        peer(needed, importlib.util.find_spec(needed))
+    from nir_peers import IMPORTERS, step_by_step
+
+    model, frames = sequence(*layers), torch.full((3, 1, *IMAGES), 0.6)
+    snnq.export_nir(model, tmp_path / "net.nir", IMAGES)
+    try:
+        found = step_by_step(frames)(IMPORTERS[library](tmp_path / "net.nir"))
+    except AssertionError:
+        return
+    assert not torch.equal(found.flatten(), at_each_step(model, frames).mean(0).flatten())
