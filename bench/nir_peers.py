@@ -25,7 +25,7 @@ from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
 import snnq
-from snnq.deployment.nir_nodes import DT
+from snnq.deployment.nir_export import DT
 
 NETWORK = "results/reference/quick/networks/nmnist-binary-seed0.safetensors"
 RECORDINGS = 100

@@ -12,7 +12,7 @@ from test_export_c import random_frames, random_network, trained_ternary
 from torch import nn
 
 import snnq
-from snnq.deployment.nir_nodes import DT
+from snnq.deployment.nir_export import DT
 from snnq.simulation.pictures import digits
 from snnq.simulation.presets import DIGITS
 from snnq.simulation.simulate import simulate_pictures
@@ -22,8 +22,7 @@ if importlib.util.find_spec("nir"):
     import nir
 
 SIDES = 9, 8
-NETWORK = "results/reference/quick/networks/nmnist-binary-seed0.safetensors"
-STEPS = 3  # of its training
+NETWORKS = PROJECT / "results/reference/quick/networks"
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +111,7 @@ def networks(draw):
     return model.apply(lambda module: exact(module, rng)).eval()
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(networks())
 def test_spikes_are_the_same_when_read_back(tmp_path_factory, model):
     """To the bit: where a potential is at the threshold, too."""
@@ -204,6 +203,11 @@ def sequence(*layers):
     return model
 
 
+class Reshaping(nn.Sequential):
+    def forward(self, frames):
+        return super().forward(frames.reshape(*frames.shape[:2], 6, 2, 6))
+
+
 def infinite(model):
     model[0].weight.data[0] = torch.inf
     return model
@@ -243,6 +247,10 @@ IMAGES = (2, 6, 6)
             "0: cannot be written as NIR: count_include_pad=False of AvgPool2d",
         ),
         (sequence(layer.AdaptiveAvgPool2d(4)), "0: cannot be written as NIR: output_size=4 of"),
+        (
+            Reshaping(layer.AvgPool2d(1, step_mode="m")),
+            "0: cannot be written as NIR: inputs=[6, 2, 6] of AvgPool2d",
+        ),
         (sequence(layer.Flatten(2, 3)), "0: cannot be written as NIR: inputs=[36] of Flatten"),
         (sequence(layer.Linear(6, 2)), "0: cannot be written as NIR: inputs=[6] of Linear"),
         (infinite(sequence(layer.Conv2d(2, 2, 3))), "0: its weight is not all finite"),
@@ -257,13 +265,13 @@ def test_what_is_no_node_is_named_before_anything_is_written(tmp_path, model, me
 @pytest.mark.parametrize(
     ("target", "layers", "message"),
     [
-        ("snntorch", [neuron.IFNode()], "0: IF of a NIR graph is read with a leak"),
-        ("norse", [layer.AvgPool2d(2)], "0: AvgPool2d of a NIR graph is left out by norse"),
-        ("sinabs", [neuron.LIFNode()], "0: LIF of a NIR graph is read as a neuron that spikes sev"),
+        ("snntorch", [neuron.IFNode()], "0: snntorch does not read NIR's IF as it is meant: it gets"),
+        ("norse", [layer.AvgPool2d(2)], "0: norse does not read NIR's AvgPool2d as it is meant"),
+        ("sinabs", [neuron.LIFNode()], "0: sinabs does not read NIR's LIF as it is meant: it"),
         (
             "norse",
             [neuron.LIFNode(), layer.MaxPool2d(2, padding=1)],
-            "1: SumPool2d of a NIR graph its padding is ignored by norse",
+            "1: norse does not read NIR's SumPool2d as it is meant: its padding",
         ),
         ("lava", [neuron.IFNode()], "target='lava': expected one of snntorch, norse, spikingjelly"),
     ],
@@ -361,8 +369,8 @@ def hundred_digits(tmp_path_factory):
     """Frames [N_t, 100, 2, 34, 34] of simulated recordings that were not trained on."""
     root, pictures = tmp_path_factory.mktemp("hundred"), digits()
     simulate_pictures("nmnist", root, pictures[:1] + pictures[-100:], "digits", setting=DIGITS)
-    _, test = snnq.load("nmnist", root, STEPS, cache=root / "frames")
-    return torch.from_numpy(test.frames).transpose(0, 1).float()
+    _, test = snnq.load("nmnist", root, steps=3, cache=root / "frames")
+    return torch.tensor(test.frames).transpose(0, 1).float()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of norse and its importer
@@ -374,28 +382,32 @@ def test_a_trained_network_fires_the_same_in_other_simulators(
         peer(needed, importlib.util.find_spec(needed))
     from nir_peers import compared
 
-    model = snnq.unpack(PROJECT / NETWORK)
+    model = snnq.unpack(min(NETWORKS.glob("*nmnist*binary*.safetensors")))
     target = None if library == "snnq" else library
     snnq.export_nir(model, tmp_path / "net.nir", (2, 34, 34), target)
     found = compared(model, hundred_digits, tmp_path / "net.nir", library)
-    assert found["recordings"] == 100 and found["spikes"] > 100_000
+    assert found["recordings"] == 100 and found["spikes"] > 0.01 * found["spikes_compared"]
     assert found["different"] < 1e-5 * found["spikes"] and found["other_classes"] == 0
     assert found["values"] == 2
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
-    ("library", "layers"), [("snntorch", [neuron.IFNode()]), ("norse", [layer.AvgPool2d(2)])]
+    ("library", "node"), [("snntorch", neuron.IFNode()), ("norse", layer.AvgPool2d(2))]
 )
-def test_what_is_refused_for_an_importer_it_gets_wrong(tmp_path, peer, library, layers):
+def test_what_is_refused_for_an_importer_is_not_read_by_it(tmp_path, peer, library, node):
+    """snnTorch 1.0.0 raises; norse 1.1.0 leaves the pooling out, and what stands on one side of it."""
     for needed in ("nirtorch", library):
         peer(needed, importlib.util.find_spec(needed))
     from nir_peers import IMPORTERS, step_by_step
 
-    model, frames = sequence(*layers), torch.full((3, 1, *IMAGES), 0.6)
+    model = sequence(layer.Conv2d(2, 3, 3), node, layer.Flatten(), layer.Linear(12, 2))
+    if isinstance(node, neuron.IFNode):
+        model[3] = layer.Linear(48, 2, step_mode="m")
+    frames, found = torch.ones(2, 3, *IMAGES), None
     snnq.export_nir(model, tmp_path / "net.nir", IMAGES)
     try:
         found = step_by_step(frames)(IMPORTERS[library](tmp_path / "net.nir"))
-    except AssertionError:
+    except (AssertionError, RuntimeError):
         return
-    assert not torch.equal(found.flatten(), at_each_step(model, frames).mean(0).flatten())
+    assert found.shape != at_each_step(model, frames)[0].shape

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from spikingjelly.activation_based import base
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from snnq.quantization.layers import in_evaluation
 from snnq.system.files import first_line
@@ -14,21 +15,25 @@ from snnq.system.state import reset_state
 STEPS = 2  # so that a recurrence, too, shows in what a layer gets
 
 
-class Called(NamedTuple):
-    """A layer, its name, what it was given and what it answered, [N_t, N, …] or [N_t · N, …]."""
+class Call(NamedTuple):
+    """A layer as it ran: its name, and the shapes of its input and output."""
 
     name: str
     module: nn.Module
-    given: Tensor
-    answer: Tensor
+    input: torch.Size
+    output: torch.Size
+
+    @property
+    def kind(self) -> type:
+        return type_before_parametrizations(self.module)
 
 
 @torch.no_grad()
-def chain_of(model: nn.Module, input_shape: tuple[int, ...]) -> list[Called]:
-    """The layers that a network calls, each of which gets what the one before it has answered.
+def chain_of(model: nn.Module, input_shape: tuple[int, ...]) -> list[Call]:
+    """The layers that a network calls, each of which gets what the one before it has given.
 
-    The network runs once, in evaluation, on random numbers, and is left at rest. Each layer's
-    answer is exchanged for other random numbers: what the network computes between two layers, or
+    The network runs once, in evaluation, on random numbers, and is left at rest. What each layer
+    gives is exchanged for other random numbers: what the network computes between two layers, or
     behind the last, then shows, unless it only changes the shape. Behind the last one, the mean
     over time steps may be taken.
 
@@ -51,23 +56,23 @@ def chain_of(model: nn.Module, input_shape: tuple[int, ...]) -> list[Called]:
     generator = torch.Generator().manual_seed(0)
     like = next(model.parameters(), torch.empty(0))
     frames = torch.rand(STEPS, 1, *input_shape, generator=generator).to(like)
-    calls: list[Called] = []
+    calls: list[tuple[str, nn.Module, Any, Any]] = []
 
-    def exchange(name: str, module: nn.Module, given: tuple, answer: Tensor) -> Tensor | None:
-        if isinstance(answer, Tensor):
-            answer = torch.rand(answer.shape, generator=generator).to(answer)
-        calls.append(Called(name, module, *given[:1], answer))
-        return answer
+    def exchange(name: str, module: nn.Module, inputs: tuple, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            output = torch.rand(output.shape, generator=generator).to(output)
+        calls.append((name, module, next(iter(inputs), None), output))
+        return output
 
     result = _run(model, frames, exchange)
     _refuse_unless_chained(frames, calls, result)
-    return calls
+    return [Call(name, module, x.shape, y.shape) for name, module, x, y in calls]
 
 
 def _run(model: nn.Module, frames: Tensor, exchange) -> Tensor:
     hooks = [
         module.register_forward_hook(
-            lambda module, given, answer, name=name: exchange(name, module, given, answer)
+            lambda module, inputs, output, name=name: exchange(name, module, inputs, output)
         )
         for name, module in _layers(model)
     ]
@@ -95,18 +100,18 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
         yield from _layers(child, f"{name}.{of}" if name else of)
 
 
-def _refuse_unless_chained(frames: Tensor, calls: list[Called], result: Tensor) -> None:
+def _refuse_unless_chained(frames: Tensor, calls: list[tuple], result: Any) -> None:
+    before, current, seen = "the input", frames, set()
+    for name, _, given, output in calls:
+        if name in seen:
+            raise ValueError(f"{name}: called more than once")
+        if not _same(given, current):
+            raise ValueError(f"{name}: expected to get nothing but what {before} gives")
+        before, current = name, output
+        seen.add(name)
     if not calls:
         raise ValueError("model: no layer was called")
-    before, answer, seen = "the input", frames, set()
-    for call in calls:
-        if call.name in seen:
-            raise ValueError(f"{call.name}: called more than once")
-        if not _same(call.given, answer):
-            raise ValueError(f"{call.name}: expected to get nothing but what {before} gives")
-        before, answer = call.name, call.answer
-        seen.add(call.name)
-    if not any(_same(result, last) for last in (answer, _mean_over_time(answer))):
+    if not any(_same(result, last) for last in (current, _mean_over_time(current))):
         raise ValueError(f"{before}: expected to be the last; the network goes on behind it")
 
 

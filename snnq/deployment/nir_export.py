@@ -8,18 +8,18 @@ from pathlib import Path
 from torch import nn
 
 from snnq.deployment.chain import chain_of
-from snnq.deployment.nir_nodes import Nodes
 from snnq.quantization.layers import in_evaluation
 from snnq.system.files import write_atomically
 
+DT = 1e-4  # seconds of a time step: what snnTorch takes for granted, and SpikingJelly by default
 PADDED = "its padding is ignored"
-SEVERAL = "is read as a neuron that spikes several times in a step and keeps what is left over,"
-# What importers do not read as it is meant, by their names and the nodes'.
+SEVERAL = "it spikes several times in a step, and keeps what is left over"
+# What importers do not read as it is meant, by their names and the nodes', and what they do with it.
 IMPORTERS = {
-    "snntorch": {"IF": "is read with a leak, and with a reset by subtraction"},
-    "norse": {"AvgPool2d": "is left out"},
+    "snntorch": {"IF": "it gets a leak, and a reset by subtraction"},
+    "norse": {"AvgPool2d": "it is left out"},
     "spikingjelly": {},
-    "sinabs": {"AvgPool2d": "is left out", "IF": SEVERAL, "LIF": SEVERAL},
+    "sinabs": {"AvgPool2d": "it is left out", "IF": SEVERAL, "LIF": SEVERAL},
 }
 
 
@@ -65,6 +65,8 @@ def export_nir(
     """
     import nir
 
+    from snnq.deployment.nir_nodes import Nodes  # which needs nir, an extra
+
     if target is not None and target not in IMPORTERS:
         raise ValueError(f"target={target!r}: expected one of {', '.join(IMPORTERS)}")
     nodes = Nodes(input_shape)
@@ -76,7 +78,8 @@ def export_nir(
     for name, node in graph.nodes.items():
         reason = _why_not(node, target)
         if reason is not None:
-            raise ValueError(f"{name}: {type(node).__name__} of a NIR graph {reason} by {target}")
+            kind = type(node).__name__
+            raise ValueError(f"{name}: {target} does not read NIR's {kind} as it is meant: {reason}")
     write_atomically(Path(path), lambda partial: nir.write(partial, graph))
 
 

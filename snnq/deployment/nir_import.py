@@ -7,7 +7,7 @@ import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
 
-from snnq.deployment.nir_nodes import DT
+from snnq.deployment.nir_export import DT
 from snnq.system.files import first_line
 
 

@@ -23,16 +23,16 @@ Max-pooling of spikes is their sum over a window, and a LIF neuron with τ_s = 2
 one spike brings it to 1/2, without any it stays at 0. Voting is an affine map.
 """
 
+import nir
 import numpy as np
 from spikingjelly.activation_based import layer, neuron
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import type_before_parametrizations
 
-from snnq.deployment.chain import Called
+from snnq.deployment.chain import Call
+from snnq.deployment.nir_export import DT
 from snnq.quantization.checks import refuse_unless_on_levels
 from snnq.quantization.place import quantizer_input, quantizer_of
 
-DT = 1e-4  # seconds of a time step: what snnTorch takes for granted, and SpikingJelly by default
 ENDS = ("input", "output")  # nodes of every graph
 NUMBERS = ("weight", "bias", "tau", "v_threshold")
 POOLED_TAU, POOLED_THRESHOLD = 2.0, 0.25
@@ -42,9 +42,6 @@ class Nodes:
     """The nodes so far, by name, one behind the other; shape and kind of what the last one gives."""
 
     def __init__(self, input_shape: tuple[int, ...]):
-        import nir
-
-        self.nir = nir
         self.named = {ENDS[0]: nir.Input(np.array(input_shape))}
         self.shape, self.spikes = tuple(input_shape), False
 
@@ -56,10 +53,9 @@ class Nodes:
         self.named[name] = node
         self.shape, self.spikes = tuple(shape), spikes
 
-    def write(self, call: Called) -> None:
+    def write(self, call: Call) -> None:
         """Add what a layer is in NIR. Raises ValueError, with its name, where it is nothing there."""
-        kind = type_before_parametrizations(call.module)
-        of_kind = next((write for kinds, write in WRITERS.items() if kind in kinds), None)
+        of_kind = next((write for kinds, write in WRITERS.items() if call.kind in kinds), None)
         if of_kind is None:
             raise ValueError(f"{call.name}: cannot be written as NIR: {call.module}")
         if call.name in ("", *ENDS):
@@ -75,25 +71,25 @@ class Nodes:
                     setattr(node, what, numbers)
                 if what in NUMBERS and not np.isfinite(numbers).all():
                     raise ValueError(f"{name}: its {what} is not all finite")
-        self.add(ENDS[1], self.nir.Output(np.array(self.shape)), self.shape)
+        self.add(ENDS[1], nir.Output(np.array(self.shape)), self.shape)
         names = list(self.named)
-        return self.nir.NIRGraph(self.named, [*zip(names, names[1:])], metadata={"dt": DT})
+        return nir.NIRGraph(self.named, [*zip(names, names[1:])], metadata={"dt": DT})
 
 
-def _refuse_unless(call: Called, **settings: tuple) -> None:
+def _refuse_unless(call: Call, **settings: tuple) -> None:
     """Each setting, and whether it is one that NIR has."""
     for what, (found, fits) in settings.items():
         if not fits:
-            kind = type_before_parametrizations(call.module).__name__
-            raise ValueError(f"{call.name}: cannot be written as NIR: {what}={found} of {kind}")
+            of = f"{what}={found} of {call.kind.__name__}"
+            raise ValueError(f"{call.name}: cannot be written as NIR: {of}")
 
 
-def _refuse_unless_image(nodes: Nodes, call: Called) -> None:
-    found = tuple(call.given.shape[-3:])
+def _refuse_unless_image(nodes: Nodes, call: Call) -> None:
+    found = tuple(call.input[-3:])
     _refuse_unless(call, inputs=(list(found), len(nodes.shape) == 3 and found == nodes.shape))
 
 
-def _convolution(nodes: Nodes, call: Called) -> None:
+def _convolution(nodes: Nodes, call: Call) -> None:
     _refuse_unless_image(nodes, call)
     module = call.module
     _refuse_unless(
@@ -105,7 +101,7 @@ def _convolution(nodes: Nodes, call: Called) -> None:
     )
     nodes.add(
         call.name,
-        nodes.nir.Conv2d(
+        nir.Conv2d(
             input_shape=nodes.shape[1:],
             stride=module.stride,
             padding=module.padding,
@@ -113,16 +109,16 @@ def _convolution(nodes: Nodes, call: Called) -> None:
             groups=1,
             **_weighted(call),
         ),
-        call.answer.shape[-3:],
+        call.output[-3:],
     )
 
 
-def _linear(nodes: Nodes, call: Called) -> None:
+def _linear(nodes: Nodes, call: Call) -> None:
     _flatten(nodes, call)
-    nodes.add(call.name, nodes.nir.Affine(**_weighted(call)), call.answer.shape[-1:])
+    nodes.add(call.name, nir.Affine(**_weighted(call)), call.output[-1:])
 
 
-def _weighted(call: Called) -> dict:
+def _weighted(call: Call) -> dict:
     """Weight, bias, and the metadata of a quantized layer.
 
     They are levels [levels], codes (the level of each weight), bits (the width of a code) and
@@ -151,10 +147,10 @@ def _weighted(call: Called) -> dict:
     return {"weight": weight, "bias": bias, "metadata": metadata}
 
 
-def _norm(nodes: Nodes, call: Called) -> None:
+def _norm(nodes: Nodes, call: Call) -> None:
     """γ (x − μ)/√(σ² + ε) + β, of what a convolution or linear layer gives."""
     norm, node = call.module, nodes.last
-    weighted = isinstance(node, (nodes.nir.Conv2d, nodes.nir.Affine))
+    weighted = isinstance(node, (nir.Conv2d, nir.Affine))
     _refuse_unless(
         call,
         **{"place after": (type(node).__name__, weighted)},
@@ -169,13 +165,13 @@ def _norm(nodes: Nodes, call: Called) -> None:
         node.metadata["scales"] = node.metadata["scales"] * factor
 
 
-def _spiking(nodes: Nodes, call: Called) -> None:
+def _spiking(nodes: Nodes, call: Call) -> None:
     node = call.module
     _refuse_unless(call, v_reset=(node.v_reset, node.v_reset is not None))
     threshold = float(np.nextafter(np.float32(node.v_threshold - node.v_reset), -np.float32(np.inf)))
     if isinstance(node, neuron.IFNode):
         of_all = np.full(nodes.shape, threshold)
-        written = nodes.nir.IF(r=np.full(nodes.shape, 1 / DT), v_threshold=of_all)
+        written = nir.IF(r=np.full(nodes.shape, 1 / DT), v_threshold=of_all)
     else:
         of_plif = isinstance(node, neuron.ParametricLIFNode)
         tau = 1 / float(node.w.detach().double().sigmoid()) if of_plif else float(node.tau)
@@ -186,10 +182,10 @@ def _spiking(nodes: Nodes, call: Called) -> None:
 def _lif(nodes: Nodes, tau: float, threshold: float):
     """With τ in time steps."""
     ones = np.ones(nodes.shape)
-    return nodes.nir.LIF(tau * DT * ones, ones, 0 * ones, threshold * ones, 0 * ones)
+    return nir.LIF(tau * DT * ones, ones, 0 * ones, threshold * ones, 0 * ones)
 
 
-def _max_pool(nodes: Nodes, call: Called) -> None:
+def _max_pool(nodes: Nodes, call: Call) -> None:
     _refuse_unless_image(nodes, call)
     pool = call.module
     _refuse_unless(
@@ -199,12 +195,13 @@ def _max_pool(nodes: Nodes, call: Called) -> None:
         ceil_mode=(pool.ceil_mode, not pool.ceil_mode),
         return_indices=(pool.return_indices, not pool.return_indices),
     )
-    nodes.add(call.name, nodes.nir.SumPool2d(**_windows(pool)), call.answer.shape[-3:])
+    nodes.add(call.name, nir.SumPool2d(**_windows(pool)), call.output[-3:])
     threshold = _lif(nodes, POOLED_TAU, POOLED_THRESHOLD)
     nodes.add(f"{call.name}.threshold", threshold, nodes.shape, spikes=True)
 
 
-def _average_pool(nodes: Nodes, call: Called) -> None:
+def _average_pool(nodes: Nodes, call: Call) -> None:
+    _refuse_unless_image(nodes, call)
     pool = call.module
     whole = pool.count_include_pad or not _pair(pool.padding).any()
     _refuse_unless(
@@ -213,8 +210,8 @@ def _average_pool(nodes: Nodes, call: Called) -> None:
         divisor_override=(pool.divisor_override, pool.divisor_override in (None, 1)),
         count_include_pad=(pool.count_include_pad, whole),
     )
-    kind = nodes.nir.SumPool2d if pool.divisor_override else nodes.nir.AvgPool2d
-    nodes.add(call.name, kind(**_windows(pool)), call.answer.shape[-3:])
+    kind = nir.SumPool2d if pool.divisor_override else nir.AvgPool2d
+    nodes.add(call.name, kind(**_windows(pool)), call.output[-3:])
 
 
 def _windows(pool: nn.MaxPool2d | nn.AvgPool2d) -> dict:
@@ -227,39 +224,39 @@ def _pair(size: int | tuple[int, int]) -> np.ndarray:
     return np.array(np.broadcast_to(size, 2))
 
 
-def _adaptive_pool(nodes: Nodes, call: Called) -> None:
+def _adaptive_pool(nodes: Nodes, call: Call) -> None:
     _refuse_unless_image(nodes, call)
-    given, wanted = np.array(nodes.shape[1:]), np.array(call.answer.shape[-2:])
+    given, wanted = np.array(nodes.shape[1:]), np.array(call.output[-2:])
     size = call.module.output_size
     _refuse_unless(call, output_size=(size, not (given % wanted).any()))
     side = given // wanted
-    pool = nodes.nir.AvgPool2d(kernel_size=side, stride=side, padding=np.zeros(2, int))
-    nodes.add(call.name, pool, call.answer.shape[-3:])
+    pool = nir.AvgPool2d(kernel_size=side, stride=side, padding=np.zeros(2, int))
+    nodes.add(call.name, pool, call.output[-3:])
 
 
-def _flatten(nodes: Nodes, call: Called) -> None:
+def _flatten(nodes: Nodes, call: Call) -> None:
     """Before a layer that takes vectors, where the network itself flattens; or of a layer."""
     flat = (int(np.prod(nodes.shape)),)
     if isinstance(call.module, nn.Flatten):
-        name, found = call.name, tuple(call.answer.shape[-1:])
+        name, found = call.name, tuple(call.output[-1:])
     else:
-        name, found = f"{call.name}.flatten", tuple(call.given.shape[-1:])
+        name, found = f"{call.name}.flatten", tuple(call.input[-1:])
     _refuse_unless(call, inputs=(list(found), found == flat))
     if nodes.shape != flat:
-        node = nodes.nir.Flatten(np.array(nodes.shape), start_dim=0, end_dim=-1)
+        node = nir.Flatten(np.array(nodes.shape), start_dim=0, end_dim=-1)
         nodes.add(name, node, flat, nodes.spikes)
 
 
-def _voting(nodes: Nodes, call: Called) -> None:
+def _voting(nodes: Nodes, call: Call) -> None:
     _flatten(nodes, call)
-    (classes,), voters = call.answer.shape[-1:], call.module.voting_size
+    (classes,), voters = call.output[-1:], call.module.voting_size
     weight = np.kron(np.eye(classes), np.full(voters, 1 / voters))
     metadata = {"voting_size": voters}  # no weights to be quantized
-    node = nodes.nir.Affine(weight, np.zeros(classes), metadata=metadata)
+    node = nir.Affine(weight, np.zeros(classes), metadata=metadata)
     nodes.add(call.name, node, (classes,))
 
 
-def _nothing(nodes: Nodes, call: Called) -> None:
+def _nothing(nodes: Nodes, call: Call) -> None:
     """In evaluation."""
 
 
