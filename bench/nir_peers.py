@@ -1,6 +1,6 @@
 """A trained binary network in other simulators, by way of NIR: do they spike as it does?
 
-    python bench/nir_peers.py [data folder] [--network results/reference/quick/networks/….safetensors]
+    python bench/nir_peers.py [data folder] [--network a packed one of snnq.pack]
 
 Exports the packed network, reads it back with each library's own importer and shows 100 test
 recordings to all of them. Columns: recordings; spikes_compared, one for each neuron, time step and
@@ -121,7 +121,9 @@ def compared(model: nn.Module, frames: Tensor, path: Path, peer: str) -> dict:
     found_rates, found = spikes_of(network, [name.replace(".", "_") for name in names], run)
     different = {name: found[name] != spikes for name, spikes in expected.items()}
     in_any = torch.stack([d.transpose(0, 1).flatten(1).any(1) for d in different.values()]).any(0)
-    weights = [network.get_submodule(name.replace(".", "_")).weight for name in snnq.quantizers(model)]
+    weights = [
+        network.get_submodule(name.replace(".", "_")).weight for name in snnq.quantizers(model)
+    ]
     return {
         "importer": peer,
         "version": version("nir" if peer == "snnq" else peer),

@@ -12,7 +12,9 @@ class Network(nn.Module):
 
     def __init__(self, between, behind=lambda x: x.mean(0)):
         super().__init__()
-        self.images = nn.Sequential(layer.Conv2d(2, 3, 3, step_mode="m"), neuron.IFNode(step_mode="m"))
+        self.images = nn.Sequential(
+            layer.Conv2d(2, 3, 3, step_mode="m"), neuron.IFNode(step_mode="m")
+        )
         self.classes = layer.Linear(12, 5, step_mode="m")
         self.between, self.behind = between, behind
 

@@ -11,10 +11,10 @@ from snnq.deployment.chain import chain_of
 from snnq.quantization.layers import in_evaluation
 from snnq.system.files import write_atomically
 
-DT = 1e-4  # seconds of a time step: what snnTorch takes for granted, and SpikingJelly by default
+DT = 1e-4  # seconds of a time step, which snnTorch takes for granted
 PADDED = "its padding is ignored"
 SEVERAL = "it spikes several times in a step, and keeps what is left over"
-# What importers do not read as it is meant, by their names and the nodes', and what they do with it.
+# What importers do not read as it is meant, by their names and the nodes', and what becomes of it.
 IMPORTERS = {
     "snntorch": {"IF": "it gets a leak, and a reset by subtraction"},
     "norse": {"AvgPool2d": "it is left out"},
@@ -31,10 +31,15 @@ def export_nir(
 ) -> None:
     """Write what a network does in evaluation at each time step as a NIR graph.
 
-    The mean over time steps, of which our networks make their output, is no part of it. See
-    `nir_nodes` for what each layer becomes, and `nir_nodes._weighted` for the levels, codes, bits and
-    scales that the metadata of a quantized layer's node hold. A simulator gets the spikes of
-    `model` with time steps of 0.1 ms.
+    The mean over time steps, of which our networks make their output, is no part of it. A simulator
+    gets the network's spikes with time steps of 0.1 ms. For what each layer becomes see
+    `snnq/deployment/nir_nodes.py`.
+
+    A quantized layer's weights have as many values *in each output channel* as it has levels, since
+    batch norm is in them. Its node's metadata say which: levels [levels], codes (of the weight's
+    shape: the level of each weight), bits (the width of a code) and scales [channels], so that
+
+        weight[c] = scales[c] · levels[codes[c]].
 
     Parameters
     ----------
@@ -49,8 +54,8 @@ def export_nir(
         Of one time step of one recording, such as (2, 34, 34).
     target : str, optional
         "snntorch", "norse", "spikingjelly" or "sinabs": refuse what the importer of this library
-        does not read as it is meant (checked with snnTorch 1.0.0, norse 1.1.0, SpikingJelly 2.0.0 and
-        sinabs 3.1.3).
+        does not read as it is meant (as seen with snnTorch 1.0.0, norse 1.1.0, SpikingJelly 2.0.0
+        and sinabs 3.1.3).
 
     Raises
     ------
@@ -79,7 +84,9 @@ def export_nir(
         reason = _why_not(node, target)
         if reason is not None:
             kind = type(node).__name__
-            raise ValueError(f"{name}: {target} does not read NIR's {kind} as it is meant: {reason}")
+            raise ValueError(
+                f"{name}: {target} does not read NIR's {kind} as it is meant: {reason}"
+            )
     write_atomically(Path(path), lambda partial: nir.write(partial, graph))
 
 

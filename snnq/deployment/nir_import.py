@@ -24,7 +24,7 @@ def from_nir(path: str | Path, dt: float | None = None) -> nn.Sequential:
         and LIF with the same parameters for all neurons, SumPool2d, AvgPool2d, Flatten.
     dt : float, optional
         Seconds of a time step, in which the neurons take an Euler step. Where not given, as the
-        file's metadata say, or else 1e-4. Some libraries write time constants in time steps: then 1.
+        file's metadata say, or else 1e-4; 1 for time constants that are given in time steps.
 
     Raises
     ------

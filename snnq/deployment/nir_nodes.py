@@ -15,9 +15,8 @@ SpikingJelly's h = v + (x − v)/τ_s, for PLIF with τ_s = 1/σ(w). Three thing
   is reset to another potential is written as one whose potentials all are that much lower.
 - IF, h = v + x, is v' = R x with R = 1/dt.
 
-Batch norm is in the weights, as a factor and a shift for each output channel. No importer takes
-`nir.Scale`, or an R for each channel: so a layer that was quantized to n levels has n values *in each
-output channel*, and its node's metadata say which, see `_weighted`.
+Batch norm is in the weights, as a factor and a shift for each output channel: no importer takes
+`nir.Scale`, or an R for each channel.
 
 Max-pooling of spikes is their sum over a window, and a LIF neuron with τ_s = 2 and threshold 1/4:
 one spike brings it to 1/2, without any it stays at 0. Voting is an affine map.
@@ -39,7 +38,7 @@ POOLED_TAU, POOLED_THRESHOLD = 2.0, 0.25
 
 
 class Nodes:
-    """The nodes so far, by name, one behind the other; shape and kind of what the last one gives."""
+    """The nodes so far, by name, one behind the other; shape of what the last one gives."""
 
     def __init__(self, input_shape: tuple[int, ...]):
         self.named = {ENDS[0]: nir.Input(np.array(input_shape))}
@@ -54,7 +53,7 @@ class Nodes:
         self.shape, self.spikes = tuple(shape), spikes
 
     def write(self, call: Call) -> None:
-        """Add what a layer is in NIR. Raises ValueError, with its name, where it is nothing there."""
+        """Add what a layer is in NIR. Raises ValueError with its name where it is nothing there."""
         of_kind = next((write for kinds, write in WRITERS.items() if call.kind in kinds), None)
         if of_kind is None:
             raise ValueError(f"{call.name}: cannot be written as NIR: {call.module}")
@@ -121,10 +120,8 @@ def _linear(nodes: Nodes, call: Call) -> None:
 def _weighted(call: Call) -> dict:
     """Weight, bias, and the metadata of a quantized layer.
 
-    They are levels [levels], codes (the level of each weight), bits (the width of a code) and
-    scales [channels], so that weight[c] = scales[c] · levels[codes[c]]. The levels are those that
-    the quantizer was made for, or, where their values are no multiples of them (trained ternary
-    weights), the values.
+    The levels are those that the quantizer was made for, or, where their values are no multiples
+    of them (trained ternary weights), the values.
     """
     module, metadata = call.module, {}
     weight = _array(module.weight)
@@ -168,7 +165,9 @@ def _norm(nodes: Nodes, call: Call) -> None:
 def _spiking(nodes: Nodes, call: Call) -> None:
     node = call.module
     _refuse_unless(call, v_reset=(node.v_reset, node.v_reset is not None))
-    threshold = float(np.nextafter(np.float32(node.v_threshold - node.v_reset), -np.float32(np.inf)))
+    threshold = float(
+        np.nextafter(np.float32(node.v_threshold - node.v_reset), -np.float32(np.inf))
+    )
     if isinstance(node, neuron.IFNode):
         of_all = np.full(nodes.shape, threshold)
         written = nir.IF(r=np.full(nodes.shape, 1 / DT), v_threshold=of_all)
