@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT
+from conftest import PROJECT, mutated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikingjelly.activation_based import functional, layer, neuron
@@ -351,11 +351,17 @@ def lif(tau=2 * DT, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0):
 @pytest.mark.parametrize(
     ("nodes", "edges", "message"),
     [
-        (lambda: [("a.b", nir.Scale(np.ones(3)))], None, "a.b: Scale is not among Conv2d, Affine"),
-        (lambda: [("a", lif(v_threshold=[1.0, 1, 2]))], None, "a: LIF.v_threshold: expected the "),
-        (lambda: [("a", lif(tau=DT))], None, "a: LIF.tau is 1.0 time steps: expected more than 1"),
-        (lambda: [("a", lif(r=-1.0))], None, "a: LIF.r=-1.0: expected more than 0"),
-        (lambda: [("a", lif(v_leak=0.5))], None, "a: LIF.v_leak=0.5: expected v_reset, 0.0"),
+        (
+            lambda: [("a.b", nir.Scale(np.ones(3)))],
+            None,
+            "a.b: Scale: expected one of Conv2d, Affine",
+        ),
+        (lambda: [("a", lif(v_threshold=[1.0, 1, 2]))], None, "a: LIF: v_threshold: expected the "),
+        (lambda: [("a", lif(tau=DT))], None, "a: LIF: tau is 1.0 time steps: expected more than 1"),
+        (lambda: [("a", lif(r=-1.0))], None, "a: LIF: r=-1.0: expected more than 0"),
+        (lambda: [("a", lif(v_leak=0.5))], None, "a: LIF: v_leak=0.5: expected v_reset, 0.0"),
+        (lambda: [("a", lif(r=np.nan))], None, "a: LIF: its r is not all finite"),
+        (lambda: [("a", nir.Affine(np.ones((2, 3)), np.ones(3)))], None, "a: Affine: "),
         (
             lambda: [("a", lif())],
             [("input", "a"), ("a", "a"), ("a", "output")],
@@ -370,7 +376,7 @@ def lif(tau=2 * DT, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0):
         (
             lambda: [("a", nir.Flatten(np.array([2, 2, 3]), start_dim=2))],
             None,
-            "a: Flatten from 2 to -1: expected all axes",
+            "a: Flatten: from 2 to -1: expected all axes",
         ),
     ],
 )
@@ -391,6 +397,21 @@ def test_other_files_are_refused(tmp_path):
     nir.write(path, graph_of(("a", lif())))
     with pytest.raises(ValueError, match="dt=0: expected seconds, above 0"):
         snnq.from_nir(path, dt=0)
+
+
+def test_mutated_files_are_read_or_refused(tmp_path):
+    model = sequence(layer.Conv2d(2, 3, 3), neuron.LIFNode(), layer.Flatten(), layer.Linear(48, 2))
+    path, rng = tmp_path / "net.nir", np.random.default_rng(0)
+    snnq.export_nir(model, path, IMAGES)
+    content, refused = path.read_bytes(), 0
+    for _ in range(40):
+        path.write_bytes(mutated(content, rng))
+        try:
+            snnq.from_nir(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")
+            refused += 1
+    assert 15 < refused < 40
 
 
 @pytest.mark.parametrize("kind", ["IF", "LIF"])

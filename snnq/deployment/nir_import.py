@@ -42,7 +42,7 @@ def from_nir(path: str | Path, dt: float | None = None) -> nn.Sequential:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         graph = nir.read(path, type_check=False)
-    except (OSError, LookupError, TypeError, ValueError, AssertionError, AttributeError) as error:
+    except Exception as error:  # h5py and nir check in many ways
         raise ValueError(f"{path}: no NIR file ({first_line(error)})") from None
     dt = float(graph.metadata.get("dt", DT)) if dt is None else dt
     if not (np.isfinite(dt) and dt > 0):
@@ -51,8 +51,9 @@ def from_nir(path: str | Path, dt: float | None = None) -> nn.Sequential:
     for name, node in _in_order(graph, path):
         try:
             model.add_module(name.replace(".", "_"), _layer(node, dt))
-        except ValueError as error:
-            raise ValueError(f"{path}: {name}: {type(node).__name__}{error}") from None
+        except (ValueError, TypeError, RuntimeError) as error:
+            kind = type(node).__name__
+            raise ValueError(f"{path}: {name}: {kind}: {first_line(error)}") from None
     functional.set_step_mode(model, "m")
     return model
 
@@ -77,7 +78,10 @@ def _in_order(graph, path: Path) -> list:
 def _layer(node, dt: float) -> nn.Module:
     kind = type(node).__name__
     if kind not in LAYERS:
-        raise ValueError(f" is not among {', '.join(LAYERS)}")
+        raise ValueError(f"expected one of {', '.join(LAYERS)}")
+    for what, numbers in vars(node).items():
+        if isinstance(numbers, np.ndarray) and not np.isfinite(numbers).all():
+            raise ValueError(f"its {what} is not all finite")
     return LAYERS[kind](node, dt)
 
 
@@ -99,7 +103,7 @@ def _convolution(node, _) -> nn.Module:
 
 def _linear(node, _) -> nn.Module:
     if node.weight.ndim != 2:
-        raise ValueError(f".weight {list(node.weight.shape)}: expected [outputs, inputs]")
+        raise ValueError(f"weight {list(node.weight.shape)}: expected [outputs, inputs]")
     if "voting_size" in node.metadata:
         return layer.VotingLayer(int(node.metadata["voting_size"]))
     bias = getattr(node, "bias", np.zeros(1))
@@ -124,10 +128,10 @@ def _lif(node, dt: float) -> nn.Module:
     """h = v + (dt/τ)(v_leak − v + R x), from v_reset on."""
     leak, reset = _of_all(node, "v_leak"), _of_all(node, "v_reset")
     if leak != reset:
-        raise ValueError(f".v_leak={leak}: expected v_reset, {reset}")
+        raise ValueError(f"v_leak={leak}: expected v_reset, {reset}")
     tau = _of_all(node, "tau") / dt
     if not tau > 1:
-        raise ValueError(f".tau is {tau} time steps: expected more than 1")
+        raise ValueError(f"tau is {tau} time steps: expected more than 1")
     return neuron.LIFNode(tau, **_spiking(node, _of_all(node, "r")))
 
 
@@ -135,7 +139,7 @@ def _spiking(node, gain: float) -> dict:
     """The settings of a neuron that is reset to 0 and whose inputs are not multiplied by `gain`; it
     spikes from the least float32 above NIR's threshold on."""
     if not gain > 0:
-        raise ValueError(f".r={gain}: expected more than 0")
+        raise ValueError(f"r={gain}: expected more than 0")
     threshold = np.float32((_of_all(node, "v_threshold") - _of_all(node, "v_reset")) / gain)
     return {
         "v_threshold": float(np.nextafter(threshold, np.float32(np.inf))),
@@ -148,7 +152,7 @@ def _spiking(node, gain: float) -> dict:
 def _of_all(node, what: str) -> float:
     values = np.unique(getattr(node, what))
     if len(values) != 1:
-        raise ValueError(f".{what}: expected the same for all its neurons")
+        raise ValueError(f"{what}: expected the same for all its neurons")
     return float(values[0])
 
 
@@ -165,7 +169,7 @@ def _average_pool(node, _) -> nn.Module:
 def _flatten(node, _) -> nn.Module:
     """All of it: some libraries count the recordings' axis in `start_dim`, others do not."""
     if node.start_dim not in (0, 1) or node.end_dim != -1:
-        raise ValueError(f" from {node.start_dim} to {node.end_dim}: expected all axes")
+        raise ValueError(f"from {node.start_dim} to {node.end_dim}: expected all axes")
     return layer.Flatten()
 
 
