@@ -33,7 +33,7 @@ def export_nir(
 
     The mean over time steps, of which our networks make their output, is no part of it. A simulator
     gets the network's spikes with time steps of 0.1 ms. For what each layer becomes see
-    `snnq/deployment/nir_nodes.py`.
+    `nir_nodes.py` and `nir_neurons.py` beside this module.
 
     A quantized layer's weights have as many values *in each output channel* as it has levels, since
     batch norm is in them. Its node's metadata say which: levels [levels], codes (of the weight's

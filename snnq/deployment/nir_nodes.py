@@ -1,40 +1,23 @@
 """A network's layers as the nodes of the Neuromorphic Intermediate Representation, NIR.
 
-NIR's neurons live in continuous time (Pedersen et al., Nature Communications 2024):
-
-    τ v' = −v + R x,   a spike where v > v_threshold, and then v = 0.
-
-Simulators take Euler steps of dt, v ← v + dt/τ (R x − v). With τ = dt·τ_s and R = 1 that is
-SpikingJelly's h = v + (x − v)/τ_s, for PLIF with τ_s = 1/σ(w). Three things are left to say:
-
-- SpikingJelly spikes where h ≥ v_threshold, NIR where v > v_threshold. Written is the greatest
-  float32 below the threshold: the spikes are the same also where a potential reaches it exactly.
-- Where the input does not decay, h = v − v/τ_s + x, R would be τ_s. A neuron that is reset to 0
-  spikes as before when its R and its threshold are divided by the same number: R = 1 and
-  v_threshold/τ_s are written, since importers ignore R (norse) or want it to be 1. A neuron that
-  is reset to another potential is written as one whose potentials all are that much lower.
-- IF, h = v + x, is v' = R x with R = 1/dt.
-
-Batch norm is in the weights, as a factor and a shift for each output channel: no importer takes
-`nir.Scale`, or an R for each channel.
-
-Max-pooling of spikes is their sum over a window, and a LIF neuron with τ_s = 2 and threshold 1/4:
-one spike brings it to 1/2, without any it stays at 0. Voting is an affine map.
+Neurons: see `nir_neurons.py`. Batch norm is in the weights, as a factor and a shift for each output
+channel: no importer takes `nir.Scale`, or an R for each channel. Max-pooling of spikes is their sum
+over a window, and a neuron that spikes where there is any. Voting is an affine map.
 """
 
 import nir
 import numpy as np
-from spikingjelly.activation_based import layer, neuron
+from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 
 from snnq.deployment.chain import Call
 from snnq.deployment.nir_export import DT
+from snnq.deployment.nir_neurons import NEURONS, any_spike, neurons
 from snnq.quantization.checks import refuse_unless_on_levels
 from snnq.quantization.place import quantizer_input, quantizer_of
 
 ENDS = ("input", "output")  # nodes of every graph
 NUMBERS = ("weight", "bias", "tau", "v_threshold")
-POOLED_TAU, POOLED_THRESHOLD = 2.0, 0.25
 
 
 class Nodes:
@@ -163,25 +146,9 @@ def _norm(nodes: Nodes, call: Call) -> None:
 
 
 def _spiking(nodes: Nodes, call: Call) -> None:
-    node = call.module
-    _refuse_unless(call, v_reset=(node.v_reset, node.v_reset is not None))
-    threshold = float(
-        np.nextafter(np.float32(node.v_threshold - node.v_reset), -np.float32(np.inf))
-    )
-    if isinstance(node, neuron.IFNode):
-        of_all = np.full(nodes.shape, threshold)
-        written = nir.IF(r=np.full(nodes.shape, 1 / DT), v_threshold=of_all)
-    else:
-        of_plif = isinstance(node, neuron.ParametricLIFNode)
-        tau = 1 / float(node.w.detach().double().sigmoid()) if of_plif else float(node.tau)
-        written = _lif(nodes, tau, threshold if node.decay_input else threshold / tau)
-    nodes.add(call.name, written, nodes.shape, spikes=True)
-
-
-def _lif(nodes: Nodes, tau: float, threshold: float):
-    """With τ in time steps."""
-    ones = np.ones(nodes.shape)
-    return nir.LIF(tau * DT * ones, ones, 0 * ones, threshold * ones, 0 * ones)
+    v_reset = call.module.v_reset
+    _refuse_unless(call, v_reset=(v_reset, v_reset is not None))
+    nodes.add(call.name, neurons(call.module, nodes.shape), nodes.shape, spikes=True)
 
 
 def _max_pool(nodes: Nodes, call: Call) -> None:
@@ -195,8 +162,7 @@ def _max_pool(nodes: Nodes, call: Call) -> None:
         return_indices=(pool.return_indices, not pool.return_indices),
     )
     nodes.add(call.name, nir.SumPool2d(**_windows(pool)), call.output[-3:])
-    threshold = _lif(nodes, POOLED_TAU, POOLED_THRESHOLD)
-    nodes.add(f"{call.name}.threshold", threshold, nodes.shape, spikes=True)
+    nodes.add(f"{call.name}.threshold", any_spike(nodes.shape), nodes.shape, spikes=True)
 
 
 def _average_pool(nodes: Nodes, call: Call) -> None:
@@ -268,7 +234,7 @@ WRITERS = {
     (nn.Conv2d, layer.Conv2d): _convolution,
     (nn.Linear, layer.Linear): _linear,
     (nn.BatchNorm1d, nn.BatchNorm2d, layer.BatchNorm1d, layer.BatchNorm2d): _norm,
-    (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode): _spiking,
+    NEURONS: _spiking,
     (nn.MaxPool2d, layer.MaxPool2d): _max_pool,
     (nn.AvgPool2d, layer.AvgPool2d): _average_pool,
     (nn.AdaptiveAvgPool2d, layer.AdaptiveAvgPool2d): _adaptive_pool,
