@@ -90,7 +90,7 @@ def project(tmp_path_factory, recordings):
     else the notebooks read."""
     folder = tmp_path_factory.mktemp("project")
     small_study(folder, recordings)
-    for name in ("published.csv", "bench/recipe.csv"):
+    for name in ("published.csv", "recipe.csv"):
         to = folder / "results/reference" / name
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / "results/reference" / name, to)
@@ -246,7 +246,7 @@ def test_notebook_5_draws_the_ablations_that_there_are(execute, project):
     text, figures = execute("5_ablations.ipynb", project)
     assert figures == 1
     assert "undetermined" in text and "nan" not in text.replace("<", " ").split()
-    assert text.count("no runs of this ablation") == 10 - figures
+    assert text.count("no runs of this ablation") == 11 - figures
 
 
 @pytest.mark.parametrize("name", ["1_quantizer", "4_results", "6_deployment"])
