@@ -2,7 +2,6 @@
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
-from .deployment.faults import evaluated_copy as evaluated_copy
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity
 from .deployment.nir_export import export_nir as export_nir
@@ -14,6 +13,8 @@ from .deployment.speed import speed as speed
 from .networks.fused import fuse as fuse
 from .networks.fused import unfuse as unfuse
 from .networks.models import build_model as build_model
+from .quantization.evaluated import evaluated_copy as evaluated_copy
+from .quantization.integers import integers as integers
 from .quantization.levels import LEVELS as LEVELS
 from .quantization.methods import QUANTIZERS as QUANTIZERS
 from .quantization.network import quantize as quantize

@@ -6,15 +6,14 @@ An optional extra: `pip install neurobench==2.3.0`.
 from typing import Any
 
 from spikingjelly.activation_based import neuron
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from snnq.deployment.faults import evaluated_copy
 from snnq.deployment.speed import BATCH
-from snnq.networks.built import refuse_unless_as_built
-from snnq.networks.models import SpikingNetwork
+from snnq.quantization.evaluated import evaluated_copy
 
 
-def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
+def neurobench_results(model: nn.Module, data: Dataset) -> dict[str, Any]:
     """NeuroBench's Footprint, ConnectionSparsity, ActivationSparsity and SynapticOperations.
 
     Of the network with its evaluated weights in float32: NeuroBench sees neither that they are
@@ -24,16 +23,16 @@ def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Another network than one that `snnq.build_model` has made.
+        No `nn.Module`.
     ImportError
         NeuroBench is not installed.
     """
-    refuse_unless_as_built(model)
+    copy = evaluated_copy(model)
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics import static, workload
     from neurobench.models import TorchModel
 
-    network = TorchModel(evaluated_copy(model))
+    network = TorchModel(copy)
     network.add_activation_module(neuron.BaseNode)
     loader = DataLoader(data, BATCH)
     metrics = (
