@@ -1,6 +1,8 @@
 # The public names and where they live: `__init__.py` imports each when it is first used.
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
+from .deployment.export_c import export_c as export_c
+from .deployment.export_c import write_frames as write_frames
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity

@@ -33,8 +33,8 @@ def gcc(peer):
     peer("gcc", GCC)
 
 
-def compiled(model: nn.Module, folder: Path, *flags: str) -> Path:
-    export_c(model, folder)
+def compiled(model: nn.Module, folder: Path, *flags: str, **options) -> Path:
+    export_c(model, folder, **options)
     program = folder / "net"
     subprocess.run([GCC, "-std=c99", *flags, folder / "net.c", "-o", program], check=True)
     return program

@@ -1,0 +1,170 @@
+"""The layers that a network runs one after another, found by running it.
+
+How its modules are nested does not matter, nor how its `forward` is written, as long as what each
+layer gets is what the layer before gave, in another shape at most. Whatever else is computed in
+between (a sum, a concatenation, a product of attention, a slice of time) is seen, and refused by its
+name. This is exact: tensors are followed by their identity, not compared by their values.
+"""
+
+from collections.abc import Collection
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from spikingjelly.activation_based import base
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.overrides import TorchFunctionMode
+
+from snnq.quantization.layers import in_evaluation
+from snnq.system.files import first_line
+from snnq.system.state import reset_state
+
+STEPS, RECORDINGS = 2, 3  # of what it is run with; not the same, so that axes can be told apart
+# What leaves all numbers as they are, and in their order.
+SHAPING = {"flatten", "unflatten", "reshape", "view", "squeeze", "unsqueeze"}
+SHAPING |= {"contiguous", "clone", "detach", "float", "double"}
+
+
+class Call(NamedTuple):
+    """A layer as it ran: its name, and the shapes of its input and output."""
+
+    name: str
+    module: nn.Module
+    input: torch.Size
+    output: torch.Size
+
+    @property
+    def kind(self) -> type:
+        return type_before_parametrizations(self.module)
+
+
+class _Refused(ValueError):
+    pass
+
+
+def sequence_of(
+    model: nn.Module, shape: tuple[int, ...], layers: Collection[type]
+) -> tuple[list[Call], torch.Size]:
+    """The layers in the order in which the network runs them, and the shape of its output.
+
+    It runs once, in evaluation, with ones, and is left at rest.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From [N_t, N, *shape] to [N_t, N, classes], or to the mean of that over time.
+    shape : tuple of int
+        Of one recording's input at one time step.
+    layers : classes
+        What is a layer. Modules of other classes are looked into, if others are in them, and
+        refused if not.
+
+    Raises
+    ------
+    ValueError
+        A network that is none, cannot take the shape, or does something else than one layer after
+        another; with the name of the module that does it.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
+    tensors = (t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point())
+    example = next(tensors, torch.empty(0)).new_ones(STEPS, RECORDINGS, *shape)
+    run = _Run(model, example, layers)
+    hooks = register_module_forward_pre_hook(run.enter), register_module_forward_hook(run.leave)
+    try:
+        reset_state(model)
+        with in_evaluation(model), torch.no_grad(), run:
+            output = model(example)
+    except _Refused:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{run.place}: cannot be run with an input of {shape}: {first_line(error)}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        reset_state(model)
+    run.refuse_unless_current("model", output)
+    return run.calls, output.shape
+
+
+class _Run(TorchFunctionMode):
+    """What happens while a network runs: hooks of all modules, and every function of torch."""
+
+    def __init__(self, model: nn.Module, example: Tensor, layers: Collection[type]):
+        super().__init__()
+        self.names = {module: name or "model" for name, module in model.named_modules()}
+        self.layers = layers
+        self.running: list[nn.Module] = []  # of which the last is a layer, or runs its own code
+        self.calls: list[Call] = []
+        self.others: dict[int, tuple[Tensor, str]] = {}  # by id, with what they were made by
+        self._follow(example)
+
+    def _follow(self, current: Tensor) -> None:
+        self.current, self.version = current, current._version
+
+    @property
+    def place(self) -> str:
+        """The name of the module that runs."""
+        return self.names.get(self.running[-1], "model") if self.running else "model"
+
+    @property
+    def is_in_layer(self) -> bool:
+        return bool(self.running) and type_before_parametrizations(self.running[-1]) in self.layers
+
+    def enter(self, module: nn.Module, inputs: tuple) -> None:
+        if self.is_in_layer:
+            return
+        self.running.append(module)
+        if self.is_in_layer:
+            self.refuse_unless_current(self.place, *inputs[:1])
+        elif _is_whole(module):
+            kind = type_before_parametrizations(module).__name__
+            raise _Refused(f"{self.place}: cannot be written as C: {kind}")
+
+    def leave(self, module: nn.Module, inputs: tuple, output: Any) -> None:
+        if self.running[-1] is not module:
+            return
+        if self.is_in_layer:
+            if not isinstance(output, Tensor):
+                raise _Refused(f"{self.place}: cannot be written as C: it returns no tensor")
+            self.calls.append(Call(self.place, module, inputs[0].shape, output.shape))
+            self._follow(output)
+        self.running.pop()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if not self.is_in_layer and isinstance(result, Tensor) and result is not self.current:
+            if args and args[0] is self.current and self._keeps_numbers(function, result):
+                self.refuse_unless_current(self.place, self.current)
+                self._follow(result)
+            else:
+                what = f"{function.__name__.strip('_')} between its layers"
+                self.others[id(result)] = result, f"{self.place}: cannot be written as C: {what}"
+        return result
+
+    def _keeps_numbers(self, function, result: Tensor) -> bool:
+        """Another shape, or in the end the mean over time."""
+        of = self.current.shape
+        is_mean = function.__name__ == "mean" and of[:2] == (STEPS, RECORDINGS) and len(of) == 3
+        return function.__name__ in SHAPING or (is_mean and result.shape == of[1:])
+
+    def refuse_unless_current(self, name: str, x: Any = None) -> None:
+        """Raises ValueError unless this is what the layer before gave, unchanged since."""
+        if x is self.current and x._version == self.version:
+            return
+        before = self.calls[-1].name if self.calls else "the network's input"
+        which = "output" if name == "model" else "input"
+        other = f"{name}: cannot be written as C: its {which} is not what {before} gives"
+        raise _Refused(self.others.get(id(x), (x, other))[1])
+
+
+def _is_whole(module: nn.Module) -> bool:
+    """Whether a module is no container, into which one could look."""
+    has_state = isinstance(module, base.MemoryModule) or parametrize.is_parametrized(module)
+    is_empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential)
+    return has_state or is_empty
