@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from snnq.deployment.chain import chain_of
+from snnq.deployment.sequence import sequence_of
+from snnq.quantization.integers import integers
 from snnq.quantization.layers import in_evaluation
 from snnq.system.files import write_atomically
 
@@ -70,12 +71,14 @@ def export_nir(
     """
     import nir
 
-    from snnq.deployment.nir_nodes import Nodes  # which needs nir, an extra
+    from snnq.deployment.nir_nodes import LAYERS, Nodes  # which needs nir, an extra
 
     if target is not None and target not in IMPORTERS:
         raise ValueError(f"target={target!r}: expected one of {', '.join(IMPORTERS)}")
-    nodes = Nodes(input_shape)
-    calls = chain_of(model, input_shape)
+    if not input_shape or not all(isinstance(size, int) and size > 0 for size in input_shape):
+        raise ValueError(f"input_shape={input_shape!r}: expected whole numbers above 0")
+    calls, _ = sequence_of(model, tuple(input_shape), LAYERS, "NIR")
+    nodes = Nodes(input_shape, integers(model))
     with in_evaluation(model):
         for call in calls:
             nodes.write(call)

@@ -10,11 +10,11 @@ import numpy as np
 from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 
-from snnq.deployment.chain import Call
 from snnq.deployment.nir_export import DT
 from snnq.deployment.nir_neurons import NEURONS, any_spike, neurons
+from snnq.deployment.sequence import Call
 from snnq.quantization.checks import refuse_unless_on_levels
-from snnq.quantization.place import quantizer_input, quantizer_of
+from snnq.quantization.integers import IntegerWeight
 
 ENDS = ("input", "output")  # nodes of every graph
 NUMBERS = ("weight", "bias", "tau", "v_threshold")
@@ -23,7 +23,8 @@ NUMBERS = ("weight", "bias", "tau", "v_threshold")
 class Nodes:
     """The nodes so far, by name, one behind the other; shape of what the last one gives."""
 
-    def __init__(self, input_shape: tuple[int, ...]):
+    def __init__(self, input_shape: tuple[int, ...], integers: dict[str, IntegerWeight]):
+        self.integers = integers
         self.named = {ENDS[0]: nir.Input(np.array(input_shape))}
         self.shape, self.spikes = tuple(input_shape), False
 
@@ -32,17 +33,16 @@ class Nodes:
         return [*self.named.values()][-1]
 
     def add(self, name: str, node, shape: tuple[int, ...], spikes: bool = False) -> None:
+        name = f"{name}_" if name in ENDS else name
+        if name in self.named:
+            raise ValueError(f"{name}: cannot be written as NIR: it is called more than once")
         self.named[name] = node
         self.shape, self.spikes = tuple(shape), spikes
 
     def write(self, call: Call) -> None:
-        """Add what a layer is in NIR. Raises ValueError with its name where it is nothing there."""
-        of_kind = next((write for kinds, write in WRITERS.items() if call.kind in kinds), None)
-        if of_kind is None:
-            raise ValueError(f"{call.name}: cannot be written as NIR: {call.module}")
-        if call.name in ("", *ENDS):
-            call = call._replace(name=f"{call.name}_")
-        of_kind(self, call)
+        """Add what a layer is in NIR. Raises ValueError with its name where it is nothing there,
+        or is there already."""
+        LAYERS[call.kind](self, call)
 
     def finished(self):
         """The graph, with weights in float32. Raises ValueError for numbers that are not finite."""
@@ -53,7 +53,7 @@ class Nodes:
                     setattr(node, what, numbers)
                 if what in NUMBERS and not np.isfinite(numbers).all():
                     raise ValueError(f"{name}: its {what} is not all finite")
-        self.add(ENDS[1], nir.Output(np.array(self.shape)), self.shape)
+        self.named[ENDS[1]] = nir.Output(np.array(self.shape))
         names = list(self.named)
         return nir.NIRGraph(self.named, [*zip(names, names[1:])], metadata={"dt": DT})
 
@@ -89,7 +89,7 @@ def _convolution(nodes: Nodes, call: Call) -> None:
             padding=module.padding,
             dilation=module.dilation,
             groups=1,
-            **_weighted(call),
+            **_weighted(nodes, call),
         ),
         call.output[-3:],
     )
@@ -97,32 +97,22 @@ def _convolution(nodes: Nodes, call: Call) -> None:
 
 def _linear(nodes: Nodes, call: Call) -> None:
     _flatten(nodes, call)
-    nodes.add(call.name, nir.Affine(**_weighted(call)), call.output[-1:])
+    nodes.add(call.name, nir.Affine(**_weighted(nodes, call)), call.output[-1:])
 
 
-def _weighted(call: Call) -> dict:
-    """Weight, bias, and the metadata of a quantized layer.
-
-    The levels are those that the quantizer was made for, or, where their values are no multiples
-    of them (trained ternary weights), the values.
-    """
+def _weighted(nodes: Nodes, call: Call) -> dict:
+    """Weight, bias, and the metadata of a quantized layer."""
     module, metadata = call.module, {}
     weight = _array(module.weight)
     bias = np.zeros(len(weight)) if module.bias is None else _array(module.bias)
-    quantizer = quantizer_of(module)
-    if quantizer is not None:
+    whole = nodes.integers.get(call.name)
+    if whole is not None:
         refuse_unless_on_levels(call.name, module)
-        original = quantizer_input(module)
-        levels, values = np.array(quantizer.levels, float), _array(quantizer.values(original))
-        scale = values @ levels / (levels @ levels)
-        if not np.allclose(values, scale * levels, rtol=1e-6, atol=0):
-            levels, scale = values, 1.0
-        codes = quantizer.level_indices(original).cpu().numpy().astype(np.uint8)
         metadata = {
-            "levels": levels,
-            "codes": codes,
-            "bits": (len(levels) - 1).bit_length(),
-            "scales": np.full(len(weight), scale),
+            "levels": np.array(whole.levels),
+            "codes": whole.codes.cpu().numpy(),
+            "bits": (len(whole.levels) - 1).bit_length(),
+            "scales": np.full(len(weight), whole.scale),
         }
     return {"weight": weight, "bias": bias, "metadata": metadata}
 
@@ -242,3 +232,4 @@ WRITERS = {
     (layer.VotingLayer,): _voting,
     (nn.Identity, nn.Dropout, nn.Dropout2d, layer.Dropout, layer.Dropout2d): _nothing,
 }
+LAYERS = {kind: write for kinds, write in WRITERS.items() for kind in kinds}

@@ -46,7 +46,7 @@ class _Refused(ValueError):
 
 
 def sequence_of(
-    model: nn.Module, shape: tuple[int, ...], layers: Collection[type]
+    model: nn.Module, shape: tuple[int, ...], layers: Collection[type], form: str
 ) -> tuple[list[Call], torch.Size]:
     """The layers in the order in which the network runs them, and the shape of its output.
 
@@ -61,6 +61,8 @@ def sequence_of(
     layers : classes
         What is a layer. Modules of other classes are looked into, if others are in them, and
         refused if not.
+    form : str
+        What the layers cannot be written as, where one is refused.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def sequence_of(
         raise ValueError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
     tensors = (t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point())
     example = next(tensors, torch.empty(0)).new_ones(STEPS, RECORDINGS, *shape)
-    run = _Run(model, example, layers)
+    run = _Run(model, example, layers, form)
     hooks = register_module_forward_pre_hook(run.enter), register_module_forward_hook(run.leave)
     try:
         reset_state(model)
@@ -95,10 +97,12 @@ def sequence_of(
 class _Run(TorchFunctionMode):
     """What happens while a network runs: hooks of all modules, and every function of torch."""
 
-    def __init__(self, model: nn.Module, example: Tensor, layers: Collection[type]):
+    def __init__(
+        self, model: nn.Module, example: Tensor, layers: Collection[type], form: str
+    ):
         super().__init__()
         self.names = {module: name or "model" for name, module in model.named_modules()}
-        self.layers = layers
+        self.layers, self.form = layers, form
         self.running: list[nn.Module] = []  # of which the last is a layer, or runs its own code
         self.calls: list[Call] = []
         self.others: dict[int, tuple[Tensor, str]] = {}  # by id, with what they were made by
@@ -124,14 +128,14 @@ class _Run(TorchFunctionMode):
             self.refuse_unless_current(self.place, *inputs[:1])
         elif _is_whole(module):
             kind = type_before_parametrizations(module).__name__
-            raise _Refused(f"{self.place}: cannot be written as C: {kind}")
+            raise _Refused(f"{self.place}: cannot be written as {self.form}: {kind}")
 
     def leave(self, module: nn.Module, inputs: tuple, output: Any) -> None:
         if self.running[-1] is not module:
             return
         if self.is_in_layer:
             if not isinstance(output, Tensor):
-                raise _Refused(f"{self.place}: cannot be written as C: it returns no tensor")
+                raise _Refused(f"{self.place}: cannot be written as {self.form}: it returns no tensor")
             self.calls.append(Call(self.place, module, inputs[0].shape, output.shape))
             self._follow(output)
         self.running.pop()
@@ -144,7 +148,7 @@ class _Run(TorchFunctionMode):
                 self._follow(result)
             else:
                 what = f"{function.__name__.strip('_')} between its layers"
-                self.others[id(result)] = result, f"{self.place}: cannot be written as C: {what}"
+                self.others[id(result)] = result, f"{self.place}: cannot be written as {self.form}: {what}"
         return result
 
     def _keeps_numbers(self, function, result: Tensor) -> bool:
@@ -159,7 +163,7 @@ class _Run(TorchFunctionMode):
             return
         before = self.calls[-1].name if self.calls else "the network's input"
         which = "output" if name == "model" else "input"
-        other = f"{name}: cannot be written as C: its {which} is not what {before} gives"
+        other = f"{name}: cannot be written as {self.form}: its {which} is not what {before} gives"
         raise _Refused(self.others.get(id(x), (x, other))[1])
 
 

@@ -132,7 +132,7 @@ def stages_of(model: nn.Module, input_shape: Sequence[int] | None = None) -> lis
     """
     shape = _input_shape(model, input_shape)
     image, before, stages = (*shape, 1, 1)[:3], None, []
-    calls, output = sequence_of(model, shape, ROLE)
+    calls, output = sequence_of(model, shape, ROLE, "C")
     calls = [call for call in calls if not does_nothing(call)]
     _refuse_repeated(calls)
     with in_evaluation(model):
