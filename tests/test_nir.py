@@ -432,6 +432,12 @@ def test_neurons_are_those_of_the_equations(tmp_path_factory, kind, r, rest, thr
     assert torch.equal(found.double(), expected)
 
 
+def test_a_potential_at_nirs_threshold_is_no_spike(tmp_path):
+    nir.write(tmp_path / "net.nir", graph_of(("a", nir.IF(np.full(3, 1 / DT), np.ones(3)))))
+    found = at_each_step(snnq.from_nir(tmp_path / "net.nir"), torch.ones(3, 1, 3))
+    assert found.flatten(1).tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
+
+
 @pytest.fixture(scope="session")
 def hundred_digits(tmp_path_factory):
     """Frames [N_t, 100, 2, 34, 34] of simulated recordings that were not trained on."""
