@@ -101,6 +101,7 @@ def networks(draw):
         layer.MaxPool2d(2),
         layer.MaxPool2d(2, stride=1, padding=1),
         layer.AvgPool2d(2, stride=1),
+        layer.AvgPool2d(2, divisor_override=1),
         layer.Dropout(0.5),
     )
     images = [convolution, *one_of([], [layer.BatchNorm2d(maps)]), draw(neurons()), pool]
