@@ -25,6 +25,7 @@ if importlib.util.find_spec("nir"):
     import nir
 
 SIDES = 9, 8
+IMAGES = (2, 6, 6)
 NETWORKS = PROJECT / "results/reference/quick/networks"
 
 
@@ -101,7 +102,6 @@ def networks(draw):
         layer.MaxPool2d(2),
         layer.MaxPool2d(2, stride=1, padding=1),
         layer.AvgPool2d(2, stride=1),
-        layer.AvgPool2d(2, divisor_override=1),
         layer.Dropout(0.5),
     )
     images = [convolution, *one_of([], [layer.BatchNorm2d(maps)]), draw(neurons()), pool]
@@ -167,6 +167,26 @@ def test_the_graph_and_what_is_read_of_it_fire_as_the_network(tmp_path_factory, 
     graph = written(model, folder, (4, *SIDES))
     assert torch.equal(by_the_equations(graph, frames), expected.double())
     assert torch.equal(at_each_step(snnq.from_nir(folder / "net.nir"), frames), expected)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        layer.MaxPool2d(3, stride=2, padding=1),
+        layer.MaxPool2d((2, 1)),
+        layer.AvgPool2d(3, stride=(1, 2), padding=1),
+        layer.AvgPool2d(2, divisor_override=1),
+        layer.AdaptiveAvgPool2d((3, 2)),
+    ],
+    ids=str,
+)
+def test_pools_of_spikes(tmp_path, pool):
+    spikes = (torch.rand(3, 2, *IMAGES, generator=torch.manual_seed(0)) < 0.3).float()
+    model = sequence(neuron.IFNode(), pool, layer.Flatten())
+    graph, expected = written(model, tmp_path, IMAGES), at_each_step(model, spikes)
+    torch.testing.assert_close(by_the_equations(graph, spikes), expected.double())
+    assert torch.equal(at_each_step(snnq.from_nir(tmp_path / "net.nir"), spikes), expected)
+    assert 0.1 < expected.mean() < 2
 
 
 @pytest.mark.parametrize(
@@ -260,9 +280,6 @@ class Reshaping(nn.Sequential):
 def infinite(model):
     model[0].weight.data[0] = torch.inf
     return model
-
-
-IMAGES = (2, 6, 6)
 
 
 @pytest.mark.parametrize(
