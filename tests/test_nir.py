@@ -25,6 +25,7 @@ if importlib.util.find_spec("nir"):
     import nir
 
 SIDES = 9, 8
+IMAGES = (2, 6, 6)
 NETWORKS = PROJECT / "results/reference/quick/networks"
 
 
@@ -169,6 +170,26 @@ def test_the_graph_and_what_is_read_of_it_fire_as_the_network(tmp_path_factory, 
 
 
 @pytest.mark.parametrize(
+    "pool",
+    [
+        layer.MaxPool2d(3, stride=2, padding=1),
+        layer.MaxPool2d((2, 1)),
+        layer.AvgPool2d(3, stride=(1, 2), padding=1),
+        layer.AvgPool2d(2, divisor_override=1),
+        layer.AdaptiveAvgPool2d((3, 2)),
+    ],
+    ids=str,
+)
+def test_pools_of_spikes(tmp_path, pool):
+    spikes = (torch.rand(3, 2, *IMAGES, generator=torch.manual_seed(0)) < 0.3).float()
+    model = sequence(neuron.IFNode(), pool, layer.Flatten())
+    graph, expected = written(model, tmp_path, IMAGES), at_each_step(model, spikes)
+    torch.testing.assert_close(by_the_equations(graph, spikes), expected.double())
+    assert torch.equal(at_each_step(snnq.from_nir(tmp_path / "net.nir"), spikes), expected)
+    assert 0.1 < expected.mean() < 2
+
+
+@pytest.mark.parametrize(
     ("levels", "quantizer", "bits"),
     [
         ("binary", snnq.SigmoidQuantizer, 1),
@@ -259,9 +280,6 @@ class Reshaping(nn.Sequential):
 def infinite(model):
     model[0].weight.data[0] = torch.inf
     return model
-
-
-IMAGES = (2, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -430,6 +448,12 @@ def test_neurons_are_those_of_the_equations(tmp_path_factory, kind, r, rest, thr
     found = at_each_step(snnq.from_nir(path, dt), x)
     expected = neurons_by_the_equations(node, x.double(), dt)
     assert torch.equal(found.double(), expected)
+
+
+def test_a_potential_at_nirs_threshold_is_no_spike(tmp_path):
+    nir.write(tmp_path / "net.nir", graph_of(("a", nir.IF(np.full(3, 1 / DT), np.ones(3)))))
+    found = at_each_step(snnq.from_nir(tmp_path / "net.nir"), torch.ones(3, 1, 3))
+    assert found.flatten(1).tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
 
 
 @pytest.fixture(scope="session")
