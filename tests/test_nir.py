@@ -244,7 +244,7 @@ def test_what_is_flattened_between_layers_is_flattened_in_the_graph(tmp_path):
     assert kinds == {
         "input": "Input",
         "input_": "Conv2d",
-        "output_.flatten": "Flatten",
+        "output.flatten": "Flatten",
         "output_": "Affine",
         "output": "Output",
     }
@@ -272,6 +272,11 @@ def sequence(*layers):
     return model
 
 
+class Twice(nn.Sequential):
+    def forward(self, frames):
+        return super().forward(super().forward(frames))
+
+
 class Reshaping(nn.Sequential):
     def forward(self, frames):
         return super().forward(frames.reshape(*frames.shape[:2], 6, 2, 6))
@@ -285,8 +290,8 @@ def infinite(model):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (sequence(nn.Conv2d(2, 2, 3)), "model cannot run on inputs [2, 1, 2, 6, 6]"),
-        (sequence(layer.Conv2d(2, 2, 3), nn.ReLU()), "1: cannot be written as NIR: ReLU()"),
+        (sequence(nn.Conv2d(2, 2, 3)), "0: cannot be run with an input of (2, 6, 6)"),
+        (sequence(layer.Conv2d(2, 2, 3), nn.ReLU()), "1: cannot be written as NIR: ReLU"),
         (sequence(layer.Conv2d(2, 2, 3), neuron.QIFNode()), "1: cannot be written as NIR: QIF"),
         (sequence(layer.Conv2d(2, 2, 3, groups=2)), "0: cannot be written as NIR: groups=2 of"),
         (sequence(layer.Conv2d(2, 2, (3, 1))), "0: cannot be written as NIR: kernel_size=(3, 1)"),
@@ -319,6 +324,10 @@ def infinite(model):
         ),
         (sequence(layer.Flatten(2, 3)), "0: cannot be written as NIR: inputs=[36] of Flatten"),
         (sequence(layer.Linear(6, 2)), "0: cannot be written as NIR: inputs=[6] of Linear"),
+        (
+            Twice(neuron.IFNode(step_mode="m")),
+            "0: cannot be written as NIR: it is called more than",
+        ),
         (infinite(sequence(layer.Conv2d(2, 2, 3))), "0: its weight is not all finite"),
     ],
 )
@@ -536,3 +545,9 @@ def test_what_is_refused_for_an_importer_is_not_read_by_it(tmp_path, peer, libra
     except (AssertionError, RuntimeError):
         return
     assert found.shape != at_each_step(model, frames)[0].shape
+
+
+@pytest.mark.parametrize("shape", [(), (2, 6.0, 6), (2, 0, 6)])
+def test_what_is_no_shape_is_refused(tmp_path, shape):
+    with pytest.raises(ValueError, match="input_shape=.*: expected whole numbers above 0"):
+        snnq.export_nir(sequence(neuron.IFNode()), tmp_path / "net.nir", shape)
