@@ -1,11 +1,12 @@
 """A trained binary network in other simulators, by way of NIR: do they spike as it does?
 
-    python bench/nir_peers.py [data folder] [--network a packed one of snnq.pack]
+    python bench/nir_peers.py [data folders] [--network a packed one of snnq.pack]
 
 Exports the packed network, reads it back with each library's own importer and shows 100 test
-recordings to all of them. Columns: recordings; spikes_compared, one for each neuron, time step and
-recording; different ones; recordings in which any is different; other_classes, of the recordings;
-values, how many different weights a channel of the quantized layers has at most in that library.
+recordings of each folder to all of them. Columns: compared, a neuron at a time step of a recording
+each; spikes, how many of these are one; different ones, and recordings with such; other_classes,
+recordings that are named otherwise; values, how many different weights a channel of a quantized
+layer has at most in that library; simulated recordings or real ones.
 """
 
 import argparse
@@ -96,6 +97,10 @@ def neurons_of(model: nn.Module) -> list[str]:
     return [name for name, m in model.named_modules() if isinstance(m, neuron.BaseNode)]
 
 
+def at_once(frames: Tensor) -> Callable[[nn.Module], Tensor]:
+    return lambda network: network(frames).mean(0)
+
+
 def step_by_step(frames: Tensor) -> Callable[[nn.Module], Tensor]:
     """Runs what the importers make; the mean over time steps."""
 
@@ -113,10 +118,7 @@ def compared(model: nn.Module, frames: Tensor, path: Path, peer: str) -> dict:
     """The network of a file in a peer, against the one that it was written of."""
     names = neurons_of(model)
     rates, expected = spikes_of(model, names, lambda network: network(frames))
-    if peer == "snnq":
-        run = lambda network: network(frames).mean(0)  # noqa: E731
-    else:
-        run = step_by_step(frames)
+    run = (at_once if peer == "snnq" else step_by_step)(frames)
     network = IMPORTERS[peer](path)
     found_rates, found = spikes_of(network, [name.replace(".", "_") for name in names], run)
     different = {name: found[name] != spikes for name, spikes in expected.items()}
@@ -128,7 +130,7 @@ def compared(model: nn.Module, frames: Tensor, path: Path, peer: str) -> dict:
         "importer": peer,
         "version": version("nir" if peer == "snnq" else peer),
         "recordings": frames.shape[1],
-        "spikes_compared": sum(d.numel() for d in different.values()),
+        "compared": sum(d.numel() for d in different.values()),
         "spikes": sum(int(spikes.sum()) for spikes in expected.values()),
         "different": sum(int(d.sum()) for d in different.values()),
         "recordings_different": int(in_any.sum()),
@@ -140,22 +142,34 @@ def compared(model: nn.Module, frames: Tensor, path: Path, peer: str) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("data", nargs="?", default="data/digits")
+    parser.add_argument("data", nargs="*", default=["data/digits"])
     parser.add_argument("--network", default=NETWORK)
     arguments = parser.parse_args()
-    model = snnq.unpack(arguments.network)
-    _, test = snnq.load(model.architecture["benchmark"], arguments.data, model.source["steps"])
-    frames = torch.stack([test[i][0] for i in range(min(RECORDINGS, len(test)))], 1).float()
-    rows = []
+    model, rows = snnq.unpack(arguments.network), []
+    for folder in arguments.data:
+        frames, made = recordings_for(model, folder)
+        rows += [row | {"simulated": made["simulated"]} for row in in_all(model, frames)]
+    report("nir_peers", pd.DataFrame(rows))
+
+
+def recordings_for(model: nn.Module, data: str) -> tuple[Tensor, dict]:
+    """Frames [N_t, 100, …] of test recordings, and what they are."""
+    benchmark = model.architecture["benchmark"]
+    _, test = snnq.load(benchmark, data, model.source["steps"], size=model.architecture["size"])
+    chosen = range(0, len(test), max(1, len(test) // RECORDINGS))[:RECORDINGS]
+    frames = torch.stack([test[number][0] for number in chosen], 1).float()
+    return frames, snnq.source(benchmark, data)
+
+
+def in_all(model: nn.Module, frames: Tensor) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of norse's
-        path = Path(folder) / "net.nir"
-        for peer in IMPORTERS:
-            target = None if peer == "snnq" else peer
+        path, rows = Path(folder) / "net.nir", []
+        for library in IMPORTERS:
+            target = None if library == "snnq" else library
             snnq.export_nir(model, path, tuple(frames.shape[2:]), target)
-            rows.append(compared(model, frames, path, peer))
-    source = snnq.source(model.architecture["benchmark"], arguments.data)
-    report("nir_peers", pd.DataFrame(rows).assign(simulated=source["simulated"]))
+            rows.append(compared(model, frames, path, library))
+    return rows
 
 
 if __name__ == "__main__":

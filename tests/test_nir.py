@@ -487,7 +487,7 @@ def test_a_trained_network_fires_the_same_in_other_simulators(
     target = None if library == "snnq" else library
     snnq.export_nir(model, tmp_path / "net.nir", (2, 34, 34), target)
     found = compared(model, hundred_digits, tmp_path / "net.nir", library)
-    assert found["recordings"] == 100 and found["spikes"] > 0.01 * found["spikes_compared"]
+    assert found["recordings"] == 100 and found["spikes"] > 0.01 * found["compared"]
     assert found["different"] < 1e-5 * found["spikes"] and found["other_classes"] == 0
     assert found["values"] == 2
 
