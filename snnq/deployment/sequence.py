@@ -59,8 +59,8 @@ def sequence_of(
     shape : tuple of int
         Of one recording's input at one time step.
     layers : classes
-        What is a layer. Modules of other classes are looked into, if others are in them, and
-        refused if not.
+        What is a layer. Modules of other classes are looked into; those that have a state, or
+        parameters and no modules in them, are refused.
     form : str
         What the layers cannot be written as, where one is refused.
 
@@ -135,27 +135,37 @@ class _Run(TorchFunctionMode):
             return
         if self.is_in_layer:
             if not isinstance(output, Tensor):
-                raise _Refused(f"{self.place}: cannot be written as {self.form}: it returns no tensor")
+                why = "it returns no tensor"
+                raise _Refused(f"{self.place}: cannot be written as {self.form}: {why}")
             self.calls.append(Call(self.place, module, inputs[0].shape, output.shape))
             self._follow(output)
         self.running.pop()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        if not self.is_in_layer and isinstance(result, Tensor) and result is not self.current:
-            if args and args[0] is self.current and self._keeps_numbers(function, result):
-                self.refuse_unless_current(self.place, self.current)
-                self._follow(result)
-            else:
-                what = f"{function.__name__.strip('_')} between its layers"
-                self.others[id(result)] = result, f"{self.place}: cannot be written as {self.form}: {what}"
+        if self.is_in_layer or result is self.current:
+            return result
+        if args and args[0] is self.current and self._keeps_numbers(function, result):
+            self.refuse_unless_current(self.place, self.current)
+            self._follow(result)
+        else:
+            self._note(function.__name__.strip("_"), args, result)
         return result
 
-    def _keeps_numbers(self, function, result: Tensor) -> bool:
+    def _note(self, function: str, args: tuple, result: Any) -> None:
+        """What made a tensor that no layer did: the first function on the way to it."""
+        kind = type(self.running[-1]).__name__
+        new = f"{self.place}: cannot be written as {self.form}: {function} of {kind}"
+        why = next((self.others[id(x)][1] for x in args if id(x) in self.others), new)
+        made = result if isinstance(result, (tuple, list)) else (result,)
+        self.others |= {id(one): (one, why) for one in made if isinstance(one, Tensor)}
+
+    def _keeps_numbers(self, function, result: Any) -> bool:
         """Another shape, or in the end the mean over time."""
-        of = self.current.shape
-        is_mean = function.__name__ == "mean" and of[:2] == (STEPS, RECORDINGS) and len(of) == 3
-        return function.__name__ in SHAPING or (is_mean and result.shape == of[1:])
+        if function.__name__ != "mean":
+            return function.__name__ in SHAPING
+        steps, *of_each = self.current.shape
+        return steps == STEPS and of_each[:1] == [RECORDINGS] and [*result.shape] == of_each
 
     def refuse_unless_current(self, name: str, x: Any = None) -> None:
         """Raises ValueError unless this is what the layer before gave, unchanged since."""
@@ -168,7 +178,8 @@ class _Run(TorchFunctionMode):
 
 
 def _is_whole(module: nn.Module) -> bool:
-    """Whether a module is no container, into which one could look."""
-    has_state = isinstance(module, base.MemoryModule) or parametrize.is_parametrized(module)
-    is_empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential)
-    return has_state or is_empty
+    """Whether a module has a state or numbers of its own, and is no container."""
+    if isinstance(module, base.MemoryModule) or parametrize.is_parametrized(module):
+        return True
+    own = chain(module.parameters(recurse=False), module.buffers(recurse=False))
+    return next(own, None) is not None and next(module.children(), None) is None
