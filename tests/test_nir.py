@@ -291,7 +291,7 @@ def infinite(model):
     ("model", "message"),
     [
         (sequence(nn.Conv2d(2, 2, 3)), "0: cannot be run with an input of (2, 6, 6)"),
-        (sequence(layer.Conv2d(2, 2, 3), nn.ReLU()), "1: cannot be written as NIR: ReLU"),
+        (sequence(layer.Conv2d(2, 2, 3), nn.ReLU()), "1: cannot be written as NIR: relu of ReLU"),
         (sequence(layer.Conv2d(2, 2, 3), neuron.QIFNode()), "1: cannot be written as NIR: QIF"),
         (sequence(layer.Conv2d(2, 2, 3, groups=2)), "0: cannot be written as NIR: groups=2 of"),
         (sequence(layer.Conv2d(2, 2, (3, 1))), "0: cannot be written as NIR: kernel_size=(3, 1)"),
