@@ -387,6 +387,12 @@ def lif(tau=2 * DT, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0):
         (lambda: [("a", lif(tau=DT))], None, "a: LIF: tau is 1.0 time steps: expected more than 1"),
         (lambda: [("a", lif(r=-1.0))], None, "a: LIF: r=-1.0: expected more than 0"),
         (lambda: [("a", lif(v_leak=0.5))], None, "a: LIF: v_leak=0.5: expected v_reset, 0.0"),
+        (
+            lambda: [("a.b", lif()), ("a_b", lif())],
+            None,
+            "a_b: LIF: a layer cannot be called a_b, or no second one",
+        ),
+        (lambda: [("forward", lif())], None, "forward: LIF: a layer cannot be called forward"),
         (lambda: [("a", lif(r=np.nan))], None, "a: LIF: its r is not all finite"),
         (lambda: [("a", nir.Affine(np.ones((2, 3)), np.ones(3)))], None, "a: Affine: "),
         (

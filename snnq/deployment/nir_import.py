@@ -49,8 +49,11 @@ def from_nir(path: str | Path, dt: float | None = None) -> nn.Sequential:
         raise ValueError(f"dt={dt}: expected seconds, above 0")
     model = nn.Sequential()
     for name, node in _in_order(graph, path):
+        place = name.replace(".", "_")
         try:
-            model.add_module(name.replace(".", "_"), _layer(node, dt))
+            if hasattr(model, place):
+                raise ValueError(f"a layer cannot be called {place}, or no second one")
+            model.add_module(place, _layer(node, dt))
         except (ValueError, TypeError, RuntimeError) as error:
             kind = type(node).__name__
             raise ValueError(f"{path}: {name}: {kind}: {first_line(error)}") from None
