@@ -201,7 +201,9 @@ def test_pools_of_spikes(tmp_path, pool):
 def test_weights_are_levels_times_a_scale_of_each_channel(tmp_path, levels, quantizer, bits):
     frames = random_frames(9)
     model = random_network(frames, levels, quantizer, benchmark="nmnist", channels=5, size=9)
-    graph = written(model, tmp_path, (2, 9, 9))
+    graph = written(model.train(), tmp_path, (2, 9, 9))
+    assert all(module.training for module in model.modules())
+    model.eval()
     found = {name for name, node in graph.nodes.items() if "levels" in node.metadata}
     assert found == set(snnq.quantizers(model)) == {"layers.4", "layers.10", "layers.13"}
     for name in found:
