@@ -13,6 +13,7 @@ import pytest
 import test_export_c as in_c
 import test_packing as packing
 from conftest import PROJECT, at_call, fit, results, write_recordings
+from torch import nn
 
 import snnq
 from snnq.__main__ import COMMANDS, main, module_of, parsers

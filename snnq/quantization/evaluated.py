@@ -31,7 +31,7 @@ def evaluated_state(model: nn.Module) -> dict[str, Tensor]:
     with in_evaluation(checked_network(model)):
         for name, tensor in model.state_dict(keep_vars=True).items():
             name, owner = _evaluated_name(name), id(tensor)
-            if name.endswith(BATCHES) or name in found:
+            if name.split(".")[-1] == BATCHES or name in found:
                 continue
             if not isinstance(tensor, Tensor) or isinstance(tensor, UninitializedParameter):
                 kind = type(tensor).__name__
@@ -77,7 +77,7 @@ def without_parametrizations(model: nn.Module) -> nn.Module:
 
 
 def _evaluated_name(name: str) -> str:
-    """"layer.weight" of "layer.parametrizations.weight.original"; other names as they are."""
+    """Of what a parametrized tensor is made from, the tensor's own name; others as they are."""
     parts = name.split(".")
     if STACKS in parts:
         place = parts.index(STACKS)

@@ -62,7 +62,11 @@ def read(path: Path, into: nn.Module | None = None) -> tuple[Content, nn.Module 
     ValueError
         Without the file's name, see `naming`: no packed network, or one that is not whole,
         contradicts itself, or does not fit.
+    OSError
+        It is not there, or cannot be read.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     with safe_open(path, "pt") as file:
         description = from_metadata(file.metadata())
         architecture, quantized = description["architecture"], levels_of(description["layers"])
@@ -110,7 +114,9 @@ def _refuse_impossible_numbers(content: Content) -> None:
     for layer, (levels, _) in content.quantized.items():
         values = content.tensors[joined(layer, "values")]
         if not (values.isfinite().all() and values.any()):
-            raise ValueError(f"{layer}.values: expected numbers that are not all zero, nor infinite")
+            raise ValueError(
+                f"{layer}.values: expected numbers that are not all zero, nor infinite"
+            )
         _refuse_other_indices(content, layer, len(levels))
 
 

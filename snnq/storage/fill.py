@@ -61,7 +61,9 @@ def fill(network: nn.Module, content: Content) -> None:
     network.load_state_dict(_for_every_name(network, state), strict=False, assign=True)
 
 
-def _put_packed(layer: nn.Module, packed: Tensor, values: Tensor, levels: Levels, shape: torch.Size):
+def _put_packed(
+    layer: nn.Module, packed: Tensor, values: Tensor, levels: Levels, shape: torch.Size
+):
     """Have a layer take its weight from packed level indices."""
     device = _place(layer.weight)
     del layer.weight
@@ -75,9 +77,10 @@ def _for_every_name(network: nn.Module, state: dict[str, Tensor]) -> dict[str, T
     training's part of it at its start."""
     first, found = {}, {}
     for name, tensor in network.state_dict(keep_vars=True).items():
-        if STACKS in name.split("."):
+        parts = name.split(".")
+        if STACKS in parts:
             continue
-        if name.endswith(BATCHES):
+        if parts[-1] == BATCHES:
             found[name] = torch.zeros((), dtype=torch.long, device=_place(tensor))
         elif id(tensor) in first:
             found[name] = found[first[id(tensor)]]

@@ -48,7 +48,9 @@ Levels = tuple[float, ...]
 Shape = tuple[int, ...]
 
 
-def as_metadata(architecture: dict | None, layers: dict, source: Any, model: type) -> dict[str, str]:
+def as_metadata(
+    architecture: dict | None, layers: dict, source: Any, model: type
+) -> dict[str, str]:
     """Under a single key, since safetensors writes several in any order."""
     description = {"version": VERSION, "architecture": architecture}
     if architecture is None:

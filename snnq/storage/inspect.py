@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -30,24 +31,26 @@ def contents(path: str | Path) -> pd.DataFrame:
     """
     with naming(Path(path)):
         content, network = read(Path(path))
-    modules, rows = dict(network.named_modules()) if network else {}, {}
-    for name, shape in _shapes(content).items():
-        layer, _, own = name.rpartition(".")
-        row = rows.setdefault(
-            layer, {"layer": layer, "kind": "", "shape": "", "levels": None, "numbers": 0, "bytes": 0}
-        )
-        row["numbers"] += math.prod(shape)
-        if own == "weight":
-            row["shape"] = "×".join(map(str, shape))
-        if layer in modules:
-            row["kind"] = kind_of(modules[layer])
+    shapes, modules = _shapes(content), dict(network.named_modules()) if network else {}
+    numbers, stored = Counter(), Counter()
+    for name, shape in shapes.items():
+        numbers[_layer_of(name)] += math.prod(shape)
     for name, tensor in content.tensors.items():
-        rows[name.rpartition(".")[0]]["bytes"] += tensor.nbytes
-    for layer, (levels, _) in content.quantized.items():
-        rows[layer]["levels"] = len(levels)
-    table = pd.DataFrame([rows[layer] for layer in sorted(rows, key=_in_order)])
-    table["bytes_float32"] = FLOAT_BYTES * table["numbers"]
-    return table.assign(times=table["bytes_float32"] / table["bytes"])
+        stored[_layer_of(name)] += tensor.nbytes
+    rows = [
+        {
+            "layer": layer,
+            "kind": kind_of(modules[layer]) if layer in modules else "",
+            "shape": "×".join(map(str, shapes.get(joined(layer, "weight"), ()))),
+            "levels": len(content.quantized[layer][0]) if layer in content.quantized else None,
+            "numbers": numbers[layer],
+            "bytes": stored[layer],
+            "bytes_float32": FLOAT_BYTES * numbers[layer],
+            "times": FLOAT_BYTES * numbers[layer] / max(stored[layer], 1),
+        }
+        for layer in sorted(numbers, key=_in_order)
+    ]
+    return pd.DataFrame(rows)
 
 
 def float32_file_bytes(path: str | Path) -> int:
@@ -70,6 +73,10 @@ def _shapes(content: Content) -> dict[str, tuple[int, ...]]:
         shapes[joined(layer, "weight")] = shape
         del shapes[joined(layer, "values")]
     return shapes
+
+
+def _layer_of(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _in_order(layer: str) -> list[str]:

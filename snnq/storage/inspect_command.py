@@ -19,10 +19,10 @@ def run(arguments: argparse.Namespace) -> None:
     from snnq.storage.content import naming, read
     from snnq.storage.inspect import contents, float32_file_bytes
 
-    path, size = arguments.path, arguments.path.stat().st_size
+    path = arguments.path
     with naming(path):
         content, _ = read(path)
-    table, full = contents(path), float32_file_bytes(path)
+    table, full, size = contents(path), float32_file_bytes(path), path.stat().st_size
     for name in ("architecture", "class", "source"):
         if name in content.description:
             print(f"{name}:", json.dumps(content.description[name]))

@@ -86,8 +86,6 @@ def unpack(path: str | Path, into: nn.Module | None = None) -> nn.Module:
         The file is not there, or cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     with naming(path):
         content, network = read(path, into)
         if network is None:
