@@ -18,7 +18,6 @@ from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
-import nir
 import pandas as pd
 import torch
 from compare import report
@@ -44,6 +43,7 @@ def by_spikingjelly(path: Path) -> nn.Module:
 
 
 def by_snntorch(path: Path) -> nn.Module:
+    import nir
     from snntorch.import_nir import import_from_nir
 
     with redirect_stdout(StringIO()):  # it prints the arrays of each neuron
@@ -51,6 +51,7 @@ def by_snntorch(path: Path) -> nn.Module:
 
 
 def by_norse(path: Path) -> nn.Module:
+    import nir
     import norse.torch
 
     return _with_recordings(norse.torch.from_nir(nir.read(path), dt=DT))
