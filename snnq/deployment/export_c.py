@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from snnq.deployment.stages import Stage, stages_of
+from snnq.deployment.stage import Stage
+from snnq.deployment.stages import stages_of
 from snnq.system.files import write_atomically
 
 MAGIC, VERSION = b"SNNF", 1  # of a file of frames

@@ -8,10 +8,8 @@ becomes x = scale · Σ_j level_j n_j + shift, with a scale and a shift for each
 needs no multiplication: a weight's level is split into bits, and the set bits are counted.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from spikingjelly.activation_based import neuron
@@ -26,86 +24,12 @@ from snnq.deployment.computed import (
     window_of,
 )
 from snnq.deployment.sequence import RECORDINGS, STEPS, Call, sequence_of
+from snnq.deployment.stage import Stage
 from snnq.quantization.layers import in_evaluation
 from snnq.quantization.place import quantizer_input, quantizer_of
 from snnq.recordings.benchmarks import get_benchmark
 
 POLARITIES, MOST = 2, 255  # channels of a frame, and the greatest count in it
-
-
-@dataclass
-class Stage:
-    """A layer with weights and what follows it: `struct layer` in `snnq/deployment/c/net.h`.
-
-    Attributes
-    ----------
-    image : (int, int, int)
-        Channels, height and width of the input.
-    kernel, stride, padding : (int, int)
-        Down and across. A linear layer is a convolution whose kernel covers the image.
-    groups : int
-    most : int
-        The greatest input: 1 where the layer before spikes.
-    rows : array [groups · kernel · kernel · channels of a group, neurons of a group]
-        Weights as float, or the places of their levels in `bits`.
-    bits : array [levels, planes]
-        Without planes the weights are float. Else level = base + Σ units · bits.
-    scale, shift : arrays [neurons]
-    gain, leak, threshold : float
-        Of the neurons: h = v + gain (x − leak v). v and the threshold are what lies above the value
-        that they are reset to.
-    soft : bool
-        A spike takes the threshold from v; else v is 0 after it.
-    pool : (int, int)
-        Height and width of what is pooled after it; (1, 1) for nothing.
-    pool_adds : bool
-        Spikes are added up, the division is left to the next scale; else one is enough.
-    voters : int
-        Neurons that stand for one class.
-    """
-
-    name: str
-    image: Image
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    groups: int
-    most: int
-    rows: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
-    bits: np.ndarray = field(default_factory=lambda: np.empty((0, 0), bool))
-    base: float = 0.0
-    units: np.ndarray = field(default_factory=lambda: np.empty(0))
-    gain: float = 1.0
-    leak: float = 0.0
-    threshold: float = math.inf
-    soft: bool = False
-    pool: tuple[int, int] = (1, 1)
-    pool_adds: bool = False
-    voters: int = 1
-
-    @property
-    def neurons(self) -> Image:
-        """Channels, height and width of the neurons."""
-        sides = zip(self.image[1:], self.kernel, self.stride, self.padding)
-        height, width = ((side + 2 * p - k) // stride + 1 for side, k, stride, p in sides)
-        return len(self.scale), height, width
-
-    @property
-    def output(self) -> Image:
-        """Channels, height and width after pooling."""
-        channels, height, width = self.neurons
-        return channels, height // self.pool[0], width // self.pool[1]
-
-    @property
-    def classes(self) -> int:
-        return len(self.scale) // self.voters
-
-    @property
-    def most_spikes(self) -> int:
-        """The greatest output after pooling."""
-        return math.prod(self.pool) if self.pool_adds else 1
 
 
 def stages_of(model: nn.Module, input_shape: Sequence[int] | None = None) -> list[Stage]:
