@@ -2,9 +2,13 @@
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.efficiency import operations_of_runs as operations_of_runs
+from .deployment.export_c import export_c as export_c
+from .deployment.export_c import write_frames as write_frames
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity
+from .deployment.nir_export import export_nir as export_nir
+from .deployment.nir_import import from_nir as from_nir
 from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
 from .deployment.operations import operations as operations

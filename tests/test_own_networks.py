@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import snnq
-from snnq.deployment.export_c import export_c
 from snnq.deployment.neurobench import neurobench_results
 from snnq.recordings.frames import Frames
 
@@ -16,7 +15,6 @@ from snnq.recordings.frames import Frames
 def tools(folder, data):
     return {
         "pack": lambda model: snnq.pack(model, folder / "net.safetensors"),
-        "export_c": lambda model: export_c(model, folder),
         "evaluated_copy": snnq.evaluated_copy,
         "faults": lambda model: snnq.accuracy_with_faults(model, data, [0.1], layers=["0"]),
         "neurobench": lambda model: neurobench_results(model, data),
