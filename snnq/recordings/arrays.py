@@ -30,8 +30,9 @@ def read_npy(path: Path) -> np.ndarray:
 
 def read_npz(path: Path) -> np.ndarray:
     def arrays() -> dict[str, np.ndarray]:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # Opened here, since NumPy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
 
     found = _opened(path, arrays)
     if len(found) == 1:

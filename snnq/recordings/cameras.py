@@ -6,6 +6,7 @@ Each reader returns the events, and the sensor's (width, height) where the file 
 import faulthandler
 import multiprocessing
 import os
+import re
 import struct
 import threading
 from functools import lru_cache
@@ -23,7 +24,9 @@ FORMATS = {  # what they are called, and how they start
     ".aedat4": ("AEDAT 4", b"#!AER-DAT4.0\r\n"),
     ".dat": ("DAT", b"%"),
 }
-DVS128 = (128, 128)
+DAT_MOST = (2**14, 2**14)  # of its coordinates
+NOTHING = np.empty(0, dtype=int)
+DVS128, DAVIS346 = (128, 128), (346, 260)
 DVS128_ADDRESSES = 2**15  # fewer bits than any other camera's
 AEDAT_EVENT = 8  # bytes
 PACKET = struct.Struct("<hhiiiiii")  # header of an AEDAT 3.1 packet: type, source, size, ..., capacity
@@ -98,71 +101,73 @@ def _decode_aedat4(path: str) -> tuple[dict[str, np.ndarray], Sensor | None]:
     from tonic.io import read_aedat4
 
     streams = aedat.Decoder(path).id_to_stream()
-    first = min((n for n, stream in streams.items() if stream["type"] == "events"), default=None)
+    kinds = {number: stream for number, stream in streams.items() if stream["type"] == "events"}
     try:
         found = read_aedat4(path)
+        columns = {name: found[theirs] for name, theirs in zip("txyp", found.dtype.names)}
     except ValueError as error:
         if "need at least one array to concatenate" not in str(error):
             raise
-        found = np.empty(0, dtype=[(name, int) for name in "txyp"])
-    columns = {name: found[theirs] for name, theirs in zip("txyp", found.dtype.names)}
-    return columns, (streams[first]["width"], streams[first]["height"])
+        columns = dict.fromkeys("txyp", NOTHING)
+    stream = kinds[min(kinds)]  # the one that tonic takes
+    return columns, (stream["width"], stream["height"])
 
 
 def _decode_dat(path: str) -> tuple[dict[str, np.ndarray], Sensor | None]:
     from faery.extension import dat
 
-    with dat.Decoder(path, (0, 0), None) as decoder:
-        packets = list(decoder)
-        sensor = decoder.dimensions
-    names = {"t": "t", "x": "x", "y": "y", "p": "on"}
+    with dat.Decoder(path, DAT_MOST, None) as decoder:
+        packets, sensor = list(decoder), decoder.dimensions
     columns = {
-        name: np.concatenate([packet[theirs] for packet in packets] or [np.empty(0, int)])
-        for name, theirs in names.items()
+        # The last field is the sign, whatever it is called.
+        name: np.concatenate([packet[packet.dtype.names[place]] for packet in packets] or [NOTHING])
+        for place, name in enumerate("txyp")
     }
-    return columns, sensor if sensor and all(sensor) else None
+    return columns, None if sensor == DAT_MOST else sensor
 
 
 def read_aedat(path: Path) -> tuple[np.ndarray, Sensor | None]:
     """AEDAT 2 of a DVS128 or a DAVIS346, or polarity events of AEDAT 3.1.
 
-    The addresses are tonic's, which follows jAER; its readers of a DVS128's and of AEDAT 3.1 fail
-    on the third value that its reader of headers returns.
+    The addresses are as tonic takes them. (tonic 1.7.0's own readers fail on them, all but one, and
+    leave a file open that they cannot read.)
     """
-    from tonic import io
-
-    try:
-        version, start, _ = io.read_aedat_header_from_file(str(path))
-        content = path.read_bytes()
-        _refuse_cut(path, content, start, version)
-        is_davis = b"davis346" in content[:start].lower()
-        if version < 3 and is_davis:
-            sensor, _, found = io.read_davis_346(str(path))
-            return events_of(path, {name: found[name] for name in "xytp"}), sensor
-        found = io.get_aer_events_from_file(str(path), version, start)
-    except BadRecording:
-        raise
-    except Exception as error:  # of many kinds, of headers that are none
-        raise BadRecording(f"{path}: no readable AEDAT file ({first_line(error)})") from None
-    address, time = found["address"].astype(int), found["timeStamp"].astype(int)
-    if version < 3:
-        if address.max(initial=0) >= DVS128_ADDRESSES:
-            raise BadRecording(f"{path}: expected the addresses of a DVS128 or a DAVIS346")
+    content = path.read_bytes()
+    version = re.match(rb"#!AER-DAT([23])\.", content)
+    if not version:
+        raise BadRecording(f"{path}: does not start as a file in AEDAT 2 or 3 does")
+    start = 0
+    while content[start : start + 1] == b"#":
+        start = content.find(b"\n", start) + 1 or len(content)
+    if version[1] == b"3":
+        address, time = _packets(path, content, start)
+        x, y, p, sensor = address >> 17 & 0x7FFF, address >> 2 & 0x7FFF, address >> 1 & 1, None
+        return events_of(path, {"x": x, "y": y, "t": time, "p": p}), sensor
+    if (len(content) - start) % AEDAT_EVENT:
+        raise BadRecording(f"{path}: ends within an event (a truncated recording)")
+    address, time = np.frombuffer(content[start:], ">u4").astype(int).reshape(-1, 2).T
+    if b"davis346" in content[:start].lower():
+        address, time = address[address >> 31 == 0], time[address >> 31 == 0]  # others are pixels
+        width, height = sensor = DAVIS346
+        x, y = width - 1 - (address >> 12 & 1023), height - 1 - (address >> 22 & 511)
+        p = address >> 11 & 1
+    elif address.max(initial=0) < DVS128_ADDRESSES:
         x, y, p, sensor = address >> 8 & 127, address >> 1 & 127, address & 1, DVS128
     else:
-        x, y, p, sensor = address >> 17 & 0x7FFF, address >> 2 & 0x7FFF, address >> 1 & 1, None
+        raise BadRecording(f"{path}: expected the addresses of a DVS128 or a DAVIS346")
     return events_of(path, {"x": x, "y": y, "t": time, "p": p}), sensor
 
 
-def _refuse_cut(path: Path, content: bytes, start: int, version: float) -> None:
-    """Raises BadRecording where events do not end with the file, or are no polarity events."""
-    end = start
-    while version > 3 and end < len(content):
-        kind, _, size, *_, capacity, _, _ = PACKET.unpack_from(content, end)
+def _packets(path: Path, content: bytes, start: int) -> np.ndarray:
+    """Addresses and times, int [2, events], of AEDAT 3.1's packets."""
+    found = [np.empty((0, 2), dtype=int)]
+    while start < len(content):
+        header, first = content[start : start + PACKET.size], start + PACKET.size
+        kind, _, size, *_, capacity, _, _ = PACKET.unpack(header.ljust(PACKET.size, b"\0"))
         if kind != POLARITY_EVENT or size != AEDAT_EVENT or capacity < 0:
             raise BadRecording(f"{path}: events of type {kind}, expected polarity events alone")
-        end += PACKET.size + AEDAT_EVENT * capacity
-    if version < 3:
-        end += (len(content) - start) // AEDAT_EVENT * AEDAT_EVENT
-    if end != len(content):
-        raise BadRecording(f"{path}: {len(content)} bytes, expected {end} (a truncated recording)")
+        start = first + AEDAT_EVENT * capacity
+        if start > len(content):
+            raise BadRecording(f"{path}: {len(content)} bytes, expected {start} at least (truncated)")
+        found.append(np.frombuffer(content[first:start], "<u4").astype(int).reshape(-1, 2))
+    return np.concatenate(found).T

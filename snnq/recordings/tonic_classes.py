@@ -14,7 +14,7 @@ from filelock import FileLock
 from tonic import datasets
 from tonic.datasets.hsd import HSD
 
-from snnq.recordings.benchmarks import TONIC, Benchmark, folder_of
+from snnq.recordings.benchmarks import FOLDER, TONIC, Benchmark, folder_of
 from snnq.recordings.events import BadRecording, events_of, refuse_off_sensor
 from snnq.recordings.own import SIDES, STEPS
 from snnq.recordings.places import DATA
@@ -49,8 +49,10 @@ class TonicClass(Benchmark):
         return [path for path in found if path.suffix.lower() not in ARCHIVES]
 
     def read(self, path: Path) -> np.ndarray:
+        side, number = _side(path.parent), int(path.name)
+        path = side.files[number] if side.files else path
         try:
-            found = np.ravel(_side(path.parent).sample(int(path.name)))
+            found = np.ravel(side.sample(number))
             columns = {name: found[name] for name in ("x", "t")}
         except Exception as error:  # of as many kinds as there are readers
             raise BadRecording(f"{path}: not read by tonic ({first_line(error)})") from None
@@ -70,6 +72,7 @@ class _Opened:
         files = getattr(dataset, "data", ())
         in_files = len(files) == len(places) and all(isinstance(file, str) for file in files)
         self.order = sorted(places, key=files.__getitem__) if in_files else [*places]
+        self.files = [Path(files[place]) for place in self.order] if in_files else []
         found, self.classes = _named(dataset)
         self.labels = [found[place] for place in self.order]
 
@@ -93,16 +96,14 @@ def tonic_class(which: str, root: str | Path, fetch: bool) -> TonicClass:
         Its recordings are not there, and tonic could not fetch them, or was not to.
     """
     name = f"{TONIC}:{which}"
-    folder, sides = folder_of(name, root), _sides(name, which)
+    kind = _checked(name, which)
+    folder, sides = folder_of(name, root), SIDES if _choosing(kind) else (ALL, ALL)
     places = [folder / side for side in dict.fromkeys(sides)]
     if fetch:
         for place in places:
             _fetch_unless_there(place, Path(root).expanduser())
     opened = [_side(place) for place in places]
-    sensor = getattr(opened[0].dataset, "sensor_size", None)
-    if not sensor:
-        raise ValueError(f"benchmark={name!r}: tonic states no sensor size, expected one")
-    width, height, polarities = sensor
+    width, height, polarities = kind.sensor_size
     classes = tuple(dict.fromkeys(label for one in opened for label in one.classes))
     labels = opened[0].labels
     return TonicClass(
@@ -123,33 +124,40 @@ def tonic_class(which: str, root: str | Path, fetch: bool) -> TonicClass:
     )
 
 
-def _sides(name: str, which: str) -> tuple[str, str]:
-    """The places of training and test, after inspecting the constructor."""
+def _checked(name: str, which: str) -> type:
+    """A dataset class of tonic that asks for no more than a side."""
     if which not in datasets.__all__:
-        known = ", ".join(datasets.__all__)
-        raise ValueError(f"benchmark={name!r}: expected a dataset class of tonic, one of {known}")
-    _, *parameters = inspect.signature(getattr(datasets, which)).parameters.values()
+        raise ValueError(
+            f"benchmark={name!r}: expected a dataset class of tonic, one of"
+            f" {', '.join(datasets.__all__)}; recordings in a folder per class are {FOLDER!r}"
+        )
+    kind = getattr(datasets, which)
+    if not getattr(kind, "sensor_size", None):
+        raise ValueError(f"benchmark={name!r}: tonic states no sensor size, expected one")
+    _, *parameters = inspect.signature(kind).parameters.values()
     asked = [one.name for one in parameters if one.default is one.empty]
     if asked:
         raise ValueError(
             f"benchmark={name!r}: tonic asks for {', '.join(asked)}, expected a class that asks for"
             " nothing but a side"
         )
-    chosen = _choosing(which)
+    chosen = _choosing(kind)
     if chosen and chosen.default not in (True, SIDES[0]):
         raise ValueError(
             f"benchmark={name!r}: {chosen.name}={chosen.default!r} is no side, expected {SIDES[0]!r}"
         )
-    return SIDES if chosen else (ALL, ALL)
+    return kind
 
 
-def _choosing(which: str) -> inspect.Parameter | None:
-    parameters = inspect.signature(getattr(datasets, which)).parameters
+def _choosing(kind: type) -> inspect.Parameter | None:
+    """The argument that chooses a side."""
+    parameters = inspect.signature(kind).parameters
     return next((parameters[name] for name in CHOOSING if name in parameters), None)
 
 
-def _options(place: Path) -> dict[str, Any]:
-    chosen = _choosing(place.parent.name)
+def _arguments(kind: type, place: Path) -> dict[str, Any]:
+    """The side, as the constructor takes it."""
+    chosen = _choosing(kind)
     if chosen is None:
         return {}
     return {chosen.name: place.name == SIDES[0] if chosen.default is True else place.name}
@@ -166,15 +174,10 @@ def _opened(place: Path) -> _Opened:
     # Of the same name, which is that of its folder; of complete downloads tonic counts the files.
     there = type(kind.__name__, (kind,), {"_check_exists": lambda self: True})
     try:
-        dataset = there(str(place.parent.parent), **_options(place))
+        dataset = there(str(place.parent.parent), **_arguments(kind, place))
     except (OSError, KeyError) as error:
         reason = first_line(error)
     else:
-        if Path(dataset.location_on_system) != place.parent:
-            raise ValueError(
-                f"benchmark='{TONIC}:{kind.__name__}': tonic keeps it in"
-                f" {dataset.location_on_system}, expected {place.parent}"
-            )
         if len(dataset):
             return _Opened(dataset)
         reason = "none"
@@ -191,7 +194,7 @@ def _fetch_unless_there(place: Path, root: Path) -> None:
         kind = getattr(datasets, place.parent.name)
         try:
             with FileLock(root / f".{kind.__name__}.lock"):
-                kind(str(place.parent.parent), **_options(place))
+                kind(str(place.parent.parent), **_arguments(kind, place))
         except (Exception, SystemExit) as error:  # of as many kinds as there are downloads
             raise FileNotFoundError(f"{missing}, and no download ({first_line(error)})") from None
 
