@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import snnq
 from snnq.__main__ import main
+from snnq.deployment.stages import stages_of
 from snnq.recordings.benchmarks import get_benchmark, source
 from snnq.recordings.events import BadRecording
 from snnq.recordings.formats import READERS, read_events, sensor_of
@@ -383,6 +384,14 @@ def test_benchmarks_networks_are_those_of_their_recordings():
             k: v.shape for k, v in ruled.state_dict().items()
         }
         assert same == (name != "dvsgesture")
+
+
+def test_a_network_knows_its_frames():
+    given = {"channels": 2, "classes": 3, "sensor": (2, 30, 34)}
+    assert snnq.build_model("folder", **given).input_shape == (2, 30, 34)
+    assert snnq.build_model("folder", size=20, **given).input_shape == (2, 20, 20)
+    assert snnq.build_model("ncaltech101", channels=2).input_shape == (2, 180, 240)
+    assert stages_of(snnq.build_model("folder", **given).eval())[0].shape == (2, 30, 34)
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,8 @@ from snnq.networks.models import SpikingNetwork
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
-from snnq.recordings.benchmarks import get_benchmark
 
-POLARITIES, MOST = 2, 255  # channels of a frame, and the greatest count in it
+MOST = 255  # the greatest count in a frame
 
 
 @dataclass
@@ -124,7 +123,7 @@ def _weighted(
     before: Stage | None,
     model: SpikingNetwork,
 ) -> Stage:
-    shape = before.output if before else (POLARITIES, *_frame_size(model))
+    shape = before.output if before else model.input_shape
     most = before.most_spikes if before else MOST
     scale = 1 / before.most_spikes if before else 1.0  # what average pooling left over
     is_linear = isinstance(module, nn.Linear)
@@ -148,11 +147,6 @@ def _weighted(
     ones = np.ones(rows.shape[1])
     shift = 0 * ones if module.bias is None else _array(module.bias)
     return Stage(name, shape, kernel, most, rows, scale * ones, shift, **packed)
-
-
-def _frame_size(model: SpikingNetwork) -> tuple[int, int]:
-    benchmark, size = get_benchmark(model.architecture["benchmark"]), model.architecture["size"]
-    return (size, size) if size else (benchmark.height, benchmark.width)
 
 
 def _rows(weights: Tensor, shape: tuple[int, int, int]) -> np.ndarray:

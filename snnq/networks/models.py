@@ -32,7 +32,11 @@ class SpikingNetwork(nn.Module):
     ----------
     architecture : dict
         The arguments of `build_model` that make it.
+    input_shape : (int, int, int)
+        Channels, height and width of a frame.
     """
+
+    input_shape: tuple[int, int, int]
 
     def __init__(self, *layers: nn.Module, architecture: Mapping[str, Any]):
         super().__init__()
@@ -147,6 +151,7 @@ def build_model(
         **given,
     }
     model = SpikingNetwork(*layers, architecture=architecture)
+    model.input_shape = polarities, height, width
     return fuse(model) if fused else model
 
 

@@ -19,7 +19,6 @@ SOURCE_FILE = "SOURCE.json"  # beside simulated recordings: how they were made
 # How `images` in that file begins where the pictures are none of the benchmark's own.
 OTHER_PICTURES = {"handwritten digits of scikit-learn": "digits", "drawn gestures": "gestures"}
 FOLDER, TONIC = "folder", "tonic"  # how recordings that are none of the four are named
-OTHERS = "folder (recordings of your own) or tonic:<class>, both with a data folder"
 CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 
 
@@ -243,9 +242,12 @@ def get_benchmark(name: str, root: str | Path | None = None, fetch: bool = False
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name]
-    kind, _, which = name.partition(":")
-    if root is None or kind not in (FOLDER, TONIC):
-        raise ValueError(f"benchmark={name!r}: expected one of {', '.join(BENCHMARKS)}, {OTHERS}")
+    kind, which = _kind(name)
+    if root is None:
+        raise ValueError(
+            f"benchmark={name!r}: expected one of {', '.join(BENCHMARKS)}; what others hold is known"
+            " of their data folder alone"
+        )
     if kind == FOLDER:
         from snnq.recordings.own import own_recordings
 
@@ -253,6 +255,17 @@ def get_benchmark(name: str, root: str | Path | None = None, fetch: bool = False
     from snnq.recordings.tonic_classes import tonic_class
 
     return tonic_class(which, root, fetch)
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """Of recordings that are none of `BENCHMARKS`, and which of that kind."""
+    kind, _, which = str(name).partition(":")
+    if kind not in (FOLDER, TONIC):
+        raise ValueError(
+            f"benchmark={name!r}: expected one of {', '.join(BENCHMARKS)}, {FOLDER} (recordings of your"
+            f" own) or {TONIC}:<class>"
+        )
+    return kind, which
 
 
 def found_benchmark(name: str, root: str | Path) -> Benchmark | None:
@@ -267,7 +280,7 @@ def folder_of(name: str, root: str | Path) -> Path:
     """Where the recordings of that name lie under a data folder, see `Benchmark.folder`."""
     if name in BENCHMARKS:
         return BENCHMARKS[name].folder(root)
-    root, (kind, _, which) = Path(root).expanduser(), name.partition(":")
+    root, (kind, which) = Path(root).expanduser(), _kind(name)
     inner = root / which if kind == TONIC else root
     return root if root.name == inner.name and not inner.exists() else inner
 

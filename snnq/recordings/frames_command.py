@@ -6,8 +6,8 @@ Every recording is read, so that a bad one is named here. Frames are kept in dat
 import argparse
 
 NAMES = (
-    "nmnist, dvsgesture, cifar10dvs or ncaltech101; folder, for recordings of your own in a folder per"
-    " class; or tonic:CLASS, for a dataset class of tonic"
+    "nmnist, dvsgesture, cifar10dvs, ncaltech101, folder (recordings of your own, in a folder per class)"
+    " or tonic:CLASS (a dataset class of tonic)"
 )
 EXAMPLES = (
     "snnq frames nmnist data/digits --steps 3",
