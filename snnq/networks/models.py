@@ -82,7 +82,8 @@ def build_model(
     Parameters
     ----------
     benchmark : str
-        A name in `snnq.BENCHMARKS`; or another one with `classes` and `sensor`.
+        A name in `snnq.BENCHMARKS`; or another one with `classes` and `sensor`, which are the
+        `dimensions` of `snnq.get_benchmark("folder", "my_recordings")`, say.
     neuron : str
         "plif" (learned time constant), "lif" or "if".
     channels : int

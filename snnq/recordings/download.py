@@ -7,7 +7,7 @@ from urllib.error import URLError
 from filelock import FileLock
 from tonic.download_utils import check_integrity, download_url, extract_archive
 
-from snnq.recordings.benchmarks import Benchmark
+from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.layout import no_recordings, recordings_beside
 
 # tonic 1.7's figshare addresses of these return an empty answer; figshare's API has the same

@@ -13,7 +13,8 @@ from filelock import FileLock
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from snnq.recordings.benchmarks import Benchmark, found_benchmark, get_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import found_benchmark, get_benchmark
 from snnq.recordings.fingerprints import fingerprints
 from snnq.recordings.places import DATA, FRAMES
 from snnq.recordings.recordings import Recordings

@@ -51,8 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     simulated, found = source(benchmark, root)["simulated"], get_benchmark(benchmark, root)
     complete = complete_split(found, resolved_split(found, arguments.split))
     for name, split, most in zip(("training", "test"), splits, complete):
-        of, how = ("", ", simulated") if simulated else (f" of {most:,}", "")
-        of = "" if found.dimensions else of
+        of, how = ("", ", simulated") if simulated else ("" if found.is_found else f" of {most:,}", "")
         print(f"{benchmark}: {len(split):,}{of} {name} recordings{how}")
-    if found.dimensions:
+    if found.is_found:
         print(f"{benchmark}: sensor {found.width} × {found.height}, classes {', '.join(found.classes)}")

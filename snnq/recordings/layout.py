@@ -6,7 +6,8 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from snnq.recordings.benchmarks import FOLDER, Benchmark, source
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, source
 from snnq.recordings.formats import READERS
 from snnq.recordings.own import is_of_ones_own
 from snnq.recordings.places import DATA, DIGITS

@@ -4,7 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from snnq.recordings.benchmarks import FOLDER, Benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER
 from snnq.recordings.fingerprints import known_of
 from snnq.recordings.formats import READERS, sensor_of
 from snnq.recordings.places import FRAMES
@@ -56,6 +57,7 @@ def own_recordings(given: str, root: str | Path, cache: str | Path = FRAMES) -> 
         steps=STEPS,
         mirrors=True,  # which the owner knows
         origin="t",
+        is_found=True,
     )
     sides = [found.recordings_in(root, train) for train in (True, False)]
     if not all(sides):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnq.recordings.benchmarks import BENCHMARKS, FOLDER, Benchmark, get_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, get_benchmark
 from snnq.recordings.download import download
 from snnq.recordings.events import BadRecording
 from snnq.recordings.layout import has_recordings, refuse_download, warn_of_others
@@ -89,7 +90,7 @@ class Recordings:
 def _listed(benchmark: Benchmark, root: Path, train: bool, fetch: bool) -> list[list[Path]]:
     """The paths of a folder's recordings by class, each in order."""
     paths = benchmark.recordings_in(root, train)
-    if fetch and not paths and benchmark.name in BENCHMARKS and not _is_a_part(benchmark, root):
+    if fetch and not paths and not benchmark.is_found and not _is_a_part(benchmark, root):
         refuse_download(benchmark, root, train)
         paths = download(benchmark, root, train)
     warn_of_others(benchmark, root, train)

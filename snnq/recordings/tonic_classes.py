@@ -14,7 +14,8 @@ from filelock import FileLock
 from tonic import datasets
 from tonic.datasets.hsd import HSD
 
-from snnq.recordings.benchmarks import FOLDER, TONIC, Benchmark, folder_of
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, TONIC, folder_of
 from snnq.recordings.events import BadRecording, events_of, refuse_off_sensor
 from snnq.recordings.own import SIDES, STEPS
 from snnq.recordings.places import DATA
@@ -121,6 +122,7 @@ def tonic_class(which: str, root: str | Path, fetch: bool) -> TonicClass:
         sizes=tuple(map(labels.count, classes)),
         polarities=polarities,
         origin="t",
+        is_found=True,
     )
 
 

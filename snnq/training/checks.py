@@ -14,7 +14,8 @@ from snnq.quantization.rules import FULL, Levels, LevelSet, is_mixed
 from snnq.quantization.sigmoid import SCALES, check_learned
 from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
-from snnq.recordings.benchmarks import FOLDER, Benchmark, found_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, found_benchmark
 from snnq.recordings.frames import CUTS
 from snnq.recordings.places import DATA
 from snnq.recordings.splits import resolved_split

@@ -87,7 +87,7 @@ def write_record(
         "run": asdict(run),
         **{name: identity[name] for name in ("training_version", "frames", "start_weights")},
         "data": source(run.benchmark, run.data),
-        **({"dimensions": benchmark.dimensions} if benchmark.dimensions else {}),
+        **({"dimensions": benchmark.dimensions} if benchmark.is_found else {}),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), complete)),
         "accuracy": accuracies(history[run.epochs_in_full :]),  # of the network that is left
