@@ -155,7 +155,7 @@ def test_mutated_files_are_read_or_refused(tmp_path, kind, pytestconfig):
     path, rng = tmp_path / name, np.random.default_rng(0)
     write(random_events(rng, 40), path)
     content, refused = path.read_bytes(), 0
-    for _ in range(pytestconfig.getoption("mutations") // 10):
+    for _ in range(pytestconfig.getoption("mutations") // 20):
         path.write_bytes(mutated(content, rng))
         try:
             events = read_events(path, SIZE, SIZE)
