@@ -21,13 +21,14 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.recordings.benchmarks import SOURCE_FILE, folder_of
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
 from snnq.study.forecast import read_profiles
 from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS
 from snnq.study.profile import plan
 from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
+from snnq.training.run import default_settings
 
 JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | (config.get("job") or {})
 TRAIN_ABLATIONS = config.pop("train_ablations", False)
@@ -54,12 +55,12 @@ def frames_name(run):
     """Runs of one name are trained on the same frames."""
     cutting = run.steps, run.cut, run.size, other_split(run)
     cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
-    return f"{run.benchmark}-{name_of(run.data)}-{cut}"
+    return f"{run.benchmark.replace(':', '-')}-{name_of(run.data)}-{cut}"
 
 
 def other_split(run):
     """A run's split, where it is not its benchmark's own."""
-    return None if run.split == get_benchmark(run.benchmark).split else run.split
+    return None if run.split == default_settings(run.benchmark)["split"] else run.split
 
 
 def name_of(data):
@@ -88,7 +89,7 @@ def priority_of(name):
 
 
 def make_marks_true():
-    simulated = {run.data: get_benchmark(run.benchmark).folder(run.data) for run in RUNS.values()}
+    simulated = {run.data: folder_of(run.benchmark, run.data) for run in RUNS.values()}
     there = {name for name, (data, _) in SIMULATED.items() if (simulated[data] / SOURCE_FILE).exists()}
     finished = STUDY.finished()
     for kind, true in (("recordings", there), ("runs", finished)):

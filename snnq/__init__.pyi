@@ -26,6 +26,7 @@ from .quantization.network import set_temperature as set_temperature
 from .quantization.sigmoid import SigmoidQuantizer as SigmoidQuantizer
 from .quantization.temperature import temperature_at as temperature_at
 from .recordings.benchmarks import BENCHMARKS as BENCHMARKS
+from .recordings.benchmarks import get_benchmark as get_benchmark
 from .recordings.benchmarks import recordings_name as recordings_name
 from .recordings.benchmarks import source as source
 from .recordings.frames import load as load

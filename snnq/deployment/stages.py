@@ -27,9 +27,8 @@ from snnq.deployment.sequence import RECORDINGS, STEPS, Call, sequence_of
 from snnq.deployment.stage import Stage
 from snnq.quantization.layers import in_evaluation
 from snnq.quantization.place import quantizer_input, quantizer_of
-from snnq.recordings.benchmarks import get_benchmark
 
-POLARITIES, MOST = 2, 255  # channels of a frame, and the greatest count in it
+MOST = 255  # the greatest count in a frame
 
 
 def stages_of(model: nn.Module, input_shape: Sequence[int] | None = None) -> list[Stage]:
@@ -86,10 +85,7 @@ def _refuse_unless_classes(output: tuple[int, ...], stages: list[Stage]) -> None
 
 
 def _input_shape(model: nn.Module, given: Sequence[int] | None) -> tuple[int, ...]:
-    architecture = getattr(model, "architecture", None)
-    if given is None and architecture:
-        benchmark, size = get_benchmark(architecture["benchmark"]), architecture["size"]
-        return POLARITIES, *((size, size) if size else (benchmark.height, benchmark.width))
+    given = getattr(model, "input_shape", None) if given is None else given
     shape = tuple(given or ())
     if len(shape) not in (1, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f"input_shape={given}: expected (channels, height, width) or (inputs,)")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from snnq.quantization.levels import resolve_levels
 from snnq.quantization.rules import FULL, Levels, is_mixed, label_of, read_levels
-from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
+from snnq.recordings.benchmarks import place_in_tables, recordings_name
 from snnq.study.bits import FULL_BITS, mean_bits
 from snnq.study.comparisons import Correct, accuracies, difference, mean_interval, with_comparisons
 from snnq.training.plain import plain_levels
@@ -42,7 +42,7 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     if not folders:
         raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
     found = pd.DataFrame([_row(folder) for folder in folders])
-    order = {"key": lambda names: names.map(list(BENCHMARKS).index), "kind": "stable"}
+    order = {"key": lambda names: names.map(place_in_tables), "kind": "stable"}
     return found.sort_values("benchmark", **order, ignore_index=True)
 
 

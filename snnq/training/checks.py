@@ -14,8 +14,11 @@ from snnq.quantization.rules import FULL, Levels, LevelSet, is_mixed
 from snnq.quantization.sigmoid import SCALES, check_learned
 from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
-from snnq.recordings.benchmarks import get_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, found_benchmark
 from snnq.recordings.frames import CUTS
+from snnq.recordings.places import DATA
+from snnq.recordings.splits import resolved_split
 from snnq.storage.bits import MOST_LEVELS
 from snnq.storage.format import network_without_numbers
 from snnq.training.precision import PRECISIONS
@@ -36,7 +39,9 @@ def check(run: Run) -> None:
             raise ValueError(f"{name}={getattr(run, name)!r}: expected a text")
     if not isinstance(run.start, str | None):
         raise ValueError(f"start={run.start!r}: expected the folder of a run, or none")
-    benchmark = get_benchmark(run.benchmark)
+    if run.benchmark.partition(":")[0] == FOLDER and run.data == DATA:
+        raise ValueError(f"data={DATA!r}: expected the folder of your recordings")
+    benchmark = found_benchmark(run.benchmark, run.data)
     _names(run, "keep")
     _names(run, "learned")
     for name in ("seed", "order"):
@@ -49,18 +54,10 @@ def check(run: Run) -> None:
     for name in ("steps", "size", "soft_every"):
         if getattr(run, name) is not None:
             _whole(run, name, least=1)
-    if run.size is not None and run.size > min(benchmark.height, benchmark.width):
-        most = min(benchmark.height, benchmark.width)
-        raise ValueError(f"size={run.size}: expected {most} at most, the sensor's")
     _one_of(run, "network", NETWORKS)
     _one_of(run, "neuron", NEURONS)
     _one_of(run, "cut", CUTS)
     _one_of(run, "augmentation", AUGMENTATIONS)
-    if run.augmentation in MIRRORING and not benchmark.mirrors:
-        raise ValueError(
-            f"augmentation={run.augmentation!r}: a mirrored recording of {run.benchmark}"
-            " may be of another class"
-        )
     _one_of(run, "quantizer", QUANTIZERS)
     _one_of(run, "temperature_schedule", TEMPERATURE_SCHEDULES)
     _one_of(run, "biases", BIASES)
@@ -83,7 +80,23 @@ def check(run: Run) -> None:
     if not isinstance(run.cuda_graph, bool):
         raise ValueError(f"cuda_graph={run.cuda_graph!r}: expected true or false")
     _levels(run)
+    if benchmark is not None:  # else it is not there yet
+        _goes_with(run, benchmark)
+
+
+def _goes_with(run: Run, benchmark: Benchmark) -> None:
+    """What the recordings must allow."""
+    resolved_split(benchmark, run.split)
+    most = min(benchmark.height, benchmark.width)
+    if run.size is not None and run.size > most:
+        raise ValueError(f"size={run.size}: expected {most} at most, the sensor's")
+    if run.augmentation in MIRRORING and not benchmark.mirrors:
+        raise ValueError(
+            f"augmentation={run.augmentation!r}: a mirrored recording of {run.benchmark}"
+            " may be of another class"
+        )
     kind = run.benchmark, run.neuron, run.channels, run.network, run.size
+    kind += tuple(benchmark.dimensions.items())
     _network(*kind)
     if run.levels != FULL:
         _quantized(kind, run.levels, run.keep, run.quantizer)
@@ -130,7 +143,7 @@ def _level_set(levels: LevelSet, place: str = "") -> None:
 def _network(*kind) -> SpikingNetwork:
     """The network of these arguments of `build_model`, if there is such. It takes no memory."""
     names = "benchmark", "neuron", "channels", "network", "size"
-    return network_without_numbers(dict(zip(names, kind)))
+    return network_without_numbers(dict(zip(names, kind)) | dict(kind[len(names) :]))
 
 
 @lru_cache
@@ -138,11 +151,11 @@ def _quantized(kind: tuple, levels: Levels, keep: tuple[str, ...], quantizer: st
     """Whether the network has the layers that are named, and a method takes these levels: tried on
     a narrow one, with the levels that its layers have in the wide one."""
     by_layer = levels_by_layer(_network(*kind), levels, keep)
-    benchmark, neuron, _, network, size = kind
+    benchmark, neuron, _, network, size, *dimensions = kind
     options = {"biases": "uniform"} if quantizer == "sigmoid" else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        narrow = build_model(benchmark, neuron, NARROW, network, size)
+        narrow = build_model(benchmark, neuron, NARROW, network, size, **dict(dimensions))
         quantize(narrow, by_layer, (), QUANTIZERS[quantizer], **options)
 
 

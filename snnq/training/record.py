@@ -18,7 +18,7 @@ from snnq.quantization.methods import QUANTIZERS
 from snnq.quantization.network import quantize
 from snnq.quantization.rules import FULL
 from snnq.recordings.benchmarks import get_benchmark, source
-from snnq.recordings.splits import complete_split
+from snnq.recordings.splits import complete_split, resolved_split
 from snnq.storage.footprint import footprint
 from snnq.system.files import first_line, write_atomically
 from snnq.training.run import Run
@@ -41,7 +41,7 @@ def initial_network(run: Run) -> SpikingNetwork:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        model = _network(run)
+        model = _network(run, get_benchmark(run.benchmark, run.data).dimensions)
     if run.start is not None:
         _load(model, _full_precision(run))
     return _quantized(model, run)
@@ -49,8 +49,9 @@ def initial_network(run: Run) -> SpikingNetwork:
 
 def trained_network(folder: str | Path) -> SpikingNetwork:
     """The network of a finished run, in evaluation mode."""
-    run = Run.of(read_record(folder)["run"])
-    model = _quantized(_network(run), run)
+    record = read_record(folder)
+    run = Run.of(record["run"])
+    model = _quantized(_network(run, record.get("dimensions", {})), run)
     _load(model, Path(folder) / WEIGHTS)
     return model.eval()
 
@@ -80,11 +81,13 @@ def write_record(
 ) -> None:
     """Write `run.json`, last of a run's files: where it is, the run is finished."""
     cost = footprint(model)
-    complete = complete_split(get_benchmark(run.benchmark), run.split)
+    benchmark = get_benchmark(run.benchmark, run.data)
+    complete = complete_split(benchmark, resolved_split(benchmark, run.split))
     record = {
         "run": asdict(run),
         **{name: identity[name] for name in ("training_version", "frames", "start_weights")},
         "data": source(run.benchmark, run.data),
+        **({"dimensions": benchmark.dimensions} if benchmark.is_found else {}),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), complete)),
         "accuracy": accuracies(history[run.epochs_in_full :]),  # of the network that is left
@@ -127,8 +130,9 @@ def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
     }
 
 
-def _network(run: Run) -> SpikingNetwork:
-    return build_model(run.benchmark, run.neuron, run.channels, run.network, run.size)
+def _network(run: Run, dimensions: dict[str, Any]) -> SpikingNetwork:
+    kind = run.benchmark, run.neuron, run.channels, run.network, run.size
+    return build_model(*kind, **dimensions)
 
 
 def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:

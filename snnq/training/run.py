@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from snnq.quantization.rules import FULL, Levels, is_mixed
-from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.places import DATA, DIGITS
 
 HARDENING = (0.1, 0.85)  # of the sigmoids: the rest of the time is for what is not quantized
@@ -23,14 +22,17 @@ class Run:
     Parameters
     ----------
     benchmark : str
-        A name in `snnq.BENCHMARKS`.
+        A name in `snnq.BENCHMARKS`; "folder" (or "folder:346x260", with the sensor's size) for
+        recordings of one's own in `data`, a folder with a folder per class; or "tonic:<class>" for
+        a dataset class of tonic. See `snnq.load`.
     levels : str, increasing numbers, or a mapping
         A name in `snnq.LEVELS`, the levels themselves (256 at most; "[-1, 0, 3]" too), or "full"
         for full precision. For mixed precision a mapping as `snnq.quantize` takes it, also as pairs
         or as in "<1000=4bit,rest=binary"; it becomes pairs, the most specific first.
     data : str or None
         The data folder that holds the benchmark's recordings, or gets them by download. None:
-        "data/digits", the simulated ones, for nmnist, and "data" for the others.
+        "data/digits", the simulated ones, for nmnist, and "data" for the others; recordings of
+        one's own need it.
     seed : int
         Of the first weights, the batches' order, augmentation and dropout.
     order : int
@@ -53,7 +55,8 @@ class Run:
     split : str or None
         Which recordings are the test: "official", or of a benchmark without an official split the
         shares of training and test in per cent, "90/10" say; None for the benchmark's own,
-        "official" or "80/20". See `resolved_split`.
+        "official" or "80/20". See `resolved_split`. Of recordings that are none of
+        `snnq.BENCHMARKS` None stays None, since only they tell.
     augmentation : str
         A name in `snnq.recordings.augmentation.AUGMENTATIONS`, for the training recordings.
     start : str or None
@@ -132,6 +135,7 @@ class Run:
         if self.data is None:
             object.__setattr__(self, "data", _data_of(self.benchmark))
         # Not above: these need torch, for which the help of `snnq train` would have to wait.
+        from snnq.recordings.benchmarks import BENCHMARKS
         from snnq.recordings.splits import resolved_split
         from snnq.training.checks import check
         from snnq.training.plain import plain
@@ -139,8 +143,9 @@ class Run:
         for field in fields(self):
             object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
         check(self)
-        split = resolved_split(get_benchmark(self.benchmark), self.split)
-        object.__setattr__(self, "split", split)
+        if self.benchmark in BENCHMARKS:
+            split = resolved_split(BENCHMARKS[self.benchmark], self.split)
+            object.__setattr__(self, "split", split)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
@@ -179,12 +184,15 @@ class Run:
         changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         settings = json.dumps(changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-        return f"{self.benchmark}-{levels}-seed{self.seed}-{digest}"
+        return f"{self.benchmark.replace(':', '-')}-{levels}-seed{self.seed}-{digest}"
 
 
 def default_settings(benchmark: str) -> dict[str, Any]:
     """The value of each setting that is not given, for a benchmark."""
-    own = {"data": _data_of(benchmark), "split": get_benchmark(benchmark).split}
+    from snnq.recordings.benchmarks import BENCHMARKS
+
+    split = BENCHMARKS[benchmark].split if benchmark in BENCHMARKS else None
+    own = {"data": _data_of(benchmark), "split": split}
     return {field.name: field.default for field in fields(Run)} | own
 
 

@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from snnq.quantization.rules import FULL, Levels
+from snnq.recordings.frames_command import NAMES
 from snnq.training.run import Run
 
 EXAMPLES = (
@@ -20,10 +21,11 @@ EXAMPLES = (
     "snnq train --levels=-2,-1,0,1,2 --keep first last --learning-rate 1e-3",
     "snnq train --levels '<1000=4bit,rest=binary' --folder results/runs/mixed",
     "snnq train --levels full --seed 1 --data path/to/recordings",
+    "snnq train --benchmark folder --data my_recordings",
     "snnq train --benchmark cifar10dvs --network vgg11 --channels 128 --size 48 --steps 10",
 )
 HELP = {
-    "benchmark": "nmnist, dvsgesture, cifar10dvs or ncaltech101",
+    "benchmark": NAMES,
     "levels": "binary, ternary, 2bit, 3bit, 4bit, pm2, pm4, the levels themselves as in"
     " --levels=-2,-1,0,1,2, full for full precision, or those of each layer as in"
     " --levels '<1000=4bit,rest=binary'",
@@ -43,7 +45,7 @@ HELP = {
     "steps": "time steps; none: the benchmark's own",
     "cut": "time steps with equal numbers of events or of equal time: number or time",
     "size": "height and width of the frames; none: the sensor's",
-    "split": "which recordings are the test: official, or of cifar10dvs and ncaltech101 the per cents of"
+    "split": "which recordings are the test: official, or where there is no such split the per cents of"
     " training and test such as 90/10; none: the benchmark's own, official or 80/20",
     "augmentation": "none, roll, affine, flip, nda, flip_nda, crop or flip_crop, of the training recordings",
     "start": "folder of a full-precision run whose weights to start from; none: from scratch",
