@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 import snnq
 from snnq.quantization.layers import layers_of
-from snnq.training.fit import refuse_unless_possible
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
+from snnq.training.session import refuse_unless_possible
 from snnq.training.step import Step
 
 pytestmark = pytest.mark.xdist_group("parallel")  # which share what two processes did

@@ -64,7 +64,7 @@ def test_clipping_in_adams_kernel_is_clipping_before_it(size):
         schedule.step()
     for of, to in zip(model.parameters(), reference.parameters()):
         torch.testing.assert_close(of.double(), to, rtol=1e-5, atol=1e-6)
-    assert ours.adam.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+    assert ours.descent.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
 READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__")
