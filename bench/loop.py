@@ -93,7 +93,7 @@ def seconds_per_step_of_fit(arguments: argparse.Namespace) -> float:
     train = Subset(train.dataset, chosen(train.dataset, arguments))
     task = Task(
         settings=run, splits={"train": train, "validation": None, "test": None}, start=None,
-        identity={}, about={}, source={}, title="", augmentation=run.augmentation,
+        identity={}, about={}, title="", augmentation=run.augmentation,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), task.identity)

@@ -37,7 +37,7 @@ with joined() as processes:
         save_file(model | sums, "float64.safetensors")
     fit(SETTINGS, "whole")
     if not processes.main:  # that one alone hears of it
-        stop = at_call(6, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
+        stop = at_call(5, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
         gradients.loss_of = stop
     try:
         fit(SETTINGS, "stopped")

@@ -145,7 +145,7 @@ def test_what_it_leaves(tmp_path):
     assert not list(tmp_path.glob("checkpoint*"))
     with pytest.raises(ValueError, match="a network of one's own: load its weights.safetensors"):
         snnq.trained_network(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no finished run here"):
+    with pytest.raises(FileNotFoundError, match="no finished run here"):  # none that is a `Run`
         snnq.read_runs(tmp_path.parent)
 
 
@@ -249,7 +249,9 @@ def test_fit_is_train_on_what_a_run_names(tiny, in_tmp, validation):
 
 
 def test_without_validation_and_test_there_are_no_accuracies_of_them(tmp_path):
-    history = train(quantized(), tmp_path, SPLITS[0], None, None)
+    model = quantized()
+    history = train(model, tmp_path, SPLITS[0], None, None)
+    assert not model.training and all(neuron.mem is None for neuron in model.neurons)
     names = ["validation_accuracy", "test_accuracy", "test_accuracy_soft"]
     assert history[names].isna().all(axis=None) and history["train_accuracy"].notna().all()
     assert set(snnq.read_record(tmp_path)["accuracy"].values()) == {None}
@@ -270,9 +272,26 @@ def test_frames_of_any_type_of_number(tmp_path, kind):
     assert results(tmp_path / "given")[:3] == results(tmp_path / "float32")[:3]
 
 
+def test_an_augmentation_of_ones_own_changes_batches(tmp_path):
+    frames, labels = SPLITS[0].tensors
+    double = TensorDataset(2 * frames, labels)
+    model, expected = Own(), Own()
+    train(model, tmp_path / "a", SPLITS[0], None, None, augmentation=lambda frames: 2 * frames)
+    train(expected, tmp_path / "b", double, None, None)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         yield from SPLITS[0]
+
+
+class Drawn(list):
+    """Samples that are drawn when they are asked for."""
+
+    def __getitem__(self, _):
+        return torch.rand(FRAMES.shape), 3
 
 
 class Elsewhere(Own):
@@ -293,6 +312,7 @@ FRAMES = torch.zeros(STEPS, *SHAPE)
         (Own, None, {}, "train is a NoneType: expected a data set"),
         (Own, [(FRAMES, "car")], {}, "train.0.: the label is 'car': expected the number of a class"),
         (Own, [(FRAMES, 3)], {}, "output is .1, 3. and the label 3: expected .* below the number"),
+        (Own, Drawn([0]), {}, "output is .1, 3. and the label 3"),
         (Own, [(FRAMES, 0, 1)], {}, r"train.0. is a tuple: expected .frames \[N_t, ...\], class"),
         (Own, [("text", 0)], {}, "train.0.: frames are a str"),
         (Elsewhere, SPLITS[0], {}, "the network's output is a tuple: expected a tensor .N, classes"),
@@ -395,3 +415,12 @@ def test_a_run_that_is_logged_is_the_same_run(tiny, in_tmp, monkeypatch):
     with pytest.raises(ValueError, match="tensorboard is not installed, .*snnq.log."):
         snnq.fit(logged, "other", progress=False)
     assert not (in_tmp / "other").exists()
+
+
+def test_a_network_that_is_trained_again_hardens_anew(tmp_path):
+    model = quantized()
+    train(model, tmp_path / "first")
+    hard = [quantizer.hardened for quantizer in snnq.quantizers(model).values()]
+    assert all(mask.all() for mask in hard)
+    train(model, tmp_path / "soft", settings=replace(SETTINGS, harden=()))
+    assert all(quantizer.hardened is None for quantizer in snnq.quantizers(model).values())

@@ -1,6 +1,5 @@
 """A run from its settings to its files."""
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +70,6 @@ def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = Fal
             start=partial(_start, run, folder, model, progress, restart),
             identity=identity,
             about=about_run(run, identity, {name: len(split) for name, split in splits.items()}),
-            source=asdict(run),
             title=f"{run.benchmark} {label_of(run.levels)} seed {run.seed}",
             augmentation=run.augmentation,
             callbacks=callbacks,

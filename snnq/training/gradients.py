@@ -36,7 +36,6 @@ def gradients(
     # Of no recordings a mean is none.
     found = (loss or loss_of)(rates, labels) * share if len(labels) else rates.sum()
     found.backward()
-    reset_state(model)
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

@@ -51,10 +51,11 @@ class Hardening:
             between = OF_SIGMOIDS if sigmoids else ()
         self.optimizer, self.between = optimizer, between
         self.layers: dict[str, tuple[nn.Module, LevelQuantizer]] = {}
-        for name, quantizer in quantizers(model).items() if between else ():
+        for name, quantizer in quantizers(model).items():
             layer = model.get_submodule(name)
             weight = quantizer_input(layer)
-            if quantizer.thresholds(weight) is not None:
+            quantizer.hardened = None  # of a training before this one
+            if between and quantizer.thresholds(weight) is not None:
                 self.layers[name] = layer, quantizer
                 quantizer.hardened = torch.zeros_like(weight, dtype=torch.bool)
         self.share = 0.0

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from snnq.quantization.histograms import weight_histograms
 from snnq.quantization.network import quantizers
 from snnq.storage.pack import pack
 from snnq.system.files import save_tensors, write_atomically
+from snnq.system.state import reset_state
 from snnq.training.evaluation import evaluate, predict
 from snnq.training.record import HISTOGRAMS, HISTORY, PACKED, PREDICTIONS, WEIGHTS, write_record
 from snnq.training.task import Row, Task
@@ -82,7 +84,7 @@ class Outcome:
 
     def finish(self, history: pd.DataFrame, processes: int) -> None:
         """Write the weights, the packed network, the predictions and, last, the record."""
-        self.model.eval()
+        reset_state(self.model.eval())
         # Copied, for what is shared or strided: safetensors refuses both.
         weights = {
             name: tensor.clone(memory_format=torch.contiguous_format)
@@ -104,7 +106,7 @@ class Outcome:
     def _pack(self) -> None:
         """Where the network can be packed; what training has taken hours for is kept anyway."""
         try:
-            pack(self.model, self.folder / PACKED, self.task.source)
+            pack(self.model, self.folder / PACKED, asdict(self.task.settings))
         except ValueError as error:
             warnings.warn(f"not packed: {error}", stacklevel=4)
 

@@ -90,7 +90,6 @@ class Run(Settings):
     biases: str = "kmeans"
     learned: tuple[str, ...] = ("alpha",)
     validation: float = 0.1
-
     log: InitVar[str | None] = None
 
     def __post_init__(self, log: str | None):

@@ -30,9 +30,8 @@ class Task:
     start : function
         The network to train, and the history's rows of the epochs that are behind it already.
         Called once the folder is this process's own.
-    identity, about, source : dict
-        What the result depends on; what the record begins with; what the packed network is said to
-        be from.
+    identity, about : dict
+        What the result depends on, and what the record begins with.
     title : str
         Of the progress bar.
     loss, optimizer, augmentation, callbacks
@@ -44,7 +43,6 @@ class Task:
     start: Callable[[], tuple[nn.Module, list[Row]]]
     identity: dict[str, Any]
     about: dict[str, Any]
-    source: dict[str, Any]
     title: str
     loss: Loss | None = None
     optimizer: MakeOptimizer = FUSED_ADAM

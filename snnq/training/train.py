@@ -1,7 +1,6 @@
 """A network of one's own, trained on data of one's own."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -128,7 +127,6 @@ def train(
             start=lambda: (model, []),
             identity=identity,
             about={"identity": identity, "recordings": samples},
-            source=asdict(settings),
             title=f"{type(model).__name__} seed {settings.seed}",
             loss=loss,
             optimizer=optimizer,
