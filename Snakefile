@@ -118,6 +118,7 @@ def build_frames(run):
 def as_yaml(run):
     """A run's settings in one line: papermill reads YAML, to which JSON's 1e-05 is a text."""
     settings = json.loads(json.dumps(asdict(run)))  # which makes lists of tuples
+    settings |= {"log": run.log} if run.log else {}
     return yaml.safe_dump(settings, default_flow_style=True, width=math.inf).strip()
 
 

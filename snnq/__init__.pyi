@@ -57,3 +57,6 @@ from .training.record import read_history as read_history
 from .training.record import read_record as read_record
 from .training.record import trained_network as trained_network
 from .training.run import Run as Run
+from .training.settings import Settings as Settings
+from .training.tensorboard import TensorBoard as TensorBoard
+from .training.train import train as train

@@ -211,10 +211,11 @@ def test_train_leaves_what_fit_leaves(tiny, in_tmp, said):
     settings = tiny | {"levels": "ternary", "batch_size": 8}
     fit(settings, in_tmp / "fit")
     options = [option.replace("--batch-size", "--batch_size") for option in as_options(settings)]
-    code, out, errors = said("train", *options, "--folder", "cli", "--quiet")
+    code, out, errors = said("train", *options, "--folder", "cli", "--quiet", "--log=tensorboard")
     assert (code, errors) == (0, [])
     assert results(in_tmp / "cli") == results(in_tmp / "fit")
     assert snnq.read_record("cli")["run"] == snnq.read_record("fit")["run"]
+    assert list((in_tmp / "cli").glob("events.out.tfevents*"))
     accuracy = snnq.read_record("cli")["accuracy"]
     assert out == (
         f"test accuracy after the last epoch: {accuracy['last']:.2%}"

@@ -1,8 +1,8 @@
 """Train a network, or go on with a run that was stopped.
 
 The run's folder gets its record (run.json), a history with a row per epoch, its weights, and the
-network packed. The options are the settings of `snnq.Run`, which `help(snnq.Run)` explains, with
-their defaults in parentheses.
+network packed. The options are the settings of `snnq.Run`, which `help(snnq.Run)` explains, those of
+every training `help(snnq.Settings)`, with their defaults in parentheses.
 """
 
 import argparse
@@ -89,6 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="where the folder holds another run, train this one in its place",
     )
+    parser.add_argument(
+        "--log",
+        metavar="NAME",
+        type=_reader(str, True),
+        help="tensorboard: write each epoch's row for TensorBoard too, into the run's folder (none)",
+    )
     parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
 
 
@@ -96,7 +102,8 @@ def run(arguments: argparse.Namespace) -> None:
     from snnq.training.fit import fit
     from snnq.training.parallel import joined
 
-    run = Run(**{field.name: getattr(arguments, field.name) for field in fields(Run)})
+    settings = {field.name: getattr(arguments, field.name) for field in fields(Run)}
+    run = Run(**settings, log=arguments.log)
     folder = arguments.folder or Path("results/runs", run.name)
     with joined() as processes:
         fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
