@@ -200,6 +200,9 @@ def test_a_network_of_the_same_layers_is_filled_to_the_bit(name, levels, path, t
 def test_what_is_shared_stays_shared_and_learns(path):
     model, x = made("odd", 0, "binary")
     snnq.pack(model, path)
+    once = evaluated_state(model)
+    assert "embedding.weight" in once and "head.weight" not in once
+    assert "again.0.weight" in once and not any(name.startswith("inner.") for name in once)
     into, _ = made("odd", 1)
     snnq.unpack(path, into=into).train()
     assert into.head.weight is into.embedding.weight and into.again is into.inner
