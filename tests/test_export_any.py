@@ -184,7 +184,8 @@ def blocks(draw, image: tuple[int, int, int]) -> tuple[list[nn.Module], tuple[in
     pool = draw(st.sampled_from([None, library.MaxPool2d(window), library.AvgPool2d(window)]))
     pooled = [] if pool is None else [pool]
     if not own:
-        stateless, pooled = [layer.SeqToANNContainer(*stateless)], pooled and [layer.SeqToANNContainer(pool)]
+        stateless = [layer.SeqToANNContainer(*stateless)]
+        pooled = [layer.SeqToANNContainer(part) for part in pooled]
     if pool is not None:
         places = [side // size for side, size in zip(places, window)]
     return [*stateless, draw(neurons()), *pooled], (outputs, *places)
@@ -272,25 +273,44 @@ def changed_in_place(_, x):
     [
         (of_own(lambda m, x: x + m.a(x), a=convolution()), "2: .*: add of Own"),
         (of_own(lambda m, x: torch.cat((x, x), 2)), "2: .*: cat of Own"),
-        (of_own(lambda m, x: [m.a(x), m.b(x)][1], a=convolution(), b=convolution()),
-         "2.b: .*: its input is not what 2.a gives"),
+        (
+            of_own(lambda m, x: [m.a(x), m.b(x)][1], a=convolution(), b=convolution()),
+            "2.b: .*: its input is not what 2.a gives",
+        ),
         (of_own(lambda m, x: [m.a(x), x][1], a=neuron.IFNode()), "3: .* is not what 2.a gives"),
-        (of_own(lambda m, x: m.a(m.b(m.a(x))), a=neuron.IFNode(), b=convolution()),
-         "2.a: .* called 2 times"),
-        (of_own(lambda m, x: m.a(x.flatten(1, 3))[0].reshape(x.shape), a=nn.LSTM(6, 6)), "2.a: .*LSTM"),
+        (
+            of_own(lambda m, x: m.a(m.b(m.a(x))), a=neuron.IFNode(), b=convolution()),
+            "2.a: .* called 2 times",
+        ),
+        (
+            of_own(lambda m, x: m.a(x.flatten(1, 3))[0].reshape(x.shape), a=nn.LSTM(6, 6)),
+            "2.a: .*LSTM",
+        ),
         (of_own(changed_in_place), "3: .*: its input is not what 1 gives"),
         (of_own(lambda m, x: x.flip(0)), "2: .*: flip of Own"),
         (of_own(lambda m, x: torch.from_numpy(x.numpy())), "3: .*: its input is not what 1 gives"),
         (lambda: around(layer.Flatten(2), layer.SpikingSelfAttention(4, 2)), "3.qkv_.*: .*Conv1d"),
-        (of_own(lambda m, x: attended(m.a, x), a=nn.MultiheadAttention(6, 2)), "2.a: .*attention_forward of Multi"),
-        (lambda: around(layer.LinearRecurrentContainer(neuron.IFNode(), 6, 6)), "2: .*LinearRecurrent"),
-        (lambda: around(layer.ElementWiseRecurrentContainer(neuron.IFNode(), torch.add)), "2: .*ElementWise"),
+        (
+            of_own(lambda m, x: attended(m.a, x), a=nn.MultiheadAttention(6, 2)),
+            "2.a: .*attention_forward of Multi",
+        ),
+        (
+            lambda: around(layer.LinearRecurrentContainer(neuron.IFNode(), 6, 6)),
+            "2: .*LinearRecurrent",
+        ),
+        (
+            lambda: around(layer.ElementWiseRecurrentContainer(neuron.IFNode(), torch.add)),
+            "2: .*ElementWise",
+        ),
         (lambda: around(layer.MaxPool2d(3, 2)), "2: .*: stride=2 of MaxPool2d"),
         (lambda: around(layer.MaxPool2d(2, dilation=2)), "2: .*: dilation=2 of MaxPool2d"),
         (lambda: around(layer.AvgPool2d(2, padding=1)), "2: .*: padding=1 of AvgPool2d"),
         (lambda: around(layer.BatchNorm2d(4)), "2: .*: place after=IFNode of BatchNorm2d"),
         (lambda: around(layer.AdaptiveAvgPool2d(4)), "2: .*: output_size=4"),
-        (lambda: around(layer.MaxPool2d(2), layer.AvgPool2d(2)), "3: .*: place after=MaxPool2d of AvgP"),
+        (
+            lambda: around(layer.MaxPool2d(2), layer.AvgPool2d(2)),
+            "3: .*: place after=MaxPool2d of AvgP",
+        ),
         (lambda: around(convolution(dilation=2)), "2: .*: dilation=.2, 2. of Conv2d"),
         (lambda: around(nn.ReLU()), "2: cannot be written as C: relu of ReLU$"),
         (whole(lambda m, x: m.layers(x).sum(0)), "model: .*: sum of Own"),
@@ -299,8 +319,14 @@ def changed_in_place(_, x):
         (whole(lambda m, x: m.layers(x.transpose(0, 1))), "model: .*: transpose of Own"),
         (whole(lambda m, x: m.layers(x[:1])), "model: .*: getitem of Own"),
         (whole(lambda m, x: (m.layers(x),)), "model: .*: its output is not what layers.3 gives"),
-        (whole(lambda m, x: m.layers(x).flatten(0, 1)), r"model: its output .* is \[6, 3\], expected"),
-        (whole(lambda m, x: m.layers(x.to(torch.bool).float())), "model: .*: to of Own|float of Own"),
+        (
+            whole(lambda m, x: m.layers(x).flatten(0, 1)),
+            r"model: its output .* is \[6, 3\], expected",
+        ),
+        (
+            whole(lambda m, x: m.layers(x.to(torch.bool).float())),
+            "model: .*: to of Own|float of Own",
+        ),
     ],
     ids=str,
 )

@@ -120,12 +120,12 @@ def _of_pooling(call: Call) -> dict:
         fits = whole and math.prod(sides) <= MOST_POOLED
         return {"output_size": (module.output_size, fits)}
     added = math.prod(sides) if isinstance(module, nn.AvgPool2d) else 1
-    divisor = getattr(module, "divisor_override", None)
+    dilation, divisor = getattr(module, "dilation", 1), getattr(module, "divisor_override", None)
     return {
         "kernel_size": (module.kernel_size, added <= MOST_POOLED),
         "stride": (module.stride, pair(module.stride) == sides),
         "padding": (module.padding, pair(module.padding) == (0, 0)),
-        "dilation": (getattr(module, "dilation", 1), pair(getattr(module, "dilation", 1)) == (1, 1)),
+        "dilation": (dilation, pair(dilation) == (1, 1)),
         "ceil_mode": (module.ceil_mode, not module.ceil_mode),
         "divisor_override": (divisor, divisor is None),
     }

@@ -197,7 +197,8 @@ static void merge(int neurons, int adds, const uint8_t *restrict spike, uint8_t 
 static void pool(const struct layer *l)
 {
     struct size size = l->pool;
-    int neurons = l->groups * l->neurons, width = l->output.x / size.x, height = l->output.y / size.y;
+    int width = l->output.x / size.x, height = l->output.y / size.y;
+    int neurons = l->groups * l->neurons;
     memset(inputs, 0, (size_t)(width * height * neurons));
     for (int y = 0; y < height * size.y; y++)
         for (int x = 0; x < width * size.x; x++)
