@@ -222,6 +222,7 @@ def test_levels_of_each_layer(tmp_path, quantizer):
         ((180, 240), {"benchmark": "ncaltech101", "channels": 2, "size": None}),
         (19, {"benchmark": "cifar10dvs", "channels": 4, "network": "vgg11"}),
         (27, {"benchmark": "cifar10dvs", "channels": 4, "network": "vgg11_gap"}),
+        (37, {"benchmark": "cifar10dvs", "channels": 8, "network": "spiking_vgg11"}),
         (10, {"benchmark": "nmnist", "channels": 6, "keep": ()}),
         (10, {"benchmark": "nmnist", "channels": 6, "keep": ("first", "last")}),
     ],
