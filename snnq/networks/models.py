@@ -134,9 +134,9 @@ def build_model(
         pool = layer.AvgPool2d(2, 2)
         layers = _vgg11(pool, math.prod(places), len(found.classes), spiking, channels)
     elif network == "spiking_vgg11":
-        layers = spiking_vgg11(math.prod(places), len(found.classes), spiking, channels)
+        layers = spiking_vgg11(2, math.prod(places), len(found.classes), spiking, channels)
     elif network == "sew_resnet18":
-        layers = sew_resnet18(len(found.classes), spiking, channels)
+        layers = sew_resnet18(2, len(found.classes), spiking, channels)
     else:
         pool = layer.AvgPool2d(places)
         layers = _vgg11(pool, 1, len(found.classes), spiking, channels)

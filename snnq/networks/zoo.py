@@ -1,7 +1,6 @@
-"""VGG-11 and SEW-ResNet-18 of SpikingJelly's zoo, of any width, for frames of two polarities.
+"""VGG-11 and SEW-ResNet-18 of SpikingJelly's zoo, of any width.
 
-They are SpikingJelly's layers and blocks in a row, without the modules around them, which have fixed
-widths.
+They are its layers and blocks in a row, without the modules around them, whose widths are fixed.
 """
 
 import importlib
@@ -30,12 +29,14 @@ def zoo(name: str) -> ModuleType:
         del sys.modules[DOWNLOADS]
 
 
-def spiking_vgg11(places: int, classes: int, spiking: partial, channels: int) -> list[nn.Module]:
+def spiking_vgg11(
+    polarities: int, places: int, classes: int, spiking: partial, channels: int
+) -> list[nn.Module]:
     """`spiking_vgg11_bn`; `places` are what five poolings leave of a frame."""
     vgg = zoo("spiking_vgg")
     widths = [of if of == "M" else _scaled(of, channels) for of in vgg.cfgs["A"]]
     features = vgg.SpikingVGG.make_layers(widths, batch_norm=True, neuron=spiking)
-    features[0] = layer.Conv2d(2, widths[0], kernel_size=3, padding=1)
+    features[0] = layer.Conv2d(polarities, widths[0], kernel_size=3, padding=1)
     hidden = _scaled(4096, channels)
     return [
         *features,
@@ -50,11 +51,11 @@ def spiking_vgg11(places: int, classes: int, spiking: partial, channels: int) ->
     ]
 
 
-def sew_resnet18(classes: int, spiking: partial, channels: int) -> list[nn.Module]:
+def sew_resnet18(polarities: int, classes: int, spiking: partial, channels: int) -> list[nn.Module]:
     """`sew_resnet18` with `cnf="ADD"`: what a block computes is added to its input."""
     width = _scaled(64, channels)
     layers = [
-        layer.Conv2d(2, width, kernel_size=7, stride=2, padding=3, bias=False),
+        layer.Conv2d(polarities, width, kernel_size=7, stride=2, padding=3, bias=False),
         layer.BatchNorm2d(width),
         spiking(),
         layer.MaxPool2d(kernel_size=3, stride=2, padding=1),
