@@ -39,7 +39,7 @@ peers: $(INSTALLED)
 	python -m pytest --peers required $(PYTEST)
 
 # What needs real recordings or pictures (camera.py, simulation.py, simulated_to_real.py,
-# real_nmnist.py, recipe.py), or Triton of `make peers` (staircase_passes.py), is started by hand.
+# real_nmnist.py), or Triton of `make peers` (staircase_passes.py), is started by hand.
 # Tables go to results/bench; those that the README states are in results/reference/bench.
 bench: $(INSTALLED)
 	snnq simulate data/digits

@@ -21,13 +21,14 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.recordings.benchmarks import SOURCE_FILE, folder_of
 from snnq.simulation.simulate import VERSION as SIMULATION_VERSION
 from snnq.study.forecast import read_profiles
 from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS
 from snnq.study.profile import plan
 from snnq.study.sources import digest_of_sources
 from snnq.training.identity import TRAINING_VERSION
+from snnq.training.run import default_settings
 
 JOB = {"gpu": 0, "mem_mb": 4000, "runtime": 120, "threads": 1} | (config.get("job") or {})
 TRAIN_ABLATIONS = config.pop("train_ablations", False)
@@ -54,12 +55,12 @@ def frames_name(run):
     """Runs of one name are trained on the same frames."""
     cutting = run.steps, run.cut, run.size, other_split(run)
     cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
-    return f"{run.benchmark}-{name_of(run.data)}-{cut}"
+    return f"{run.benchmark.replace(':', '-')}-{name_of(run.data)}-{cut}"
 
 
 def other_split(run):
     """A run's split, where it is not its benchmark's own."""
-    return None if run.split == get_benchmark(run.benchmark).split else run.split
+    return None if run.split == default_settings(run.benchmark)["split"] else run.split
 
 
 def name_of(data):
@@ -88,7 +89,7 @@ def priority_of(name):
 
 
 def make_marks_true():
-    simulated = {run.data: get_benchmark(run.benchmark).folder(run.data) for run in RUNS.values()}
+    simulated = {run.data: folder_of(run.benchmark, run.data) for run in RUNS.values()}
     there = {name for name, (data, _) in SIMULATED.items() if (simulated[data] / SOURCE_FILE).exists()}
     finished = STUDY.finished()
     for kind, true in (("recordings", there), ("runs", finished)):
@@ -117,6 +118,7 @@ def build_frames(run):
 def as_yaml(run):
     """A run's settings in one line: papermill reads YAML, to which JSON's 1e-05 is a text."""
     settings = json.loads(json.dumps(asdict(run)))  # which makes lists of tuples
+    settings |= {"log": run.log} if run.log else {}
     return yaml.safe_dump(settings, default_flow_style=True, width=math.inf).strip()
 
 
@@ -255,7 +257,7 @@ NEEDS = {
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
 LONGEST = "6_deployment"  # and what the figures wait for: it is first
-ALSO_WRITES = {"6_deployment": tables("costs", "faults", "fidelity")}
+ALSO_WRITES = {"6_deployment": tables("costs", "operations", "faults", "fidelity")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
     "2_events": shlex.join(
@@ -297,7 +299,7 @@ for notebook in NOTEBOOKS:
 rule figures:
     input:
         tables("histories", "transitions", "histograms", "staircases", "table"),
-        tables("costs", "faults", "fidelity"),
+        tables("costs", "operations", "faults", "fidelity"),
         ablations_there_are,
         room("figures"),
     output:

@@ -28,10 +28,10 @@ import snnq
 from snnq.recordings.frames import Frames
 from snnq.system.memory import keep_freed_memory
 from snnq.training.checkpoint import Checkpoint
-from snnq.training.identity import identity_of
 from snnq.training.loop import Training
 from snnq.training.parallel import Processes
 from snnq.training.splits import splits_of
+from snnq.training.task import Task
 
 STEPS = 10
 THEIRS = Path(__file__).parent / "spikingjelly_loop.py"
@@ -89,12 +89,16 @@ def seconds_per_step_of_fit(arguments: argparse.Namespace) -> float:
         levels="full", data=arguments.data, channels=arguments.channels, steps=STEPS, epochs=2,
         batch_size=BATCH, validation=0.0, device="cpu",
     )  # fmt: skip
-    train, _, test, names = splits_of(run)
+    train, *_ = splits_of(run)
     train = Subset(train.dataset, chosen(train.dataset, arguments))
-    splits, model = (train, Subset(test, []), test, names), snnq.initial_network(run)
+    task = Task(
+        settings=run, splits={"train": train, "validation": None, "test": None}, start=None,
+        identity={}, about={}, title="", augmentation=run.augmentation,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(Path(folder), identity_of(run, names))
-        training = Training(run, Path(folder), splits, model, Processes(), False, checkpoint)
+        checkpoint = Checkpoint(Path(folder), task.identity)
+        model, processes = snnq.initial_network(run), Processes()
+        training = Training(task, Path(folder), model, [], checkpoint, processes, False)
         for epoch in range(run.epochs):
             training.progress.start_epoch()
             start = time.perf_counter()

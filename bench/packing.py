@@ -18,7 +18,7 @@ from compare import report
 from safetensors.torch import save_file
 
 import snnq
-from snnq.storage.format import plain_state
+from snnq.quantization.evaluated import evaluated_state
 
 LEVELS = ("binary", "ternary", "2bit", "3bit", "4bit")
 KEEP = ((), ("first",), ("first", "last"))
@@ -35,7 +35,7 @@ def main() -> None:
 def sizes(benchmark: str, path: Path) -> list[dict[str, object]]:
     """A row for each level set and choice of layers: bytes of both files, and their ratio."""
     torch.manual_seed(0)
-    save_file(plain_state(snnq.build_model(benchmark)), path)
+    save_file(evaluated_state(snnq.build_model(benchmark)), path)
     full, rows = path.stat().st_size, []
     for keep in KEEP:
         for levels in LEVELS:

@@ -1,10 +1,14 @@
 # The public names and where they live: `__init__.py` imports each when it is first used.
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
+from .deployment.efficiency import operations_of_runs as operations_of_runs
+from .deployment.export_c import export_c as export_c
+from .deployment.export_c import write_frames as write_frames
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
-from .deployment.faults import evaluated_copy as evaluated_copy
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity
+from .deployment.nir_export import export_nir as export_nir
+from .deployment.nir_import import from_nir as from_nir
 from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
 from .deployment.operations import operations as operations
@@ -12,6 +16,8 @@ from .deployment.speed import speed as speed
 from .networks.fused import fuse as fuse
 from .networks.fused import unfuse as unfuse
 from .networks.models import build_model as build_model
+from .quantization.evaluated import evaluated_copy as evaluated_copy
+from .quantization.integers import integers as integers
 from .quantization.levels import LEVELS as LEVELS
 from .quantization.methods import QUANTIZERS as QUANTIZERS
 from .quantization.network import quantize as quantize
@@ -20,6 +26,7 @@ from .quantization.network import set_temperature as set_temperature
 from .quantization.sigmoid import SigmoidQuantizer as SigmoidQuantizer
 from .quantization.temperature import temperature_at as temperature_at
 from .recordings.benchmarks import BENCHMARKS as BENCHMARKS
+from .recordings.benchmarks import get_benchmark as get_benchmark
 from .recordings.benchmarks import recordings_name as recordings_name
 from .recordings.benchmarks import source as source
 from .recordings.frames import load as load
@@ -50,3 +57,6 @@ from .training.record import read_history as read_history
 from .training.record import read_record as read_record
 from .training.record import trained_network as trained_network
 from .training.run import Run as Run
+from .training.settings import Settings as Settings
+from .training.tensorboard import TensorBoard as TensorBoard
+from .training.train import train as train

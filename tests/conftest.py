@@ -115,6 +115,7 @@ def no_network(monkeypatch):
         raise URLError("no network in tests")
 
     monkeypatch.setattr("snnq.recordings.download.download_url", refuse)
+    monkeypatch.setattr("tonic.dataset.download_and_extract_archive", refuse)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", refuse)
 
 

@@ -13,6 +13,7 @@ import pytest
 import test_export_c as in_c
 import test_packing as packing
 from conftest import PROJECT, at_call, fit, results, write_recordings
+from torch import nn
 
 import snnq
 from snnq.__main__ import COMMANDS, main, module_of, parsers
@@ -22,7 +23,7 @@ from snnq.quantization.sigmoid import SCALES
 from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.frames import CUTS
-from snnq.storage.format import float32_file_bytes
+from snnq.storage.inspect import float32_file_bytes
 from snnq.training import gradients
 from snnq.training.train_command import HELP
 
@@ -210,10 +211,11 @@ def test_train_leaves_what_fit_leaves(tiny, in_tmp, said):
     settings = tiny | {"levels": "ternary", "batch_size": 8}
     fit(settings, in_tmp / "fit")
     options = [option.replace("--batch-size", "--batch_size") for option in as_options(settings)]
-    code, out, errors = said("train", *options, "--folder", "cli", "--quiet")
+    code, out, errors = said("train", *options, "--folder", "cli", "--quiet", "--log=tensorboard")
     assert (code, errors) == (0, [])
     assert results(in_tmp / "cli") == results(in_tmp / "fit")
     assert snnq.read_record("cli")["run"] == snnq.read_record("fit")["run"]
+    assert list((in_tmp / "cli").glob("events.out.tfevents*"))
     accuracy = snnq.read_record("cli")["accuracy"]
     assert out == (
         f"test accuracy after the last epoch: {accuracy['last']:.2%}"
@@ -364,11 +366,26 @@ def test_inspect_shows_layers_and_sizes(levels, tmp_path, said):
     assert json.loads(printed[1].split(":", 1)[1]) == {"seed": 7}
     (linear,) = [line.split() for line in printed if "layers.10 " in line]
     weights, size = 128 * 128, path.stat().st_size
-    full = float32_file_bytes(model.architecture)
+    full = float32_file_bytes(path)
     packed = 4 * weights if levels == "full" else weights * 3 // 8 + 4 * 8
     assert linear[1:3] == ["Linear", "128×128"] and linear[-3] == str(packed)
     assert float(linear[-1]) == pytest.approx(4 * weights / packed, abs=0.05)
     assert f"{size:,} bytes" in printed[-1] and f"{full / size:.2f} times" in printed[-1]
+
+
+def test_inspect_shows_what_is_in_any_networks_file(tmp_path, said):
+    path = tmp_path / "net.safetensors"
+    snnq.pack(snnq.quantize(nn.Sequential(nn.Linear(8, 16)), "binary", keep=()), path)
+    code, out, _ = said("inspect", path)
+    assert code == 0
+    printed = out.splitlines()
+    expected = "architecture: null", "class: \"torch.nn.modules.container.Sequential\"", "source: null"
+    assert printed[:3] == [*expected]
+    numbers = 8 * 16 + 16
+    assert printed[4].split() == [
+        *("0", "16×8", "2", str(numbers)),
+        *(str(8 * 16 // 8 + 2 * 4 + 16 * 4), str(4 * numbers), f"{4 * numbers / 88:.1f}"),
+    ]
 
 
 def test_as_a_process_it_ends_with_one_line_and_its_exit_code(tmp_path):

@@ -33,8 +33,8 @@ def gcc(peer):
     peer("gcc", GCC)
 
 
-def compiled(model: nn.Module, folder: Path, *flags: str) -> Path:
-    export_c(model, folder)
+def compiled(model: nn.Module, folder: Path, *flags: str, **options) -> Path:
+    export_c(model, folder, **options)
     program = folder / "net"
     subprocess.run([GCC, "-std=c99", *flags, folder / "net.c", "-o", program], check=True)
     return program
@@ -400,8 +400,6 @@ def test_other_arrays_are_no_frames(tmp_path, frames, message):
 
 
 def test_what_is_no_such_network_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="model is a Sequential"):
-        export_c(nn.Sequential(nn.Linear(2, 2)), tmp_path)
     model = snnq.build_model("nmnist", channels=2, size=4)
     model.layers[1].weight.data[1] = torch.nan
     with pytest.raises(ValueError, match="layers.0: its scale are not all finite"):
@@ -411,7 +409,7 @@ def test_what_is_no_such_network_is_refused(tmp_path):
     with pytest.raises(ValueError, match="layers.2: cannot be written as C: QIFNode"):
         export_c(model, tmp_path)
     model.layers[2] = nn.ReLU()
-    with pytest.raises(ValueError, match=r"layers.2: cannot be written as C: ReLU\(\)"):
+    with pytest.raises(ValueError, match="layers.2: cannot be written as C: relu of ReLU"):
         export_c(model, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -504,41 +502,31 @@ class Masked(layer.Conv2d):
 @pytest.mark.parametrize(
     ("number", "module", "message"),
     [
-        (4, conv(4, stride=2), r"stride=\(2, 2\)"),
-        (4, conv(4, padding=0), r"padding=\(0, 0\)"),
-        (4, conv(4, padding=2), r"padding=\(2, 2\)"),
-        (4, conv(4, dilation=2, padding=2), "dilation|padding"),
-        (4, conv(4, groups=2), "groups=2"),
+        (4, conv(4, dilation=2, padding=2), "dilation"),
         (4, conv(4, padding_mode="circular"), "padding_mode=circular"),
-        (4, conv(4, kernel_size=(3, 1), padding=(1, 0)), "kernel_size"),
-        (4, conv(4, kernel_size=2, padding="same"), "kernel_size"),
-        (4, conv(3), "3 inputs, expected 4"),
+        (4, conv(4, kernel_size=2, padding="same"), "padding=same"),
+        (4, conv(3), "cannot be run with an input of .* to have 3 channels"),
         (4, Masked(4, 4, 3, padding=1), "Masked"),
         (4, layer.ConvTranspose2d(4, 4, 3, padding=1), "ConvTranspose2d"),
         (5, layer.BatchNorm2d(4, track_running_stats=False), "track_running_stats"),
         (5, layer.ThresholdDependentBatchNorm2d(1.0, 1.0, 4), "ThresholdDependentBatchNorm2d"),
-        (5, neuron.IFNode(), "place after=IFNode|place after=ParametricLIFNode|layers.6"),
+        (5, neuron.IFNode(), "place after=IFNode"),
         (6, layer.BatchNorm2d(4), "place after=BatchNorm2d"),
-        (6, layer.Dropout(0.5), "place after"),
-        (7, layer.MaxPool2d(3, 2), "stride=2"),
-        (7, layer.MaxPool2d(2, 2, padding=1), "padding=1"),
-        (7, layer.MaxPool2d(2, 2, dilation=2), "dilation=2"),
-        (7, layer.MaxPool2d((2, 1)), "kernel_size"),
+        (6, layer.Dropout(0.5), "place after=BatchNorm2d of MaxPool2d"),
+        (3, layer.MaxPool2d(3, 2, padding=1), "stride=2"),
         (7, layer.MaxPool2d(2, ceil_mode=True), "ceil_mode=True"),
         (7, layer.AvgPool2d(2, 2, divisor_override=3), "divisor_override=3"),
-        (7, layer.AdaptiveAvgPool2d(2), "AdaptiveAvgPool2d"),
-        (7, layer.BatchNorm2d(4), "place after"),
-        (2, neuron.LIFNode(v_reset=None), "v_reset=None"),
-        (2, neuron.LIFNode(v_reset=-0.1), "v_reset=-0.1"),
+        (7, layer.MaxPool2d(2, 2, return_indices=True), "returns no tensor"),
+        (2, neuron.LIFNode(v_reset=float("nan")), "v_reset=nan"),
         (2, neuron.IFNode(v_threshold=float("inf")), "v_threshold=inf"),
         (2, neuron.EIFNode(), "EIFNode"),
-        (8, layer.Flatten(2), "start_dim"),
-        (8, layer.Dropout(0.5), "place after=MaxPool2d of Linear"),
+        (11, layer.Dropout(0.5), "place after=Linear of Linear"),
         (15, layer.VotingLayer(5), None),
-        (14, layer.Dropout(0.5), "place after=Linear of VotingLayer"),
+        (14, layer.Dropout(0.5), None),
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 def test_what_is_not_computed_is_refused_by_name(tmp_path, number, module, message):
     module = copy.deepcopy(module)
     functional.set_step_mode(module, "m")
@@ -547,7 +535,7 @@ def test_what_is_not_computed_is_refused_by_name(tmp_path, number, module, messa
     if message is None:  # this one is
         export_c(model, tmp_path)
         return
-    with pytest.raises(ValueError, match=f"layers..*({message})"):
+    with pytest.raises(ValueError, match=f"layers..*{message}"):
         export_c(model, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -564,7 +552,7 @@ def test_single_step_mode_and_other_forwards_are_refused(tmp_path):
 
     model = snnq.build_model("nmnist", channels=4, size=8).eval()
     model.__class__ = Doubled
-    with pytest.raises(ValueError, match="model is a Doubled, expected a network of snnq.build"):
+    with pytest.raises(ValueError, match="model: cannot be written as C: mul of Doubled"):
         export_c(model, tmp_path)
 
 

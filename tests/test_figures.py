@@ -38,6 +38,8 @@ def study(tmp_path_factory, recordings):
     pd.concat(costs).to_csv(found / "costs.csv", index=False)
     pd.concat(faults).to_csv(found / "faults.csv", index=False)
     snnq.firing_fidelity(found, "nmnist", test).to_csv(found / "fidelity.csv", index=False)
+    counted = snnq.operations_of_runs(found, "nmnist", test)
+    counted.to_csv(found / "operations.csv", index=False)
     shutil.rmtree(found / "runs")
     return found
 
@@ -53,6 +55,18 @@ def test_every_figure_is_drawn_and_the_same_to_the_byte(study, tmp_path, capsys)
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
+def test_operations_are_the_sums_over_layers_beside_the_accuracy(study):
+    reached = snnq.read_gathered(study, "table").set_index("levels")["last_mean"]
+    layers = pd.read_csv(study / "costs.csv")  # of the same networks
+    counted = pd.read_csv(study / "operations.csv").set_index("levels")
+    columns = ["dense", "synops", "effective", "nanojoules"]
+    sums = layers.groupby("weights_of")[columns].sum()
+    assert counted.index.tolist() == ["full", "2bit"]
+    pd.testing.assert_frame_equal(counted[columns].sort_index(), sums, check_names=False)
+    assert counted["mean"].to_dict() == pytest.approx(reached.to_dict(), abs=1e-3)
+    assert set(counted["seed"]) == {0}
+
+
 def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch):
     saved = []
     monkeypatch.setattr(catalogue, "save", lambda figure, *where: saved.append(where))
@@ -66,6 +80,7 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
     missing_names = [line.split(":")[0] for line in missing]
     assert missing_names == [
         "quantizer_trained_weights",
+        "accuracy_against_operations",
         "weights_in_transition",
         "weights_in_training",
         "bytes_by_layer",
@@ -74,7 +89,7 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
         "firing_distance_by_layer",
         "ablation_…",
     ]
-    assert f"{tmp_path}/costs.csv" in missing[3] and last == f"7 figures in {tmp_path}/f"
+    assert f"{tmp_path}/costs.csv" in missing[4] and last == f"7 figures in {tmp_path}/f"
     assert saved == [(str(tmp_path / "f"), name) for name in CATALOGUE if name not in missing_names]
 
 

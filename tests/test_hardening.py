@@ -56,7 +56,7 @@ def test_the_surest_become_hard_and_stay(case, times, seed):
     for time in sorted(times):
         hardening(time)
         passed = min(max((time - 0.1) / 0.75, 0), 1)
-        share = math.floor(round(100 * (1 - (1 - passed) ** 2), 9)) / 100
+        share = math.floor(round(50 * (1 - (1 - passed) ** 2), 9)) / 50
         mask, w = quantizer.hardened, weight.double()
         assert abs(mask.sum().item() - share * mask.numel()) <= 1
         assert all(mask.view(-1)[place] and w.view(-1)[place] == held for place, held in hard.items())
@@ -87,10 +87,22 @@ def test_without_times_or_thresholds_nothing_is_hardened():
     assert quantizer.hardened is None
 
 
-def test_the_sigmoids_harden_by_default_and_other_methods_where_asked():
-    assert Run().hardens == (0.1, 0.85) and Run(harden=()).hardens == ()
-    assert Run(quantizer="sign").hardens == ()
-    assert Run(quantizer="sign", harden=[0.2, 1]).hardens == (0.2, 1)
+@pytest.mark.parametrize(
+    ("method", "harden", "between"),
+    [
+        ("sigmoid", None, (0.1, 0.85)),
+        ("sigmoid", (), ()),
+        ("sign", None, ()),
+        ("sign", (0.2, 1), (0.2, 1)),
+    ],
+)
+def test_the_sigmoids_harden_by_default_and_other_methods_where_asked(method, harden, between):
+    model, _, _ = layer(method, "binary", 0)
+    adam = torch.optim.Adam(model.parameters())
+    assert Hardening(model, adam, harden).between == between
+
+
+def test_shares_that_cannot_be_are_refused():
     for value in ((0.5,), (0.5, 0.5), (0.9, 0.1), (-0.1, 1), (0, 1.1), "no", 0.5, (True, 1)):
         with pytest.raises(ValueError, match="harden=.*: expected two increasing shares of 1, or"):
             Run(harden=value)

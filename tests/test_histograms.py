@@ -1,15 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import snnq
 from snnq.quantization.histograms import weight_histograms
 
 
+def own():
+    return nn.ModuleDict({"a": nn.Conv1d(2, 9, 7), "b": nn.ConvTranspose2d(2, 9, 7), "c": nn.GRU(2, 2)})
+
+
+@pytest.mark.parametrize("network", [lambda: snnq.build_model("nmnist", channels=2), own])
 @pytest.mark.parametrize("levels, temperature", [("binary", 8), ("2bit", 8), ((-2, 0, 1), 20)])
-def test_histograms_are_numpys(levels, temperature):
+def test_histograms_are_numpys(network, levels, temperature):
     torch.manual_seed(0)
-    model = snnq.quantize(snnq.build_model("nmnist", channels=2), levels)
+    model = snnq.quantize(network(), levels, keep=("first", "c") if network is own else ("first",))
     snnq.set_temperature(model, temperature)
     rows = weight_histograms(model)
     assert [row.pop("layer") for row in rows] == list(snnq.quantizers(model))

@@ -171,11 +171,17 @@ def test_layers_that_do_not_fit_the_network_are_refused(layer, message, path):
     refused(path, whole(description, header, data), message)
 
 
-@pytest.mark.parametrize("name", ["layers.1", "layers.99", "", "layers.4.weight"])
+@pytest.mark.parametrize("name", ["layers.99", "", "layers.4.weight", "layers"])
 def test_quantized_layers_that_are_none_are_refused(name, path):
     description, header, data = parts(packed(path))
     description["layers"][name] = description["layers"].pop("layers.10")
     refused(path, whole(description, header, data), f"layer {name!r}: expected one of layers.0")
+
+
+def test_a_batch_norm_is_no_quantized_layer(path):
+    description, header, data = parts(packed(path))
+    description["layers"]["layers.1"] = description["layers"].pop("layers.10")
+    refused(path, whole(description, header, data), "layers.1: shape [64, 64], expected [1]")
 
 
 @pytest.mark.parametrize(

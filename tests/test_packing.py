@@ -14,8 +14,7 @@ from torch import nn
 import snnq
 from snnq.networks.models import NETWORKS
 from snnq.storage.bits import pack_levels, unpack_levels, weight_bytes
-from snnq.storage.format import float32_file_bytes
-from snnq.storage.inspect import contents
+from snnq.storage.inspect import contents, float32_file_bytes
 
 DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 MIXED = {"<40": "4bit", "<600": (-1.5, 0.25, 2), "rest": "binary"}
@@ -158,7 +157,7 @@ def test_the_contents_are_all_that_is_in_the_file(levels, network, path):
     if levels != "full":
         snnq.quantize(model, levels, keep=("last",))
     snnq.pack(model, path)
-    table, content = contents(snnq.unpack(path)), path.read_bytes()
+    table, content = contents(path), path.read_bytes()
     header = 8 + int.from_bytes(content[:8], "little")
     assert table["bytes"].sum() + header == len(content)
     original = snnq.footprint(model)
@@ -173,11 +172,10 @@ def test_size_of_the_float32_file(network, path):
     model = random_network(network, channels=3)
     state = {n: t for n, t in model.state_dict().items() if t.is_floating_point()}
     save_file(state, path)
-    assert float32_file_bytes(model.architecture) == path.stat().st_size
-
-
-def in_half_precision():
-    return snnq.quantize(random_network(), "binary").half()
+    size = path.stat().st_size
+    for levels in ("full", "ternary"):
+        snnq.pack(model if levels == "full" else snnq.quantize(model, levels), path)
+        assert float32_file_bytes(path) == size
 
 
 def not_finite():
@@ -186,19 +184,20 @@ def not_finite():
     return model
 
 
-def with_another_layer():
-    model = random_network()
-    model.layers[0] = nn.Conv2d(2, 2, 5)
+def of_nan():
+    model = nn.Linear(2, 2)
+    model.bias.data[1] = torch.nan
     return model
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.Linear(2, 2), "model is a Linear, expected a network of snnq.build_model"),
-        (in_half_precision, r"'layers.0.weight': F16 \[2, 2, 3, 3\], expected F32 \[2, 2, 3, 3\]"),
+        (lambda: None, "model is a NoneType, expected a torch.nn.Module"),
         (not_finite, "layers.1.norm: expected finite numbers"),
-        (with_another_layer, "layers.0: step_mode=None, expected m as snnq.build_model makes it"),
+        (of_nan, "bias: expected finite numbers"),
+        (lambda: nn.Linear(2, 2, device="meta"), "weight: on the meta device"),
+        (lambda: nn.LazyLinear(2), "weight: its state is of UninitializedParameter"),
         (lambda: snnq.quantize(random_network(), range(257)), "257 levels: expected 2 to 256"),
     ],
 )

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 import snnq
 from snnq.quantization.layers import layers_of
-from snnq.training.fit import refuse_unless_possible
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
+from snnq.training.session import refuse_unless_possible
 from snnq.training.step import Step
 
 pytestmark = pytest.mark.xdist_group("parallel")  # which share what two processes did
@@ -37,7 +37,7 @@ with joined() as processes:
         save_file(model | sums, "float64.safetensors")
     fit(SETTINGS, "whole")
     if not processes.main:  # that one alone hears of it
-        stop = at_call(6, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
+        stop = at_call(5, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
         gradients.loss_of = stop
     try:
         fit(SETTINGS, "stopped")

@@ -13,7 +13,7 @@ from conftest import Killed, at_call, fit, kill, results
 
 import snnq
 from snnq.quantization.rules import FULL
-from snnq.training import evaluation
+from snnq.training import evaluation, outcome
 from snnq.training import fit as whole
 from snnq.training import gradients as training_gradients
 from snnq.training import loop as training
@@ -62,7 +62,7 @@ def test_its_accuracies_are_those_of_the_quantized_epochs(settings, in_tmp, monk
         right = 3 if snnq.quantizers(model) else 9
         return torch.eye(2)[[0] * right + [1] * (10 - right)], torch.zeros(10, dtype=torch.int64)
 
-    monkeypatch.setattr(training, "predict", predict)
+    monkeypatch.setattr(outcome, "predict", predict)
     monkeypatch.setattr(evaluation, "predict", predict)
     history = fit(settings, in_tmp / "run")
     assert history["test_accuracy"].tolist() == pytest.approx([0.9, 0.9, 0.3, 0.3, 0.3])
@@ -83,7 +83,7 @@ def test_its_accuracies_are_those_of_the_quantized_epochs(settings, in_tmp, monk
 def test_killed_anywhere_it_ends_as_if_it_had_not_been(settings, one, in_tmp, monkeypatch, name, call):
     expected = results(one)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    places = {"loss_of": training_gradients, "write_record": training, "initial_network": whole}
+    places = {"loss_of": training_gradients, "write_record": outcome, "initial_network": whole}
     monkeypatch.setattr(places[name], name, at_call(call, kill, getattr(places[name], name)))
     with pytest.raises(Killed):
         fit(settings, in_tmp / "run")
@@ -121,7 +121,7 @@ def test_another_run_is_refused_before_anything_is_trained(settings, one, in_tmp
     other = settings | {"full_epochs": 0}
     with pytest.raises(ValueError, match="one: holds another run .full_epochs is 2 there and 0 here"):
         fit(other, one)
-    monkeypatch.setattr(training, "write_record", at_call(1, kill, training.write_record))
+    monkeypatch.setattr(outcome, "write_record", at_call(1, kill, outcome.write_record))
     with pytest.raises(Killed):
         fit(other, in_tmp / "run")
     with pytest.raises(ValueError, match="run: holds another run .full_epochs is 0 there and 2 here"):

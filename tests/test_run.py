@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -128,6 +128,26 @@ def test_names_of_runs_stay():
         assert snnq.Run(**settings).name == name
 
 
+def test_settings_stay_in_their_order():
+    """As records, tables and the command line have had them; those of every training among them."""
+    known = """benchmark levels data seed order epochs full_epochs batch_size learning_rate network
+    channels neuron steps cut size split augmentation start keep quantizer temperature_schedule
+    temperature_initial temperature_final backward_temperature biases learned harden validation
+    device precision cuda_graph soft_every"""
+    assert list(asdict(snnq.Run())) == known.split()
+    ours = {field.name for field in fields(snnq.Settings)}
+    assert ours < set(known.split()) and isinstance(snnq.Run(), snnq.Settings)
+    assert set(snnq.Run.of(asdict(snnq.Settings())).__dict__) == {*known.split(), "log"}
+
+
+def test_settings_are_checked_and_made_plain_without_a_run():
+    assert snnq.Settings(epochs=np.int64(3), harden=[0, 1]) == snnq.Settings(epochs=3, harden=(0, 1))
+    with pytest.raises(ValueError, match="unknown parameter 'epoch': did you mean 'epochs'"):
+        snnq.Settings.of({"epoch": 3})
+    with pytest.raises(ValueError, match="learning_rate=0: expected"):
+        snnq.Settings(learning_rate=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LaterRun(snnq.Run):
     """As `Run` will be when it has one setting more."""
@@ -220,6 +240,7 @@ def test_every_setting_changes_the_name():
 def test_notebook_settings_are_the_notebooks_own():
     namespace = {"epochs": 3, "something": 1, "In": ["", "epochs = 3", "something = 1"]}
     assert notebook_settings(namespace) == {"epochs": 3}
+    assert notebook_settings({"log": "tensorboard"}) == {"log": "tensorboard"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from conftest import fit, results, write_recordings
 from spikingjelly.activation_based import neuron
 from torch import nn
 from torch.nn import functional as F
+from torch.optim import SGD, Adam, RMSprop
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -22,7 +23,7 @@ from snnq.training import gradients as training_gradients
 from snnq.training import graph
 from snnq.training import loop as training
 from snnq.training.gradients import gradients
-from snnq.training.optimizer import GRADIENT_NORM, Optimizer
+from snnq.training.optimizer import FUSED_ADAM, GRADIENT_NORM, Optimizer
 from snnq.training.precision import keep_states_in_float32, products_in
 from snnq.training.step import NotFinite, Step
 
@@ -44,13 +45,22 @@ def batch(recordings: int = 4, device: str = "cpu") -> tuple[torch.Tensor, torch
 
 
 @pytest.mark.parametrize("size", [0.1, 30.0])
-def test_clipping_in_adams_kernel_is_clipping_before_it(size):
-    """Against torch's own clipping and Adam, in float64."""
+@pytest.mark.parametrize(
+    ("make", "plain"),
+    [
+        (FUSED_ADAM, Adam),
+        (partial(SGD, momentum=0.9, fused=True), partial(SGD, momentum=0.9)),
+        (partial(SGD, momentum=0.9), partial(SGD, momentum=0.9)),
+        (RMSprop, RMSprop),
+    ],
+)
+def test_clipping_in_a_kernel_or_before_it_is_torchs(make, plain, size):
+    """Against torch's own clipping and optimizers, in float64."""
     torch.manual_seed(0)
     model = nn.Linear(30, 20)
     reference = nn.Linear(30, 20).double()
     reference.load_state_dict(model.state_dict())
-    ours, theirs = Optimizer(model, 0.01, 8), torch.optim.Adam(reference.parameters(), 0.01)
+    ours, theirs = Optimizer(model, 0.01, 8, make), plain(reference.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 8)
     for _ in range(8):
         for of, to in zip(model.parameters(), reference.parameters()):
@@ -63,8 +73,8 @@ def test_clipping_in_adams_kernel_is_clipping_before_it(size):
         theirs.step()
         schedule.step()
     for of, to in zip(model.parameters(), reference.parameters()):
-        torch.testing.assert_close(of.double(), to, rtol=1e-5, atol=1e-6)
-    assert ours.adam.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+        torch.testing.assert_close(of.double(), to, rtol=1e-5, atol=1e-5)
+    assert ours.descent.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
 READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__")

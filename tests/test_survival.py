@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 import snnq
 from snnq.system.files import write_atomically
 from snnq.system.lock import only_process_in
-from snnq.training import checkpoint
+from snnq.training import checkpoint, outcome
 from snnq.training import gradients as training_gradients
 from snnq.training import loop as training
 from snnq.training.random_state import random_state, set_random_state
@@ -48,7 +48,7 @@ def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
 ):
     settings, expected = undisturbed
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    place = training_gradients if name == "loss_of" else training
+    place = training_gradients if name == "loss_of" else outcome
     monkeypatch.setattr(place, name, at_call(call, kill, getattr(place, name)))
     with pytest.raises(Killed):
         fit(settings, in_tmp / "run")
@@ -80,7 +80,7 @@ def test_a_truncated_checkpoint_costs_an_epoch_and_no_more(
 ):
     settings, expected = undisturbed
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_record", at_call(1, kill, training.write_record))
+        patch.setattr(outcome, "write_record", at_call(1, kill, outcome.write_record))
         with pytest.raises(Killed):
             fit(settings, in_tmp / "run")
     halves = []
@@ -98,7 +98,7 @@ def test_a_truncated_checkpoint_costs_an_epoch_and_no_more(
 def test_going_on_with_another_version_of_torch_is_said(undisturbed, in_tmp, monkeypatch):
     settings, _ = undisturbed
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_record", at_call(1, kill, training.write_record))
+        patch.setattr(outcome, "write_record", at_call(1, kill, outcome.write_record))
         with pytest.raises(Killed):
             fit(settings, in_tmp / "run")
     monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "9.0"})
@@ -208,7 +208,7 @@ def no_room_for_tensors(*_, **__):
 @pytest.mark.parametrize(
     ("module", "name", "full", "message"),
     [
-        (training, "save_file", no_room_for_tensors, r"weights.safetensors: not written, the disk may be full .*No sp"),
+        (outcome, "save_file", no_room_for_tensors, r"weights.safetensors: not written, the disk may be full .*No sp"),
         (Path, "write_bytes", no_room, "No space left on device: '.*run/packed.safetensors'"),
         (pd.DataFrame, "to_csv", no_room, "No space left on device: '.*run/history.csv'"),
     ],

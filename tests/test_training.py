@@ -18,7 +18,7 @@ from snnq.recordings.splits import last_of_each_class
 from snnq.study.tables import number_of_levels
 from snnq.training import fit as whole
 from snnq.training import gradients as training_gradients
-from snnq.training import identity
+from snnq.training import identity, outcome
 from snnq.training import loop as training
 from snnq.training.optimizer import parameter_groups
 from snnq.training.random_state import mixed_seed
@@ -122,7 +122,7 @@ def test_hard_weights_are_computed_once_for_both_splits(tiny, in_tmp, monkeypatc
         return looked_at
 
     for name in ("evaluate", "predict"):
-        monkeypatch.setattr(training, name, looking(getattr(training, name)))
+        monkeypatch.setattr(outcome, name, looking(getattr(outcome, name)))
     fit(tiny | {"levels": "binary", "epochs": 2, "soft_every": 2}, in_tmp)
     validation, test, later, _, _ = seen
     assert all(first is second for first, second in zip(validation, test))
@@ -224,8 +224,8 @@ def interrupt():
 def test_an_interrupted_run_ends_as_if_it_had_not_been(tiny, in_tmp, monkeypatch, levels):
     settings = tiny | {"levels": levels, "epochs": 3}
     fit(settings, in_tmp / "undisturbed")
-    interrupted = at_call(2, interrupt, training.evaluate)  # within the second epoch
-    monkeypatch.setattr(training, "evaluate", interrupted)
+    interrupted = at_call(2, interrupt, outcome.evaluate)  # within the second epoch
+    monkeypatch.setattr(outcome, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(settings, in_tmp / "run")
     assert not (in_tmp / "run" / "run.json").exists()
@@ -292,7 +292,7 @@ def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch
         fit(settings, in_tmp / "run")
     else:
         with monkeypatch.context() as stopped:
-            stopped.setattr(training, "evaluate", at_call(2, stop, training.evaluate))
+            stopped.setattr(outcome, "evaluate", at_call(2, stop, outcome.evaluate))
             with pytest.raises(KeyboardInterrupt):
                 fit(settings, in_tmp / "run")
     before = files_of(in_tmp / "run")
@@ -440,10 +440,8 @@ def test_a_full_precision_run_may_start_from_another_on_other_recordings(tiny, i
 
 
 def test_tables_are_there_while_a_run_goes_on(tiny, in_tmp, monkeypatch):
-    original = training.Training._accuracies
-    monkeypatch.setattr(
-        training.Training, "_accuracies", at_call(2, lambda: 1 / 0, original)
-    )
+    original = outcome.Outcome.accuracies
+    monkeypatch.setattr(outcome.Outcome, "accuracies", at_call(2, lambda: 1 / 0, original))
     with pytest.raises(ZeroDivisionError):
         fit(tiny | {"full_epochs": 0}, in_tmp / "run")
     assert pd.read_csv(in_tmp / "run/history.csv")["epoch"].tolist() == [1]

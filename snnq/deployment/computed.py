@@ -9,122 +9,148 @@ import math
 
 from spikingjelly.activation_based import layer, neuron
 from torch import nn
-from torch.nn.utils.parametrize import type_before_parametrizations
 
+from snnq.deployment.sequence import RECORDINGS, STEPS, Call
 from snnq.quantization.checks import refuse_unless_on_levels
 
-WEIGHTED = (nn.Conv2d, nn.Linear)
-POOLING = (nn.MaxPool2d, nn.AvgPool2d)
+
+def _plain_and_spiking(*names: str) -> tuple[type, ...]:
+    """torch's layers, and SpikingJelly's of the same names."""
+    return tuple(getattr(library, name) for library in (nn, layer) for name in names)
+
+
 # Exact classes: a subclass may compute something else.
-CONVOLUTIONS = (layer.Conv2d,)
-LINEAR = (nn.Linear, layer.Linear)
-NORMS = (layer.BatchNorm2d,)
-POOLS = (layer.MaxPool2d, layer.AvgPool2d)
-NEURONS = (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode)
-FLAT = (layer.Flatten,)
-DROPOUT = (nn.Dropout, layer.Dropout)  # nothing, in evaluation
-VOTING = (layer.VotingLayer,)
-COMPUTED = (*CONVOLUTIONS, *LINEAR, *NORMS, *POOLS, *NEURONS, *FLAT, *DROPOUT, *VOTING)
+ROLES = {
+    "weights": _plain_and_spiking("Conv2d", "Linear"),
+    "norm": _plain_and_spiking("BatchNorm1d", "BatchNorm2d"),
+    "neurons": (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode),
+    "pooling": _plain_and_spiking("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
+    "voting": (layer.VotingLayer,),
+    # in evaluation, on numbers in the order in which they are
+    "nothing": (nn.Identity, *_plain_and_spiking("Flatten", "Dropout", "Dropout2d")),
+}
+ROLE = {kind: role for role, kinds in ROLES.items() for kind in kinds}
+AFTER = {
+    "weights": (None, "neurons", "pooling"),
+    "norm": ("weights",),
+    "neurons": ("weights", "norm"),
+    "pooling": ("neurons",),
+    "voting": ("weights", "norm", "neurons", "pooling"),
+}
 MOST_POOLED = 255  # spikes that are added up in a byte
 
-
-class Written:
-    """The layers so far: those of the last stage, and all."""
-
-    def __init__(self):
-        self.stage: list[type] = []
-        self.all: list[type] = []
-
-    def add(self, kind: type) -> None:
-        if kind not in DROPOUT:
-            self.stage = [kind] if issubclass(kind, WEIGHTED) else [*self.stage, kind]
-            self.all.append(kind)
-
-    def has(self, kinds: tuple[type, ...]) -> bool:
-        """Whether one of these is in the last stage."""
-        return any(kind in kinds for kind in self.stage)
+Image = tuple[int, int, int]  # channels, height and width
 
 
-def refuse_unless_computed(name: str, module: nn.Module, before: Written) -> None:
-    """Raises ValueError, with the name, unless C computes the layer as it is, at its place."""
-    kind = type_before_parametrizations(module)
-    if kind not in COMPUTED:
-        raise ValueError(f"{name}: cannot be written as C: {module}")
-    expected = {**_place(kind, before), **_settings(kind, module)}
+def refuse_unless_computed(call: Call, image: Image, before: type | None) -> None:
+    """Raises ValueError, with the name, unless C computes the layer as it is, at its place.
+
+    Parameters
+    ----------
+    call : Call
+    image : (int, int, int)
+        What the stages so far give.
+    before : class, optional
+        Of the layer before.
+    """
+    role, place = ROLE[call.kind], before.__name__ if before else "nothing"
+    expected = {
+        "place after": (place, ROLE.get(before) in AFTER[role]),
+        **_settings(call, role),
+        "input": (list(call.input), _takes(call, role, image)),
+    }
     for what, (found, fits) in expected.items():
         if not fits:
-            raise ValueError(f"{name}: cannot be written as C: {what}={found} of {kind.__name__}")
-    if kind in (*CONVOLUTIONS, *LINEAR):
-        refuse_unless_on_levels(name, module)
+            kind = call.kind.__name__
+            raise ValueError(f"{call.name}: cannot be written as C: {what}={found} of {kind}")
+    if role == "weights":
+        refuse_unless_on_levels(call.name, call.module)
 
 
-def _place(kind: type, before: Written) -> dict:
-    """What has to be so where a layer stands."""
-    flat, after = FLAT[0] in before.all, before.all[-1].__name__ if before.all else "nothing"
-    started, spiking = before.has((*CONVOLUTIONS, *LINEAR)), before.has(NEURONS)
-    open_ = started and not (spiking or before.has(FLAT))  # up to the neurons, once each
-    fits = {
-        CONVOLUTIONS: not flat and (spiking or not started),
-        LINEAR: flat and (spiking or not started),
-        NORMS: open_ and not before.has(NORMS),
-        NEURONS: open_,
-        POOLS: spiking and not (flat or before.has(POOLS)),
-        FLAT: not flat and (spiking or not started),
-        VOTING: flat and spiking,
-    }
-    place = next((fit for kinds, fit in fits.items() if kind in kinds), True)
-    return {"place after": (after, place and VOTING[0] not in before.all)}
+def _takes(call: Call, role: str, image: Image) -> bool:
+    """Whether a layer gets the image, or where it is the same all numbers in a row, as it is."""
+    flat = (math.prod(image),)
+    if isinstance(call.module, nn.Linear):
+        return call.input in _batches(flat)
+    several_steps = getattr(call.module, "step_mode", "s") == "m"
+    inputs = _batches(image)[several_steps], _batches(flat)[several_steps]
+    is_flat = role == "neurons" or image[1:] == (1, 1)
+    return call.input == inputs[0] or (is_flat and call.input == inputs[1])
 
 
-def _settings(kind: type, module: nn.Module) -> dict:
+def _batches(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """All recordings' steps in one axis, or in two."""
+    return (STEPS * RECORDINGS, *shape), (STEPS, RECORDINGS, *shape)
+
+
+def _settings(call: Call, role: str) -> dict:
     """Each setting that matters, and whether it is one that C computes."""
-    settings = {}
-    if hasattr(module, "step_mode"):
-        settings["step_mode"] = module.step_mode, module.step_mode == "m"
-    if kind in CONVOLUTIONS:
-        settings |= _of_convolution(module)
-    elif kind in NORMS:
-        settings["track_running_stats"] = (
-            module.track_running_stats,
-            module.running_mean is not None,
-        )
-    elif kind in POOLS:
-        settings |= _of_pooling(module)
-    elif kind in NEURONS:
-        settings["v_reset"] = module.v_reset, module.v_reset == 0
-        settings["v_threshold"] = module.v_threshold, math.isfinite(module.v_threshold)
-    elif kind in FLAT:
-        ends = module.start_dim, module.end_dim
-        settings["start_dim, end_dim"] = ends, ends == (1, -1)
-    return settings
+    module = call.module
+    if role == "weights" and not isinstance(module, nn.Linear):
+        return _of_convolution(module)
+    if role == "norm":
+        tracked = module.track_running_stats, module.running_mean is not None
+        return {"track_running_stats": tracked}
+    if role == "pooling":
+        return _of_pooling(call)
+    if role == "neurons":
+        reset = 0 if module.v_reset is None else module.v_reset
+        return {
+            "step_mode": (module.step_mode, module.step_mode == "m"),
+            "v_reset": (module.v_reset, math.isfinite(reset)),
+            "v_threshold": (module.v_threshold, math.isfinite(module.v_threshold)),
+        }
+    return {}
 
 
 def _of_convolution(module: nn.Conv2d) -> dict:
-    side = module.kernel_size[0]
-    same = module.padding == "same" or pair(module.padding) == (side // 2, side // 2)
+    even = any(side % 2 == 0 for side in module.kernel_size)
+    is_padded = padding_of(module) != (0, 0)
     return {
-        "kernel_size": (module.kernel_size, module.kernel_size == (side, side) and side % 2),
-        "stride": (module.stride, module.stride == (1, 1)),
-        "padding": (module.padding, same),
-        "padding_mode": (module.padding_mode, module.padding_mode == "zeros" or side == 1),
-        "dilation": (module.dilation, module.dilation == (1, 1) or side == 1),
-        "groups": (module.groups, module.groups == 1),
+        "padding": (module.padding, module.padding != "same" or not even),
+        "padding_mode": (module.padding_mode, module.padding_mode == "zeros" or not is_padded),
+        "dilation": (module.dilation, module.dilation == (1, 1) or module.kernel_size == (1, 1)),
     }
 
 
-def _of_pooling(module: nn.MaxPool2d | nn.AvgPool2d) -> dict:
-    side, _ = size = pair(module.kernel_size)
-    added = side**2 if isinstance(module, nn.AvgPool2d) else 1
+def _of_pooling(call: Call) -> dict:
+    module, sides = call.module, window_of(call)
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        whole = all(before % after == 0 for before, after in zip(call.input[-2:], call.output[-2:]))
+        fits = whole and math.prod(sides) <= MOST_POOLED
+        return {"output_size": (module.output_size, fits)}
+    added = math.prod(sides) if isinstance(module, nn.AvgPool2d) else 1
     divisor = getattr(module, "divisor_override", None)
     return {
-        "kernel_size": (module.kernel_size, size == (side, side) and added <= MOST_POOLED),
-        "stride": (module.stride, pair(module.stride) == size),
+        "kernel_size": (module.kernel_size, added <= MOST_POOLED),
+        "stride": (module.stride, pair(module.stride) == sides),
         "padding": (module.padding, pair(module.padding) == (0, 0)),
         "dilation": (getattr(module, "dilation", 1), pair(getattr(module, "dilation", 1)) == (1, 1)),
         "ceil_mode": (module.ceil_mode, not module.ceil_mode),
         "divisor_override": (divisor, divisor is None),
-        "return_indices": (True, not getattr(module, "return_indices", False)),
     }
+
+
+def does_nothing(call: Call) -> bool:
+    """In evaluation; so does adaptive pooling of what has its size already."""
+    is_adaptive = isinstance(call.module, nn.AdaptiveAvgPool2d)
+    return ROLE[call.kind] == "nothing" or (is_adaptive and call.input == call.output)
+
+
+def window_of(call: Call) -> tuple[int, int]:
+    """Height and width of what is pooled into one."""
+    if isinstance(call.module, nn.AdaptiveAvgPool2d):
+        (height, width), (rows, columns) = call.input[-2:], call.output[-2:]
+        return height // rows, width // columns
+    return pair(call.module.kernel_size)
+
+
+def padding_of(module: nn.Conv2d) -> tuple[int, int]:
+    """Rows and columns of zeros at each side."""
+    if module.padding == "same":
+        height, width = module.kernel_size
+        return height // 2, width // 2
+    return (0, 0) if module.padding == "valid" else module.padding
 
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:

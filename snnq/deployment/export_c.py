@@ -5,17 +5,17 @@ without dependencies: `gcc -std=c99 -O3 net.c -o net`.
 """
 
 import math
+import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from spikingjelly.activation_based import layer
-from torch import Tensor
+from torch import Tensor, nn
 
-from snnq.deployment.stages import Stage, stages_of
-from snnq.networks.models import SpikingNetwork
+from snnq.deployment.stage import Stage
+from snnq.deployment.stages import stages_of
 from snnq.system.files import write_atomically
 
 MAGIC, VERSION = b"SNNF", 1  # of a file of frames
@@ -23,28 +23,32 @@ WORD = 64  # bits
 PER_LINE = 8  # numbers in the header
 
 
-def export_c(model: SpikingNetwork, folder: str | Path) -> None:
-    """Write `net.h` and `net.c`, which do what the network does in evaluation.
+def export_c(
+    model: nn.Module, folder: str | Path, *, input_shape: Sequence[int] | None = None
+) -> None:
+    """Write `net.h` and `net.c`, which do what a network does in evaluation.
 
     Parameters
     ----------
-    model : SpikingNetwork
-        One of `build_model`'s, quantized or not; layers may have been exchanged for others that C
-        computes.
+    model : nn.Module
+        Any network that runs one layer after another, quantized or not; see `stages_of` for the
+        layers that C computes.
     folder : path
         Made if it is not there.
+    input_shape : sequence of int, optional
+        (channels, height, width) of a frame, or (inputs,). Networks of `build_model` know theirs.
 
     Raises
     ------
     ValueError
-        Another network, by its class; a layer, or a setting of one, that C does not compute, by its
-        name (see `stages_of` for what it does); or numbers that are not finite.
+        Another network; a layer, or a setting of one, that C does not compute, by its name; no or
+        another input shape; or numbers that are not finite.
     OSError
         The files cannot be written.
     """
-    stages = stages_of(model)
+    stages = stages_of(model, input_shape)
     source = resources.files("snnq.deployment") / "c"
-    header = [(source / "net.h").read_text(), _sizes(model, stages)]
+    header = [(source / "net.h").read_text(), _sizes(stages)]
     header += [array for stage in stages for array in _arrays(stage)]
     header.append(_table(stages))
     texts = {"net.h": "\n".join(header), "net.c": (source / "net.c").read_text()}
@@ -53,10 +57,11 @@ def export_c(model: SpikingNetwork, folder: str | Path) -> None:
 
 
 def write_frames(path: str | Path, frames: np.ndarray | Tensor) -> None:
-    """Write frames, uint8 [recordings, N_t, 2, H, W], as the C program reads them.
+    """Write frames, uint8 [recordings, N_t, C, H, W] or [recordings, N_t, C], as the C program reads
+    them.
 
-    "SNNF" and six little-endian 32-bit numbers: version 1, recordings, time steps, channels, H and W. Then
-    the counts, a byte each.
+    "SNNF" and six little-endian 32-bit numbers: version 1, recordings, time steps, channels, H and W
+    (1 where there are none). Then the counts, a byte each.
 
     Raises
     ------
@@ -64,50 +69,46 @@ def write_frames(path: str | Path, frames: np.ndarray | Tensor) -> None:
         Another type, another number of axes, or nothing in it.
     """
     frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.size == 0:
+    if frames.dtype != np.uint8 or frames.ndim not in (3, 5) or frames.size == 0:
         raise ValueError(
             f"frames are {frames.dtype} {list(frames.shape)},"
-            " expected uint8 [recordings, N_t, 2, H, W]"
+            " expected uint8 [recordings, N_t, C, H, W] or [recordings, N_t, C]"
         )
 
     def write(partial: Path) -> None:
         with partial.open("wb") as file:
-            file.write(struct.pack("<4s6I", MAGIC, VERSION, *frames.shape))
+            file.write(struct.pack("<4s6I", MAGIC, VERSION, *(*frames.shape, 1, 1)[:5]))
             for recording in frames:  # of a memory map, one at a time
                 file.write(np.ascontiguousarray(recording))
 
     write_atomically(Path(path), write)
 
 
-def _sizes(model: SpikingNetwork, stages: list[Stage]) -> str:
+def _sizes(stages: list[Stage]) -> str:
     """The constants that give the C program's buffers their sizes."""
-    channels, height, width = stages[0].shape
-    voting = [m.voting_size for m in model.layers if isinstance(m, layer.VotingLayer)]
-    voters = voting[0] if voting else 1
+    channels, height, width = stages[0].image
     sizes = {
         "CHANNELS": channels,
         "HEIGHT": height,
         "WIDTH": width,
         "LAYERS": len(stages),
-        "VOTERS": voters,
-        "CLASSES": stages[-1].neurons // voters,
-        "NEURONS": sum(map(_all_neurons, stages)),
-        "ACTIVATIONS": max(math.prod(stages[0].shape), *map(_all_neurons, stages)),
+        "VOTERS": stages[-1].voters,
+        "CLASSES": stages[-1].classes,
+        "NEURONS": sum(math.prod(stage.neurons) for stage in stages),
+        "ACTIVATIONS": max(math.prod(of) for s in stages for of in (s.image, s.neurons)),
+        "PIXELS": max(math.prod(stage.image[1:]) for stage in stages),
         "WORDS": max(_words(stage) for stage in stages),
         "GATHERED": max(
-            len(stage.rows) * (stage.most if len(stage.units) else 1) for stage in stages
+            len(stage.rows) // stage.groups * (stage.most if len(stage.units) else 1)
+            for stage in stages
         ),
     }
     lines = ",\n".join(f"    {name} = {size}" for name, size in sizes.items())
     return f"enum {{\n{lines}\n}};\n"
 
 
-def _all_neurons(stage: Stage) -> int:
-    return stage.neurons * stage.shape[1] * stage.shape[2]
-
-
 def _words(stage: Stage) -> int:
-    return math.ceil(stage.neurons / WORD)
+    return math.ceil(stage.rows.shape[1] / WORD)
 
 
 def _arrays(stage: Stage) -> list[str]:
@@ -147,7 +148,8 @@ def _array(kind: str, name: str, values: Iterable[str]) -> str:
 
 
 def _identifier(stage: Stage, name: str) -> str:
-    return f"{stage.name.replace('.', '_')}_{name}"
+    text = re.sub(r"\W", "_", f"{stage.name}_{name}", flags=re.ASCII)
+    return text if text.isidentifier() else f"layer_{text}"
 
 
 def _table(stages: list[Stage]) -> str:
@@ -156,23 +158,29 @@ def _table(stages: list[Stage]) -> str:
 
 
 def _entry(stage: Stage) -> str:
-    channels, height, width = stage.shape
-    fields = {
-        "channels": channels,
-        "height": height,
-        "width": width,
+    pairs = {
+        "input": stage.image[1:],
+        "output": stage.neurons[1:],
         "kernel": stage.kernel,
-        "neurons": stage.neurons,
+        "stride": stage.stride,
+        "padding": stage.padding,
+        "pool": stage.pool,
+    }
+    fields = {name: f"{{{y}, {x}}}" for name, (y, x) in pairs.items()}
+    fields |= {
+        "groups": stage.groups,
+        "channels": stage.image[0] // stage.groups,
+        "neurons": stage.rows.shape[1],
         "planes": len(stage.units),
         "words": _words(stage),
-        "row": len(stage.units) * _words(stage) or stage.neurons,
+        "row": len(stage.units) * _words(stage) or stage.rows.shape[1],
         "base": f"{stage.base:.8e}f",
         "scale": _identifier(stage, "scale"),
         "shift": _identifier(stage, "shift"),
         "gain": f"{stage.gain:.8e}f",
         "leak": f"{stage.leak:.8e}f",
         "threshold": "INFINITY" if math.isinf(stage.threshold) else f"{stage.threshold:.8e}f",
-        "pool": stage.pool,
+        "soft": int(stage.soft),
         "pool_adds": int(stage.pool_adds),
     }
     names = ("units", "packed") if len(stage.units) else ("weights",)

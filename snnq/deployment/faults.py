@@ -1,18 +1,18 @@
 """Accuracy of a network in a memory with faults, where bits of its weights have flipped.
 
-What flips are the bits of the weights as they are packed (`snnq.storage.bits`), or of float32 in full
-precision, each with the same probability and independently of the others. What is read back is
-what a reader without checks would see:
+What flips are the bits of the weights as they are packed (`snnq.storage.bits`), or in full precision
+of float32, or whichever type they have, each with the same probability and independently of the
+others. What is read back is what a reader without checks would see:
 
 - b bits per weight: the level of the flipped index; an index beyond the last level (sets that do
   not fill their bits) as the last level.
 - three levels: the bytes hold five weights each, so one flipped bit may change them all. A byte of
   243 or more stands for no five weights; its remainder by 243 is read, as `unpack_levels` does.
-- float32: the flipped number, however huge; NaN and infinity, which are easily told, as 0.
+- full precision: the flipped number, however huge; NaN and infinity, which are easily told, as 0.
 
-The index of 2^b levels, half of them below 0, has its sign in the highest bit, and float32 has it
-in bit 31. With the signs protected these never flip: of binary weights then nothing does. In the
-bytes of ternary weights no bit is a sign.
+The index of 2^b levels, half of them below 0, has its sign in the highest bit, and so have numbers
+in full precision. With the signs protected these never flip: of binary weights then nothing does.
+In the bytes of ternary weights no bit is a sign.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,14 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from snnq.networks.built import refuse_unless_as_built
-from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.base import LevelQuantizer
-from snnq.quantization.layers import QUANTIZED_LAYERS
+from snnq.quantization.evaluated import evaluated_copy
+from snnq.quantization.layers import in_evaluation, layers_of
 from snnq.quantization.network import quantizers
-from snnq.quantization.place import quantizer_input
+from snnq.quantization.place import quantizer_input, quantizer_of
 from snnq.storage.bits import BYTE, pack_levels, unpack_levels
-from snnq.storage.format import FLOAT_BYTES, plain_state
 from snnq.training.evaluation import evaluate
 
 
@@ -56,7 +54,7 @@ class StoredWeight:
 
 @torch.no_grad()
 def accuracy_with_faults(
-    model: SpikingNetwork,
+    model: nn.Module,
     data: Dataset,
     rates: Iterable[float],
     draws: int = 3,
@@ -87,19 +85,19 @@ def accuracy_with_faults(
     Raises
     ------
     ValueError
-        A network that `snnq.build_model` has not made, a rate beyond 0 to 1, no draw, no layers, a layer without weights, or signs to protect where
-        no bit is a sign.
+        A rate beyond 0 to 1, no draw, no layers, a layer without weights of its own, or signs to
+        protect where no bit is a sign.
     """
-    refuse_unless_as_built(model)
     rates = list(rates)
     if not all(0 <= rate <= 1 for rate in rates):
         raise ValueError(f"rates={rates}: expected numbers from 0 to 1")
     if draws < 1:
         raise ValueError(f"draws={draws}: expected at least 1")
-    memory = {name: _stored(model, name) for name in _faulty_layers(model, layers)}
+    faulty = evaluated_copy(model)
+    with in_evaluation(model):
+        memory = {name: _stored(model, name) for name in _faulty_layers(model, faulty, layers)}
     if protect_signs:
         _refuse_without_signs(memory)
-    faulty = evaluated_copy(model)
     rows = []
     for (number, rate), draw in product(enumerate(rates), range(draws)):
         rng, flipped = np.random.default_rng((seed, number, draw)), 0
@@ -125,22 +123,11 @@ def flip_bits(
     return content
 
 
-def evaluated_copy(model: SpikingNetwork) -> SpikingNetwork:
-    """The network with the weights that evaluation sees in the place of quantizers, in evaluation.
-
-    For tools that read a layer's `weight` and know of no parametrization. Raises ValueError for a
-    network that `snnq.build_model` has not made, or one whose layers were changed.
-    """
-    refuse_unless_as_built(model)
-    copy = build_model(**model.architecture).to(next(model.parameters()).device)
-    model.eval()
-    weights = {f"{name}.weight": model.get_submodule(name).weight for name in quantizers(model)}
-    copy.load_state_dict(plain_state(model) | weights, strict=False)  # no counts of batches
-    return copy.eval()
-
-
-def _faulty_layers(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
-    found = [name for name, m in model.named_modules() if isinstance(m, QUANTIZED_LAYERS)]
+def _faulty_layers(
+    model: nn.Module, faulty: nn.Module, layers: Iterable[str] | None
+) -> list[str]:
+    """Weights that are replaced before each call, as by pruning, would be mended again."""
+    found = [name for name, layer in layers_of(faulty).items() if "weight" in layer._parameters]
     chosen = list(quantizers(model) if layers is None else layers)
     if not chosen or not set(chosen) <= set(found):
         raise ValueError(f"layers={chosen}: expected some of {', '.join(found)}")
@@ -148,10 +135,11 @@ def _faulty_layers(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
 
 
 def _stored(model: nn.Module, name: str) -> StoredWeight:
-    layer = model.eval().get_submodule(name)
-    if name in quantizers(model):
-        return _stored_levels(quantizer_input(layer), quantizers(model)[name])
-    return _stored_float32(layer.weight)
+    layer = model.get_submodule(name)
+    quantizer = quantizer_of(layer)
+    if quantizer is None:
+        return _stored_as_it_is(layer.weight)
+    return _stored_levels(quantizer_input(layer), quantizer)
 
 
 def _stored_levels(original: Tensor, quantizer: LevelQuantizer) -> StoredWeight:
@@ -173,15 +161,15 @@ def _sign_bit(levels: tuple[float, ...]) -> int | None:
     return half.bit_length() if len(levels) == 2 * half and below == half else None
 
 
-def _stored_float32(weight: Tensor) -> StoredWeight:
-    shape, device = weight.shape, weight.device
+def _stored_as_it_is(weight: Tensor) -> StoredWeight:
+    shape, device, kind = weight.shape, weight.device, weight.dtype
 
     def read(content: np.ndarray) -> Tensor:
-        found = torch.from_numpy(content).view(torch.float32).view(shape).to(device)
+        found = torch.from_numpy(content).view(kind).view(shape).to(device)
         return found.nan_to_num(nan=0, posinf=0, neginf=0)
 
     content = weight.cpu().contiguous().flatten().view(torch.uint8).numpy()
-    return StoredWeight(content, BYTE * FLOAT_BYTES, read)
+    return StoredWeight(content, BYTE * weight.itemsize, read)
 
 
 def _refuse_without_signs(memory: dict[str, StoredWeight]) -> None:

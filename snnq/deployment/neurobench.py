@@ -6,44 +6,47 @@ An optional extra: `pip install neurobench==2.3.0`.
 from typing import Any
 
 from spikingjelly.activation_based import neuron
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from snnq.deployment.faults import evaluated_copy
 from snnq.deployment.speed import BATCH
-from snnq.networks.built import refuse_unless_as_built
-from snnq.networks.models import SpikingNetwork
+from snnq.quantization.evaluated import evaluated_copy
+from snnq.system.state import reset_state
 
 
-def neurobench_results(model: SpikingNetwork, data: Dataset) -> dict[str, Any]:
+def neurobench_results(model: nn.Module, data: Dataset) -> dict[str, Any]:
     """NeuroBench's Footprint, ConnectionSparsity, ActivationSparsity and SynapticOperations.
 
-    Of the network with its evaluated weights in float32: NeuroBench sees neither that they are
-    packed nor, behind a parametrization, which of them are zero. It decides batch by batch between
-    accumulates and multiply-accumulates.
+    Of any network with SpikingJelly's or snnTorch's neurons, with its evaluated weights in float32:
+    NeuroBench sees neither that they are packed nor, behind a parametrization, which of them are
+    zero. It decides call by call between accumulates and multiply-accumulates, and does not see
+    transposed convolutions.
 
     Raises
     ------
     ValueError
-        Another network than one that `snnq.build_model` has made.
+        No `nn.Module`.
     ImportError
         NeuroBench is not installed.
     """
-    refuse_unless_as_built(model)
+    copy = evaluated_copy(model)
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics import static, workload
     from neurobench.models import TorchModel
+    from snntorch import SpikingNeuron
 
-    network = TorchModel(evaluated_copy(model))
+    network = TorchModel(copy)
     network.add_activation_module(neuron.BaseNode)
-    loader = DataLoader(data, BATCH)
+    network.add_activation_module(SpikingNeuron)
+
+    def from_rest(batch: tuple) -> tuple:
+        reset_state(copy)
+        frames, labels = batch
+        return frames.transpose(0, 1).float(), labels
+
     metrics = (
         [static.Footprint, static.ConnectionSparsity],
         [workload.ActivationSparsity, workload.SynapticOperations],
     )
-    benchmark = Benchmark(network, loader, [_with_time_first], [], metrics)
+    benchmark = Benchmark(network, DataLoader(data, BATCH), [from_rest], [], metrics)
     return benchmark.run(quiet=True)
-
-
-def _with_time_first(batch: tuple) -> tuple:
-    frames, labels = batch
-    return frames.transpose(0, 1).float(), labels

@@ -7,25 +7,27 @@ SpikingJelly's counters see neither weights that are zero nor a layer whose inpu
 inputs are counted here; the tests compare the two where both are defined.
 """
 
+from collections import Counter
+
 import pandas as pd
 import torch
-from spikingjelly.activation_based import monitor
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from snnq.deployment.activity import activity
-from snnq.quantization.layers import QUANTIZED_LAYERS
+from snnq.deployment.observed import are_spikes, observe
+from snnq.quantization.layers import layers_of
 from snnq.storage.footprint import footprint
-from snnq.training.evaluation import predict
 
 # Picojoules of a float32 addition and of a multiplication and an addition in 45 nm at 0.9 V
 # (Horowitz, "Computing's energy problem", ISSCC 2014, fig. 1.1.9: 0.9 and 3.7).
 AC_PICOJOULES, MAC_PICOJOULES = 0.9, 4.6
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+COLUMNS = ("layer", "operation", "weights", "zero_weights", "dense", "synops", "effective")
 
 
-def costs(model: nn.Module, data: Dataset) -> pd.DataFrame:
+def costs(model: nn.Module, data: Dataset | Tensor) -> pd.DataFrame:
     """`footprint`, `operations` and `activity` side by side, a row per layer.
 
     What a layer does not have is missing: operations of batch norm, bytes of a neuron without
@@ -44,15 +46,15 @@ def cost_summary(table: pd.DataFrame) -> pd.Series:
     -------
     pandas.Series
         bytes; connection_sparsity, the share of weights that are zero; activation_sparsity, the
-        share of neurons and time steps without a spike; per recording dense (see `operations`),
-        effective_macs, effective_acs and nanojoules.
+        share of neurons and time steps without a spike (nan without any); per recording dense (see
+        `operations`), effective_macs, effective_acs and nanojoules.
     """
     effective = table.groupby("operation")["effective"].sum()
     return pd.Series(
         {
             "bytes": table["bytes"].sum(),
-            "connection_sparsity": table["zero_weights"].sum() / table["weights"].sum(),
-            "activation_sparsity": 1 - table["spikes"].sum() / table["neuron_steps"].sum(),
+            "connection_sparsity": _share(table["zero_weights"], table["weights"]),
+            "activation_sparsity": 1 - _share(table["spikes"], table["neuron_steps"]),
             "dense": table["dense"].sum(),
             "effective_macs": effective.get("MAC", 0.0),
             "effective_acs": effective.get("AC", 0.0),
@@ -61,53 +63,95 @@ def cost_summary(table: pd.DataFrame) -> pd.Series:
     )
 
 
-def operations(model: nn.Module, data: Dataset) -> pd.DataFrame:
-    """Synaptic operations of each convolution and linear layer, per recording.
+def _share(parts: pd.Series, of: pd.Series) -> float:
+    whole = of.sum()
+    return parts.sum() / whole if whole else float("nan")
 
-    Connections that a border cuts off do not count. The energy is that of the arithmetic of
-    `effective` alone, in float32 whatever the bits of a weight: no memory access, which costs a
-    chip more, no batch norm, no neurons.
+
+def operations(model: nn.Module, data: Dataset | Tensor) -> pd.DataFrame:
+    """Synaptic operations of each convolution and linear layer that is called, per recording.
+
+    Of any network: what arrives at a layer is counted, however often it is called, be it for time
+    steps, for tokens, or in several places. Connections that a border cuts off do not count, nor do
+    biases, nor weights elsewhere (LSTM, recurrent cells), nor products of activations (attention).
+    The energy is that of the arithmetic of `effective` alone, in float32 whatever the bits of a
+    weight: no memory access, which costs a chip more, no batch norm, no neurons.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Takes inputs [N_t, N, ...], whether it loops over them or not.
+    data : Dataset or Tensor
+        Of (frames [N_t, ...], class), or inputs [N_t, N, ...].
 
     Returns
     -------
     pandas.DataFrame
-        A row per layer: layer, operation ("AC" where every input of every recording is 0 or 1,
-        else "MAC"), weights, zero_weights; and per recording dense (all connections in all time
-        steps), synops (those whose input is not zero), effective (those whose weight is not zero
-        either) and nanojoules.
+        A row per layer: layer, operation ("AC" where every input of every recording is a spike: 0
+        or 1, or -1 of ternary neurons; else "MAC"), weights, zero_weights; and per recording dense
+        (all connections in all time steps), synops (those whose input is not zero), effective
+        (those whose weight is not zero either) and nanojoules.
     """
-    with monitor.InputMonitor(model, QUANTIZED_LAYERS, _uses) as counted:
-        predict(model, data)
-    rows = []
-    for name in counted.monitored_layers:
-        layer = model.get_submodule(name)
-        uses, steps, spiking = zip(*counted[name])
-        uses, weights = sum(uses).double(), layer.weight.detach() != 0
-        everywhere = torch.full_like(uses, sum(steps))
-        cases = {
-            "dense": (everywhere, torch.ones_like(weights)),
-            "synops": (uses, torch.ones_like(weights)),
-            "effective": (uses, weights),
-        }
-        rows.append(
-            {
-                "layer": name,
-                "operation": "AC" if all(spiking) else "MAC",
-                "weights": weights.numel(),
-                "zero_weights": weights.numel() - weights.sum().item(),
-                **{case: _connections(layer, *of) / len(data) for case, of in cases.items()},
-            }
-        )
-    table = pd.DataFrame(rows)
+    layers = layers_of(model)
+    arrived = {name: Arrived(layer) for name, layer in layers.items()}
+    recordings = observe(model, data, layers, lambda name, inputs, _: arrived[name].add(inputs))
+    rows = [{"layer": name, **of.counts(recordings)} for name, of in arrived.items() if of.uses]
+    table = pd.DataFrame(rows, columns=COLUMNS)
     prices = table["operation"].map({"AC": AC_PICOJOULES, "MAC": MAC_PICOJOULES})
     return table.assign(nanojoules=table["effective"] * prices / 1000)
 
 
-def _uses(inputs: Tensor) -> tuple[Tensor, int, bool]:
-    """Of inputs [N_t, N, ...]: how often each was not zero [...], of N_t·N times, and whether all were
-    spikes."""
-    spiking = ((inputs == 0) | (inputs == 1)).all().item()
-    return (inputs != 0).sum((0, 1)), inputs.shape[:2].numel(), spiking
+class Arrived:
+    """The inputs of a layer, added up over its calls.
+
+    Attributes
+    ----------
+    uses : dict
+        How often each input was not zero, by the shape of what the layer computes with at once:
+        [features] of a linear layer, [C, ...] of a convolution. Dimensions before are time steps,
+        recordings, tokens.
+    times : Counter
+        Of how many, by the same shape.
+    spiking : Tensor
+        Whether all inputs were spikes.
+    """
+
+    def __init__(self, layer: nn.Module):
+        self.layer = layer
+        self.uses: dict[torch.Size, Tensor] = {}
+        self.times: Counter[torch.Size] = Counter()
+        self.spiking = torch.tensor(True)
+
+    def add(self, inputs: Tensor) -> None:
+        """Those of one call."""
+        shape = inputs.shape[1 - self.layer.weight.ndim :]
+        uses = (inputs != 0).reshape(-1, *shape).sum(0)
+        self.uses[shape] = self.uses.get(shape, 0) + uses
+        self.times[shape] += inputs.numel() // shape.numel()
+        self.spiking = self.spiking.to(uses.device) & are_spikes(inputs)
+
+    def counts(self, recordings: int) -> dict:
+        """What a row of `operations` says, but for the energy."""
+        weights = self.layer.weight.detach() != 0
+        ones = torch.ones_like(weights)
+        always = {
+            shape: uses.new_full(shape, self.times[shape]) for shape, uses in self.uses.items()
+        }
+        cases = {
+            "dense": (always, ones),
+            "synops": (self.uses, ones),
+            "effective": (self.uses, weights),
+        }
+        totals = {
+            case: sum(_connections(self.layer, uses.double(), of) for uses in by_shape.values())
+            for case, (by_shape, of) in cases.items()
+        }
+        return {
+            "operation": "AC" if self.spiking else "MAC",
+            "weights": weights.numel(),
+            "zero_weights": weights.numel() - weights.sum().item(),
+            **{case: total / recordings for case, total in totals.items()},
+        }
 
 
 def _connections(layer: nn.Module, uses: Tensor, weights: Tensor) -> float:

@@ -5,10 +5,11 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.data import Dataset, Subset
 
+from snnq.deployment.observed import dataset_of
 from snnq.system.state import reset_state
 from snnq.training.batches import batches
 from snnq.training.evaluation import from_rest
@@ -17,12 +18,13 @@ SINGLES = 100  # recordings to measure the latency with
 BATCH = 64
 
 
-def speed(model: nn.Module, data: Dataset) -> pd.Series:
+def speed(model: nn.Module, data: Dataset | Tensor) -> pd.Series:
     """Latency of single recordings and throughput of batches, on the network's device.
 
-    Timed is the network from float frames to firing rates on the CPU; recordings are read before,
-    and quantized weights pass through the quantizer before; neurons are brought to rest in between.
-    The first batch of each kind is not timed.
+    Of any network that takes inputs [N_t, N, ...]; `data` is of (frames [N_t, ...], class), or such
+    inputs. Timed is the network from float frames to its outputs on the CPU; recordings are read
+    before, and quantized weights pass through the quantizer before; neurons are brought to rest in
+    between. The first batch of each kind is not timed.
 
     Returns
     -------
@@ -30,6 +32,7 @@ def speed(model: nn.Module, data: Dataset) -> pd.Series:
         latency_ms, the median of up to 100 recordings, and latency_ms_p95, their 95th percentile;
         recordings_per_second, in batches of 64.
     """
+    data = dataset_of(data)
     singles = _seconds(model, Subset(data, range(min(len(data), SINGLES))), 1)
     batched = _seconds(model, data, BATCH)
     median, high = 1000 * np.quantile(singles, (0.5, 0.95))

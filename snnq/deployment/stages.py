@@ -8,132 +8,110 @@ becomes x = scale · Σ_j level_j n_j + shift, with a scale and a shift for each
 needs no multiplication: a weight's level is split into bits, and the set bits are counted.
 """
 
-import math
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import type_before_parametrizations
 
-from snnq.deployment.computed import POOLING, WEIGHTED, Written, pair, refuse_unless_computed
-from snnq.networks.built import refuse_unless_built
-from snnq.networks.models import SpikingNetwork
-from snnq.quantization.base import LevelQuantizer
-from snnq.quantization.network import quantizers
-from snnq.quantization.place import quantizer_input
-from snnq.recordings.benchmarks import get_benchmark
+from snnq.deployment.computed import (
+    ROLE,
+    Image,
+    does_nothing,
+    padding_of,
+    refuse_unless_computed,
+    window_of,
+)
+from snnq.deployment.sequence import RECORDINGS, STEPS, Call, sequence_of
+from snnq.deployment.stage import Stage
+from snnq.quantization.layers import in_evaluation
+from snnq.quantization.place import quantizer_input, quantizer_of
 
-POLARITIES, MOST = 2, 255  # channels of a frame, and the greatest count in it
-
-
-@dataclass
-class Stage:
-    """A layer with weights and what follows it: `struct layer` in `snnq/c/net.h`.
-
-    Attributes
-    ----------
-    shape : (int, int, int)
-        Channels, height and width of the input.
-    kernel : int
-        3, or 1 for a linear layer: a convolution over one pixel.
-    most : int
-        The greatest input: 1 where the layer before spikes.
-    rows : array [kernel · kernel · channels, neurons]
-        Weights as float, or the places of their levels in `bits`.
-    bits : array [levels, planes]
-        Without planes the weights are float. Else level = base + Σ units · bits.
-    scale, shift : arrays [neurons]
-    gain, leak, threshold : float
-        Of the neurons: h = v + gain (x − leak v).
-    pool : int
-        Height and width of what is pooled after it; 1 for nothing.
-    pool_adds : bool
-        Spikes are added up, the division is left to the next scale; else one is enough.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    kernel: int
-    most: int
-    rows: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
-    bits: np.ndarray = field(default_factory=lambda: np.empty((0, 0), bool))
-    base: float = 0.0
-    units: np.ndarray = field(default_factory=lambda: np.empty(0))
-    gain: float = 1.0
-    leak: float = 0.0
-    threshold: float = math.inf
-    pool: int = 1
-    pool_adds: bool = False
-
-    @property
-    def neurons(self) -> int:
-        return self.rows.shape[1]
-
-    @property
-    def output(self) -> tuple[int, int, int]:
-        """Channels, height and width after pooling."""
-        return self.neurons, self.shape[1] // self.pool, self.shape[2] // self.pool
-
-    @property
-    def most_spikes(self) -> int:
-        """The greatest output after pooling."""
-        return self.pool**2 if self.pool_adds else 1
+MOST = 255  # the greatest count in a frame
 
 
-def stages_of(model: SpikingNetwork) -> list[Stage]:
-    """The stages of one of `build_model`'s networks, in evaluation.
+def stages_of(model: nn.Module, input_shape: Sequence[int] | None = None) -> list[Stage]:
+    """The stages of a network that runs one layer after another, in evaluation.
 
-    Convolutions with an odd square kernel, stride 1 and as much padding, and linear layers, each
-    with or without bias; batch norm; IF, LIF or PLIF neurons that are reset to 0; max or average
+    However its modules are nested; torch's layers or SpikingJelly's. Convolutions in two dimensions
+    with any kernel, stride, groups and zero padding, and linear layers, each with or without bias;
+    batch norm; IF, LIF or PLIF neurons, reset to a value or by their threshold; max or average
     pooling without overlap; voting in the end.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From [N_t, N, *input_shape] to [N_t, N, classes], or to the mean of that over time.
+    input_shape : sequence of int, optional
+        (channels, height, width), or (inputs,) of a network that takes no images: of
+        `frames[N_t, N, ...]` it is `frames.shape[2:]`. Networks of `build_model` know their own.
 
     Raises
     ------
     ValueError
-        Another network, or a layer or a setting of one that C would not compute, by its name.
+        No input shape, or one that the network cannot take; or a layer or a setting of one that C
+        would not compute, or what is computed between them, by its name.
     """
-    refuse_unless_built(model)
-    found, written, stages = quantizers(model), Written(), []
-    for number, module in model.layers.named_children():
-        name = f"layers.{number}"
-        refuse_unless_computed(name, module, written)
-        last = stages[-1] if stages else None
-        kind = type_before_parametrizations(module)
-        if issubclass(kind, WEIGHTED):
-            stages.append(_weighted(name, module, found.get(name), last, model))
-        elif issubclass(kind, nn.BatchNorm2d):
-            _fold(module, last)
-        elif issubclass(kind, neuron.BaseNode):
-            _spike(module, last)
-        elif issubclass(kind, POOLING):
-            last.pool, _ = pair(module.kernel_size)
-            last.pool_adds = issubclass(kind, nn.AvgPool2d)
-        written.add(kind)
-    if not stages or stages[-1].output[1:] != (1, 1):
-        raise ValueError("model: expected a linear layer as the last one with weights")
+    shape = _input_shape(model, input_shape)
+    image, before, stages = (*shape, 1, 1)[:3], None, []
+    calls, output = sequence_of(model, shape, ROLE, "C")
+    calls = [call for call in calls if not does_nothing(call)]
+    _refuse_repeated(calls)
+    with in_evaluation(model):
+        for call in calls:
+            refuse_unless_computed(call, image, before)
+            _add(call, image, stages)
+            image, before = stages[-1].output, call.kind
+    _refuse_unless_classes(output, stages)
     return stages
 
 
-def _weighted(
-    name: str,
-    module: nn.Conv2d | nn.Linear,
-    quantizer: LevelQuantizer | None,
-    before: Stage | None,
-    model: SpikingNetwork,
-) -> Stage:
-    shape = before.output if before else (POLARITIES, *_frame_size(model))
-    most = before.most_spikes if before else MOST
+def _refuse_repeated(calls: list[Call]) -> None:
+    """Neurons at two places would share a state; shared weights would be written twice."""
+    counts = Counter(call.name for call in calls if ROLE[call.kind] != "pooling")
+    for name, count in counts.items():
+        if count > 1:
+            raise ValueError(f"{name}: cannot be written as C: it is called {count} times")
+
+
+def _refuse_unless_classes(output: tuple[int, ...], stages: list[Stage]) -> None:
+    classes = stages[-1].classes if stages else 0
+    if output not in ((STEPS, RECORDINGS, classes), (RECORDINGS, classes)):
+        raise ValueError(
+            f"model: its output for {STEPS} time steps of {RECORDINGS} recordings is"
+            f" {list(output)}, expected [{STEPS}, {RECORDINGS}, {classes}] or their mean over time"
+        )
+
+
+def _input_shape(model: nn.Module, given: Sequence[int] | None) -> tuple[int, ...]:
+    given = getattr(model, "input_shape", None) if given is None else given
+    shape = tuple(given or ())
+    if len(shape) not in (1, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ValueError(f"input_shape={given}: expected (channels, height, width) or (inputs,)")
+    return shape
+
+
+def _add(call: Call, image: Image, stages: list[Stage]) -> None:
+    """A stage, or to the last one what follows its weights."""
+    module, role = call.module, ROLE[call.kind]
+    last = stages[-1] if stages else None
+    if role == "weights":
+        stages.append(_weighted(call, image, last))
+    elif role == "norm":
+        _fold(module, last)
+    elif role == "neurons":
+        _spike(module, last)
+    elif role == "pooling":
+        last.pool, last.pool_adds = window_of(call), not isinstance(module, nn.MaxPool2d)
+    else:
+        last.voters = module.voting_size
+
+
+def _weighted(call: Call, image: Image, before: Stage | None) -> Stage:
+    module, packed = call.module, {}
     scale = 1 / before.most_spikes if before else 1.0  # what average pooling left over
-    is_linear = isinstance(module, nn.Linear)
-    kernel, packed = 1 if is_linear else module.kernel_size[0], {}
-    inputs, expected = (
-        (module.in_features, math.prod(shape)) if is_linear else (module.in_channels, shape[0])
-    )
-    if inputs != expected:
-        raise ValueError(f"{name}: {inputs} inputs, expected {expected} of {shape}")
+    quantizer = quantizer_of(module)
     if quantizer is None:
         weights = module.weight
     else:
@@ -142,25 +120,37 @@ def _weighted(
         values = _array(quantizer.values(original))
         alpha, packed = bit_planes(np.array(quantizer.levels), values)
         scale *= alpha
-    rows = _rows(weights, shape)
-    if is_linear:
-        shape = (len(rows), 1, 1)
-    ones = np.ones(rows.shape[1])
-    shift = 0 * ones if module.bias is None else _array(module.bias)
-    return Stage(name, shape, kernel, most, rows, scale * ones, shift, **packed)
+    ones = np.ones(len(weights))
+    return Stage(
+        call.name,
+        image,
+        **_place(module, image),
+        most=before.most_spikes if before else MOST,
+        rows=_rows(weights, image, getattr(module, "groups", 1)),
+        scale=scale * ones,
+        shift=0 * ones if module.bias is None else _array(module.bias),
+        **packed,
+    )
 
 
-def _frame_size(model: SpikingNetwork) -> tuple[int, int]:
-    benchmark, size = get_benchmark(model.architecture["benchmark"]), model.architecture["size"]
-    return (size, size) if size else (benchmark.height, benchmark.width)
+def _place(module: nn.Conv2d | nn.Linear, image: Image) -> dict:
+    if isinstance(module, nn.Linear):
+        return {"kernel": image[1:], "stride": (1, 1), "padding": (0, 0), "groups": 1}
+    return {
+        "kernel": module.kernel_size,
+        "stride": module.stride,
+        "padding": padding_of(module),
+        "groups": module.groups,
+    }
 
 
-def _rows(weights: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
-    """[neurons, channels, y, x], for a linear layer over its flat input, as [y · x · channels,
-    neurons]: the order in which C has pixels and channels."""
+def _rows(weights: Tensor, image: Image, groups: int) -> np.ndarray:
+    """[neurons, channels, y, x], for a linear layer over its flat input, as [groups · y · x ·
+    channels, neurons]: the order in which C has pixels and channels."""
     if weights.ndim == 2:
-        weights = weights.unflatten(1, shape)
-    return weights.detach().cpu().permute(2, 3, 1, 0).flatten(0, 2).numpy()
+        weights = weights.unflatten(1, image)
+    grouped = weights.detach().cpu().unflatten(0, (groups, -1))
+    return grouped.permute(0, 3, 4, 2, 1).flatten(0, 3).numpy()
 
 
 def bit_planes(levels: np.ndarray, values: np.ndarray) -> tuple[float, dict]:
@@ -201,12 +191,14 @@ def _fold(norm: nn.BatchNorm2d, stage: Stage) -> None:
 
 def _spike(node: neuron.BaseNode, stage: Stage) -> None:
     """PLIF: k = σ(w); LIF: k = 1/τ; h = v + k (x − v), or v + x − k v where the input does not
-    decay. IF: h = v + x."""
+    decay. IF: h = v + x. With v, and the threshold, above the value of a hard reset: SpikingJelly's
+    leak is towards it, and v starts there."""
     if not isinstance(node, neuron.IFNode):
         of_plif = isinstance(node, neuron.ParametricLIFNode)
         k = float(node.w.detach().double().sigmoid()) if of_plif else 1 / node.tau
         stage.gain, stage.leak = (k, 1.0) if node.decay_input else (1.0, k)
-    stage.threshold = node.v_threshold
+    stage.soft = node.v_reset is None
+    stage.threshold = node.v_threshold - (node.v_reset or 0)
 
 
 def _array(x: Tensor) -> np.ndarray:

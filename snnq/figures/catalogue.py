@@ -193,6 +193,14 @@ def _of_deployment(
     return drawn
 
 
+def _against_operations(study: Path) -> Figure:
+    rows = _rows(study, "operations")
+    accuracy = f"accuracy: mean and 95 % CI over {rows['seeds'].max()} seeds"
+    counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
+    figure = results.accuracy_against_operations(rows)
+    return note(figure, f"{rows['recordings'].iloc[0]}; {accuracy}; {counted}")
+
+
 def _firing_distance(study: Path) -> Figure:
     rows = _rows(study, "fidelity")
     samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
@@ -215,6 +223,7 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "quantizer_trained_weights": _trained_weights,
     "frontier": _of_results(results.frontier, frontier_table),
     "accuracy_against_bits": _of_results(results.accuracy_against_bits, results_table),
+    "accuracy_against_operations": _against_operations,
     "hard_and_soft": _hard_and_soft,
     "weights_in_transition": _weights_in_transition,
     "weights_in_training": _weights_in_training,

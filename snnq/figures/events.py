@@ -51,7 +51,7 @@ def frame_strips(frames: np.ndarray, names: Iterable[str]) -> Figure:
         layout="constrained", squeeze=False,
     )  # fmt: skip
     for row, name, recording in zip(axes, names, frames):
-        signed = recording[:, 1].astype(int) - recording[:, 0]
+        signed = recording[:, -1].astype(int) - recording[:, :-1].sum(1)
         most = max(1, np.abs(signed).max() * 0.7)
         for axis, step in zip(row, steps):
             axis.imshow(signed[step], cmap="PuOr", vmin=-most, vmax=most)

@@ -25,16 +25,27 @@ def frontier(table: pd.DataFrame) -> Figure:
     styles = _styles(table["levels"])
     figure, axes = panels(len(groups), "test accuracy (%)", "network (kB)", width=1.2 * WIDTH)
     for axis, (recordings, rows) in zip(axes, groups):
-        for levels, line in rows.groupby(rows["levels"].map(str), sort=False):
-            line = line.sort_values("bytes")
-            ends = line["mean_low"], line["mean_high"]
-            _with_intervals(axis, line["bytes"] / 1000, line["mean"], *ends, **styles[levels])
-        axis.set(title=recordings, xscale="log")
-        decades = np.log10(rows["bytes"].max() / rows["bytes"].min())
-        axis.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.minorticks_off()
+        _lines_over_widths(axis, rows, rows["bytes"] / 1000, styles)
+        axis.set_title(recordings)
         _name_point(axis, ahead_from(rows))
+    shared_legend(figure, axes, "weights")
+    return figure
+
+
+def accuracy_against_operations(table: pd.DataFrame) -> Figure:
+    """Accuracy after the last epoch, mean and 95 % confidence interval, against the effective synaptic
+    operations of a recording and against their energy, a line over widths for each level set.
+
+    Rows of `snnq.operations_of_runs`.
+    """
+    styles = _styles(table["levels"])
+    figure, axes = panels(2, "test accuracy (%)", "", width=1.2 * WIDTH)
+    for axis, column, unit, name in (
+        (axes[0], "effective", 1e3, "thousand synaptic operations"),
+        (axes[1], "nanojoules", 1e3, "energy of their arithmetic (µJ)"),
+    ):
+        _lines_over_widths(axis, table, table[column] / unit, styles)
+        axis.set_xlabel(name)
     shared_legend(figure, axes, "weights")
     return figure
 
@@ -62,6 +73,19 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     if colors:
         shared_legend(figure, axes, "channels")
     return figure
+
+
+def _lines_over_widths(axis, rows: pd.DataFrame, x: pd.Series, styles: dict[str, dict]) -> None:
+    """Of each level set, on a logarithmic axis."""
+    for levels, line in rows.assign(x=x).groupby(rows["levels"].map(str), sort=False):
+        line = line.sort_values("x")
+        ends = line["mean_low"], line["mean_high"]
+        _with_intervals(axis, line["x"], line["mean"], *ends, **styles[levels])
+    axis.set_xscale("log")
+    decades = np.log10(x.max() / x.min())
+    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
 
 
 def _styles(level_sets: pd.Series) -> dict[str, dict]:

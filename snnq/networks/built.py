@@ -7,47 +7,48 @@ from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from snnq.networks.models import SpikingNetwork, build_model
+from snnq.quantization.evaluated import evaluated_state
 
 FOR_TRAINING = ("training", "detach_reset", "p", "momentum")  # settings that evaluation ignores
 
 
 def refuse_unless_built(model: Any) -> None:
     """Raises ValueError, with what it is, unless a model is a network of `build_model`."""
-    if not isinstance(model, SpikingNetwork) or type(model).forward is not SpikingNetwork.forward:
+    if not _is_built(model):
         raise ValueError(
             f"model is a {type(model).__name__}, expected a network of snnq.build_model"
         )
 
 
-def refuse_unless_as_built(model: Any) -> None:
-    """Raises ValueError unless a model's layers, too, are what `build_model` makes.
+def architecture_of(model: nn.Module) -> dict[str, Any] | None:
+    """The arguments of `build_model` that make a network of the same layers, settings and types.
 
-    Its weights may be any. A layer that was exchanged, or of which a setting was changed, is not
-    in `architecture`, and would not come back from it; it is named.
+    Its numbers may be any. None for any other network, and for one of `build_model` of which a
+    layer was exchanged, or a setting changed: it would not come back from its architecture.
     """
-    refuse_unless_built(model)
+    if not _is_built(model):
+        return None
     with torch.device("meta"):  # without numbers
         built = build_model(**model.architecture)
-    layers, expected = dict(model.layers.named_children()), dict(built.layers.named_children())
-    for name in dict.fromkeys((*layers, *expected)):
-        found, wanted = _settings(layers.get(name)), _settings(expected.get(name))
-        for what in dict.fromkeys((*found, *wanted)):
-            if found.get(what) != wanted.get(what):
-                raise ValueError(
-                    f"layers.{name}: {what}={found.get(what)}, expected {wanted.get(what)} as"
-                    " snnq.build_model makes it"
-                )
+    return model.architecture if _described(model) == _described(built) else None
 
 
-def _settings(module: nn.Module | None) -> dict[str, Any]:
+def _is_built(model: Any) -> bool:
+    return isinstance(model, SpikingNetwork) and type(model).forward is SpikingNetwork.forward
+
+
+def _described(model: SpikingNetwork) -> tuple[dict, dict]:
+    layers = {name: _settings(layer) for name, layer in model.layers.named_children()}
+    tensors = {name: (t.dtype, t.shape) for name, t in evaluated_state(model).items()}
+    return layers, tensors
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
     """Of a layer: its class, and what it was made with."""
-    if module is None:
-        return {"class": None}
     plain = (bool, int, float, str, tuple, type(None))
     return {
-        "class": type_before_parametrizations(module).__name__,
+        "class": type_before_parametrizations(module),
         "step_mode": getattr(module, "step_mode", None),
-        "bias": getattr(module, "bias", None) is not None,
         **{
             name: value
             for name, value in vars(module).items()

@@ -1,7 +1,7 @@
 """Spiking networks for each benchmark: the PLIF networks of Fang et al., ICCV 2021, and deeper ones."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ NEURONS = {
 class SpikingNetwork(nn.Module):
     """Layers in multi-step mode, from frames to firing rates.
 
-    Input [N_t, N, 2, H, W], N_t time steps of event counts; output [N, classes], the firing rate of
+    Input [N_t, N, C, H, W], N_t time steps of event counts; output [N, classes], the firing rate of
     each class's group of output neurons over the N_t steps, between 0 and 1 (of all but the PLIF
     networks the mean of the last layer, which does not spike). Every recording starts
     from rest: the membrane potentials are reset before it, and after it, so that the network can
@@ -33,7 +33,11 @@ class SpikingNetwork(nn.Module):
     ----------
     architecture : dict
         The arguments of `build_model` that make it.
+    input_shape : (int, int, int)
+        Channels, height and width of a frame.
     """
+
+    input_shape: tuple[int, int, int]
 
     def __init__(self, *layers: nn.Module, architecture: Mapping[str, Any]):
         super().__init__()
@@ -58,6 +62,7 @@ PLIF_NETWORKS = {
     "cifar10dvs": (4, 512),
     "ncaltech101": (5, 512),
 }
+MOST_LEFT = 8  # pixels of a frame's shorter side after the blocks, of other recordings
 VGG11 = (0.5, 1, "pool", 2, 2, "pool", 4, 4, "pool", 4, 4)  # of `channels`; pooled once more
 HALVED = {"vgg11": 4, "vgg11_gap": 3, "spiking_vgg11": 5, "sew_resnet18": 0}  # at least so often
 VOTERS = 10  # output neurons that vote for each class
@@ -70,13 +75,16 @@ def build_model(
     network: str = "plif",
     size: int | None = None,
     fused: bool = True,
+    classes: int | None = None,
+    sensor: Sequence[int] | None = None,
 ) -> SpikingNetwork:
-    """The network of a benchmark, with τ from 2, ATan surrogate, hard and detached reset, no bias.
+    """The network of a benchmark, or of other recordings, with τ from 2, ATan surrogate, hard and detached reset, no bias.
 
     Parameters
     ----------
     benchmark : str
-        A name in `snnq.BENCHMARKS`.
+        A name in `snnq.BENCHMARKS`; or another one with `classes` and `sensor`, which are the
+        `dimensions` of `snnq.get_benchmark("folder", "my_recordings")`, say.
     neuron : str
         "plif" (learned time constant), "lif" or "if".
     channels : int
@@ -85,7 +93,9 @@ def build_model(
     network : str
         "plif": {conv 3×3, batch norm, neuron, max-pool} ×2 on N-MNIST, ×4 on CIFAR10-DVS, ×5 on
         the other two, then dropout, linear 512 (N-MNIST 2048), neuron, dropout, linear 10 per
-        class, neuron, voting by tens (Fang et al., ICCV 2021; N-Caltech101 in the same style).
+        class, neuron, voting by tens (Fang et al., ICCV 2021; N-Caltech101 in the same style). Of
+        other recordings as many blocks as leave at most 8 pixels of the shorter side of a frame, at
+        least one, and linear 2048 after two blocks or fewer; of frames with one row none.
         "vgg11": eight convolutions 64-128-256-256-512-512-512-512 (with 128 `channels`), each with
         batch norm and neuron, average-pooled after every second, and one linear layer, whose mean
         over time is the output (Deng et al., ICLR 2022; usually at size 48).
@@ -105,65 +115,98 @@ def build_model(
         Height and width of the frames; the sensor's own where not given.
     fused : bool
         Whether its batch norms, neurons and poolings are computed at once, see `snnq.fuse`.
+    classes : int, optional
+        The benchmark's own where not given.
+    sensor : (int, int, int), optional
+        Signs of events (2, or 1), height and width; the benchmark's own where not given.
 
     Raises
     ------
     ValueError
-        Unknown benchmark, neuron or network, fewer than one channel, or frames too small to be
-        halved as often.
+        Unknown benchmark without classes and sensor, neuron or network, fewer than one channel or
+        class, a sensor that is none, or frames too small to be halved as often.
     """
-    found = get_benchmark(benchmark)
     if neuron not in NEURONS:
         raise ValueError(f"neuron={neuron!r}: expected one of {', '.join(NEURONS)}")
     if network not in NETWORKS:
         raise ValueError(f"network={network!r}: expected one of {', '.join(NETWORKS)}")
     if channels < 1:
         raise ValueError(f"channels={channels}: expected at least 1")
-    height, width = (size, size) if size else (found.height, found.width)
-    blocks = HALVED.get(network, PLIF_NETWORKS[benchmark][0])
+    given = {} if classes is None else {"classes": classes}
+    given |= {} if sensor is None else {"sensor": [*sensor]}
+    classes, (polarities, height, width) = _recordings(benchmark, classes, sensor)
+    height, width = (size, size) if size else (height, width)
+    inner = PLIF_NETWORKS.get(benchmark) or _plif_network(min(height, width))
+    blocks = HALVED.get(network, inner[0])
     if min(height, width) >> blocks == 0:
-        raise ValueError(f"size={size}: expected at least {1 << blocks} for this network")
+        found = f"size={size}" if size else f"frames of {width} × {height}"
+        raise ValueError(f"{found}: expected at least {1 << blocks} for this network")
     places = height >> blocks, width >> blocks
     spiking = partial(
         NEURONS[neuron], surrogate_function=surrogate.ATan(), v_reset=0.0, detach_reset=True
     )
     if network == "plif":
-        inner = PLIF_NETWORKS[benchmark]
-        layers = _plif(math.prod(places), len(found.classes), spiking, channels, *inner)
+        layers = _plif(polarities, math.prod(places), classes, spiking, channels, *inner)
     elif network == "vgg11":
         pool = layer.AvgPool2d(2, 2)
-        layers = _vgg11(pool, math.prod(places), len(found.classes), spiking, channels)
+        layers = _vgg11(polarities, pool, math.prod(places), classes, spiking, channels)
     elif network == "spiking_vgg11":
-        layers = spiking_vgg11(2, math.prod(places), len(found.classes), spiking, channels)
+        layers = spiking_vgg11(polarities, math.prod(places), classes, spiking, channels)
     elif network == "sew_resnet18":
-        layers = sew_resnet18(2, len(found.classes), spiking, channels)
+        layers = sew_resnet18(polarities, classes, spiking, channels)
     else:
         pool = layer.AvgPool2d(places)
-        layers = _vgg11(pool, 1, len(found.classes), spiking, channels)
+        layers = _vgg11(polarities, pool, 1, classes, spiking, channels)
     architecture = {
         "benchmark": benchmark,
         "neuron": neuron,
         "channels": channels,
         "network": network,
         "size": size,
+        **given,
     }
     model = SpikingNetwork(*layers, architecture=architecture)
+    model.input_shape = polarities, height, width
     return fuse(model) if fused else model
 
 
+def _recordings(
+    benchmark: str, classes: int | None, sensor: Sequence[int] | None
+) -> tuple[int, Sequence[int]]:
+    """Classes and sensor, as given or the benchmark's."""
+    if classes is None or sensor is None:
+        found = get_benchmark(benchmark)
+        own = found.polarities, found.height, found.width
+        classes = len(found.classes) if classes is None else classes
+        sensor = own if sensor is None else sensor
+    if type(classes) is not int or classes < 1:
+        raise ValueError(f"classes={classes!r}: expected a whole number of at least 1")
+    if len(sensor) != 3 or not all(type(size) is int and size > 0 for size in sensor):
+        raise ValueError(f"sensor={sensor!r}: expected signs of events, height and width")
+    return classes, sensor
+
+
+def _plif_network(side: int) -> tuple[int, int]:
+    """Blocks and hidden neurons for frames of that shorter side, see `build_model`."""
+    blocks = next(blocks for blocks in range(side) if side >> blocks <= MOST_LEFT)
+    blocks = max(blocks, min(1, side - 1))
+    return blocks, 2048 if blocks <= 2 else 512
+
+
 def _plif(
-    places: int, classes: int, spiking: partial, channels: int, blocks: int, hidden: int
+    inputs: int, places: int, classes: int, spiking: partial, channels: int, blocks: int, hidden: int
 ) -> list[nn.Module]:
     hidden = min(hidden, 64 * channels)
     convolutions = []
-    for block in range(blocks):
-        convolutions += _convolution(channels if block else 2, channels, spiking)
+    for _ in range(blocks):
+        convolutions += _convolution(inputs, channels, spiking)
         convolutions.append(layer.MaxPool2d(2, 2))
+        inputs = channels
     return [
         *convolutions,
         layer.Flatten(),
         layer.Dropout(0.5),
-        layer.Linear(channels * places, hidden, bias=False),
+        layer.Linear(inputs * places, hidden, bias=False),
         spiking(),
         layer.Dropout(0.5),
         layer.Linear(hidden, VOTERS * classes, bias=False),
@@ -173,9 +216,9 @@ def _plif(
 
 
 def _vgg11(
-    pool: nn.Module, places: int, classes: int, spiking: partial, channels: int
+    inputs: int, pool: nn.Module, places: int, classes: int, spiking: partial, channels: int
 ) -> list[nn.Module]:
-    layers, inputs = [], 2
+    layers = []
     for width in VGG11:
         if width == "pool":
             layers.append(layer.AvgPool2d(2, 2))

@@ -148,6 +148,8 @@ def _sources(changes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     along_x = _around(xx * across + (x + (width - 1) / 2), around, width)
     along_y = _around(yy * down + (y + (height - 1) / 2), around, height)
     from_x, from_y = (along_x + xy * down).round_(), (along_y + yx * across).round_()
+    if height == 1:  # of such a sensor only what lies along it is changed
+        from_y.zero_()
     inside_x, inside_y = from_x.clamp(0, width - 1), from_y.clamp(0, height - 1)
     kept = (inside_x == from_x) & (inside_y == from_y)
     if hole:

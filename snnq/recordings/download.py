@@ -7,8 +7,8 @@ from urllib.error import URLError
 from filelock import FileLock
 from tonic.download_utils import check_integrity, download_url, extract_archive
 
-from snnq.recordings.benchmarks import Benchmark
-from snnq.recordings.layout import no_recordings, recordings_beside, recordings_in
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.layout import no_recordings, recordings_beside
 
 # tonic 1.7's figshare addresses of these return an empty answer; figshare's API has the same
 # files by the same numbers (https://github.com/neuromorphs/tonic/pull/337).
@@ -27,7 +27,7 @@ def download(benchmark: Benchmark, root: Path, train: bool) -> list[Path]:
     Returns
     -------
     list of Path
-        The recordings of that side, see `recordings_in`.
+        The recordings of that side, see `Benchmark.recordings_in`.
 
     Raises
     ------
@@ -41,10 +41,10 @@ def download(benchmark: Benchmark, root: Path, train: bool) -> list[Path]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
-            if not (paths := recordings_in(benchmark, root, train)):
+            if not (paths := benchmark.recordings_in(root, train)):
                 _fetch(url, archive, md5)
                 _unpack(archive, archive.parent)
-                paths = recordings_in(benchmark, root, train)
+                paths = benchmark.recordings_in(root, train)
     except (URLError, OSError, RuntimeError) as error:
         lock.unlink(missing_ok=True)
         _remove_if_empty(archive.parent, *([] if was_there else [root]))

@@ -1,33 +1,52 @@
-"""Hashes of recordings' contents, each computed once and kept beside the file's size and times."""
+"""What is known of recordings' contents, each found once and kept beside the file's size and times."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
 
 from snnq.system.files import write_atomically
 
 THREADS = 8  # which wait for the disk more than they compute
+SILENT = 2  # seconds before a bar is shown
 
 
 def fingerprints(folder: Path, paths: Sequence[Path], cache: Path, keep: bool = True) -> list[str]:
-    """SHA-256 of files below a folder.
+    """SHA-256 of files below a folder, see `known_of`."""
+    return known_of("fingerprints", _sha256, folder, paths, cache, keep)
 
-    A file is read anew where its size or one of its times differs from those that its hash was
+
+def known_of(
+    what: str,
+    find: Callable[[Path], Any],
+    folder: Path,
+    paths: Sequence[Path],
+    cache: Path,
+    keep: bool = True,
+) -> list[Any]:
+    """What is found in each of some files below a folder, as JSON gives it back.
+
+    A file is read anew where its size or one of its times differs from those that its finding was
     kept with. So a touched file is read again and found the same, and a copy of a folder has the
-    hashes of the original.
+    findings of the original.
 
     Parameters
     ----------
+    what : str
+        A name for it.
+    find : function of a path
     folder : Path
-        Its own hashes are kept apart from those of any other folder, whatever the files' names.
+        Its own findings are kept apart from those of any other folder, whatever the files' names.
     paths : sequence of Path
     cache : Path
-        Where hashes are kept, in a file for each folder.
+        Where they are kept, in a file for each folder.
     keep : bool
-        Whether to write those that were computed now, where that is possible.
+        Whether to write those that were found now, where that is possible.
 
     Raises
     ------
@@ -35,28 +54,33 @@ def fingerprints(folder: Path, paths: Sequence[Path], cache: Path, keep: bool = 
         A file that cannot be read.
     """
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    known_in = cache / f"fingerprints-{place}.json"
+    known_in = cache / f"{what}-{place}.json"
     known = _read(known_in)
 
     def kept_with(path: Path) -> list:
         stat, name = path.stat(), str(path.relative_to(folder))
         seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         if known.get(name, [])[:-1] != seen:
-            with path.open("rb") as file:
-                return [name, *seen, hashlib.file_digest(file, "sha256").hexdigest()]
+            return [name, *seen, find(path)]
         return [name, *known[name]]
 
+    bar = {"total": len(paths), "desc": f"{what} of {folder}", "unit": "file", "delay": SILENT}
     with ThreadPoolExecutor(THREADS) as pool:
-        found = {name: kept for name, *kept in pool.map(kept_with, paths)}
+        found = {name: kept for name, *kept in tqdm(pool.map(kept_with, paths), **bar)}
     if keep and not found.items() <= known.items():
         text = json.dumps(known | found)
-        with suppress(OSError):  # a full or read-only place: they are computed again
+        with suppress(OSError):  # a full or read-only place: they are found again
             write_atomically(known_in, lambda path: path.write_text(text))
-    return [digest for *_, digest in found.values()]
+    return [one for *_, one in found.values()]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> dict[str, list]:
-    """What of a file is as it was written; the rest, or all of it, can be computed again."""
+    """What of a file is as it was written; the rest, or all of it, can be found again."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):

@@ -13,9 +13,11 @@ from filelock import FileLock
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from snnq.recordings.benchmarks import Benchmark, get_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import found_benchmark, get_benchmark
 from snnq.recordings.fingerprints import fingerprints
-from snnq.recordings.recordings import Recordings, read_recording
+from snnq.recordings.places import DATA, FRAMES
+from snnq.recordings.recordings import Recordings
 from snnq.system.files import sweep, write_atomically
 
 VERSION = 2  # of what `frames_of` computes: raise it when the frames change
@@ -27,7 +29,7 @@ WORTH_PROCESSES = 2**26  # bytes of recordings: building fewer takes less than s
 class Frames(Dataset):
     """Frames and labels of one split.
 
-    Item i is (uint8 tensor [N_t, 2, H, W], class). The items of a batch, as a `DataLoader` asks for
+    Item i is (uint8 tensor [N_t, C, H, W], class), with a channel for each sign of events. The items of a batch, as a `DataLoader` asks for
     them, are read at once.
 
     Attributes
@@ -36,7 +38,7 @@ class Frames(Dataset):
         The benchmark, the split, and a digest of all that determines the frames.
     device : torch.device
         The CPU.
-    frames : uint8 array [recordings, N_t, 2, H, W], memory-mapped
+    frames : uint8 array [recordings, N_t, C, H, W], memory-mapped
     labels : int64 array [recordings]
     """
 
@@ -55,7 +57,7 @@ class Frames(Dataset):
         return Batch(*self.rows(torch.tensor(indices)))
 
     def rows(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames [N, N_t, 2, H, W] and labels [N] at N places, read at once."""
+        """Frames [N, N_t, C, H, W] and labels [N] at N places, read at once."""
         chosen = places.numpy()
         return torch.from_numpy(self.frames[chosen]), torch.from_numpy(self.labels[chosen])
 
@@ -65,7 +67,7 @@ class Batch(list):
 
     Attributes
     ----------
-    tensors : (uint8 tensor [N, N_t, 2, H, W], int64 tensor [N])
+    tensors : (uint8 tensor [N, N_t, C, H, W], int64 tensor [N])
     """
 
     def __init__(self, frames: torch.Tensor, labels: torch.Tensor):
@@ -75,11 +77,11 @@ class Batch(list):
 
 def load(
     benchmark: str,
-    root: str | Path = "data",
+    root: str | Path = DATA,
     steps: int | None = None,
     cut: str = "number",
     size: int | None = None,
-    cache: str | Path = "data/frames",
+    cache: str | Path = FRAMES,
     split: str | None = None,
 ) -> tuple[Frames, Frames]:
     """A benchmark's training and test split as frames.
@@ -87,7 +89,8 @@ def load(
     Parameters
     ----------
     benchmark : str
-        A name in `snnq.BENCHMARKS`.
+        A name in `snnq.BENCHMARKS`; "folder" for recordings of one's own, see `own_recordings`; or
+        "tonic:<class>" for a dataset class of tonic, see `tonic_class`.
     root : path
         The data folder, with a complete download or a part of one. Where it holds no recording
         of the benchmark, they are downloaded.
@@ -125,17 +128,19 @@ def load(
 
 def names_of_frames(
     benchmark: str,
-    root: str | Path = "data",
+    root: str | Path = DATA,
     steps: int | None = None,
     cut: str = "number",
     size: int | None = None,
-    cache: str | Path = "data/frames",
+    cache: str | Path = FRAMES,
     split: str | None = None,
 ) -> tuple[str, str] | None:
     """The names of the frames that `load` would return; None where there are no recordings.
 
     Nothing is downloaded, built or written. Raises ValueError as `load` does.
     """
+    if found_benchmark(benchmark, root) is None:
+        return None
     splits, cutting = _checked(benchmark, root, (steps, cut, size), split, fetch=False)
     if not any(map(len, splits)):
         return None
@@ -148,8 +153,9 @@ def frames_of(
     cut: str,
     sensor: tuple[int, int],
     size: int | None = None,
+    polarities: int = 2,
 ) -> np.ndarray:
-    """Events of a sensor (height, width) added up in N_t steps: int64 [N_t, 2, H, W].
+    """Events of a sensor (height, width) added up in N_t steps: int64 [N_t, polarities, H, W].
 
     Every event counts exactly once. With `size`, pixel x goes to column ⌊x·size/width⌋.
     """
@@ -161,7 +167,7 @@ def frames_of(
     height, width = sensor if size is None else (size, size)
     x = events["x"] if size is None else events["x"] * size // sensor[1]
     y = events["y"] if size is None else events["y"] * size // sensor[0]
-    shape = (steps, 2, height, width)
+    shape = (steps, polarities, height, width)
     place = np.ravel_multi_index((step, events["p"], y, x), shape)
     return np.bincount(place, minlength=np.prod(shape)).reshape(shape)
 
@@ -178,7 +184,7 @@ def _checked(
 ) -> tuple[list[Recordings], Cutting]:
     """Both splits, and how they are to be cut."""
     steps, cut, size = cutting
-    found = get_benchmark(benchmark)
+    found = get_benchmark(benchmark, root, fetch)
     if cut not in CUTS:
         raise ValueError(f"cut={cut!r}: expected one of {', '.join(CUTS)}")
     steps = found.steps if steps is None else steps
@@ -192,10 +198,11 @@ def _checked(
 
 def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = True) -> str:
     """Benchmark, split, cutting, and a digest of all that determines the frames."""
-    folder, paths = recordings.benchmark.folder(recordings.root), recordings.paths
+    benchmark, paths = recordings.benchmark, recordings.files
+    folder = benchmark.folder(recordings.root)
     contents = fingerprints(folder, paths, cache, keep)
     files = [(str(path.relative_to(folder)), found) for path, found in zip(paths, contents)]
-    what = json.dumps([VERSION, recordings.benchmark.name, cutting, files])
+    what = json.dumps([VERSION, benchmark.name, cutting, files, *benchmark.dimensions.values()])
     digest = hashlib.sha256(what.encode()).hexdigest()[:16]
     cut = "-".join(str(value) for value in cutting if value is not None)
     return f"{recordings.name}-{cut}-{digest}"
@@ -229,8 +236,8 @@ def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:
     steps, _, size = cutting
     benchmark, paths = recordings.benchmark, recordings.paths
     height, width = (size, size) if size else (benchmark.height, benchmark.width)
-    _allocate(path, (len(paths), steps, 2, height, width))
-    many = sum(recording.stat().st_size for recording in paths) > WORTH_PROCESSES
+    _allocate(path, (len(paths), steps, benchmark.polarities, height, width))
+    many = sum(file.stat().st_size for file in recordings.files) > WORTH_PROCESSES
     jobs = (
         joblib.delayed(_fill)(path, first, benchmark, paths[first : first + CHUNK], cutting)
         for first in range(0, len(paths), CHUNK)
@@ -272,8 +279,8 @@ def _fill(
     array = np.load(path, mmap_mode="r+", allow_pickle=False)
     saturated = empty = 0
     for i, recording in enumerate(paths, start=first):
-        events = read_recording(benchmark, recording)
-        frames = frames_of(events, steps, cut, (benchmark.height, benchmark.width), size)
+        events, sensor = benchmark.read(recording), (benchmark.height, benchmark.width)
+        frames = frames_of(events, steps, cut, sensor, size, benchmark.polarities)
         saturated += np.count_nonzero(frames > 255)
         empty += len(events) == 0
         array[i] = np.minimum(frames, 255)

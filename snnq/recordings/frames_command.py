@@ -5,15 +5,21 @@ Every recording is read, so that a bad one is named here. Frames are kept in dat
 
 import argparse
 
+NAMES = (
+    "nmnist, dvsgesture, cifar10dvs, ncaltech101, folder (recordings of your own, in a folder per class)"
+    " or tonic:CLASS (a dataset class of tonic)"
+)
 EXAMPLES = (
     "snnq frames nmnist data/digits --steps 3",
     "snnq frames dvsgesture data --steps 20 --cut time --size 64",
     "snnq frames cifar10dvs data --steps 10 --size 48 --split 90/10",
+    "snnq frames folder my_recordings",
+    "snnq frames tonic:SHD data --steps 100 --cut time",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("benchmark", help="nmnist, dvsgesture, cifar10dvs or ncaltech101")
+    parser.add_argument("benchmark", help=NAMES)
     parser.add_argument("root", help="data folder that holds the recordings, or gets them")
     parser.add_argument(
         "--steps", metavar="N", type=int, help="time steps (the benchmark's own)"
@@ -30,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         metavar="SHARES",
-        help="of cifar10dvs and ncaltech101, per cents of training and test such as 90/10 (80/20)",
+        help="where it is not official, per cents of training and test such as 90/10 (80/20)",
     )
 
 
@@ -42,8 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
     benchmark, root = arguments.benchmark, arguments.root
     cutting = arguments.steps, arguments.cut, arguments.size
     splits = load(benchmark, root, *cutting, split=arguments.split)
-    simulated, found = source(benchmark, root)["simulated"], get_benchmark(benchmark)
+    simulated, found = source(benchmark, root)["simulated"], get_benchmark(benchmark, root)
     complete = complete_split(found, resolved_split(found, arguments.split))
     for name, split, most in zip(("training", "test"), splits, complete):
-        of, how = ("", ", simulated") if simulated else (f" of {most:,}", "")
+        of, how = ("", ", simulated") if simulated else ("" if found.is_found else f" of {most:,}", "")
         print(f"{benchmark}: {len(split):,}{of} {name} recordings{how}")
+    if found.is_found:
+        print(f"{benchmark}: sensor {found.width} × {found.height}, classes {', '.join(found.classes)}")

@@ -6,49 +6,33 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from snnq.recordings.benchmarks import Benchmark, source
-from snnq.recordings.formats import READERS, BadRecording
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, source
+from snnq.recordings.formats import READERS
+from snnq.recordings.own import is_of_ones_own
 from snnq.recordings.places import DATA, DIGITS
 from snnq.system.files import files_below
 
 # What event recordings come as elsewhere: other releases, and what other libraries make of them.
-OTHER_FORMATS = (".aedat", ".dat", ".raw", ".mat", ".csv", ".npz", ".h5", ".hdf5", ".pt", ".tfrecord")
+OTHER_FORMATS = (*READERS, ".raw", ".mat", ".csv", ".pt", ".tfrecord")
 ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".rar", ".7z")
 WITHOUT_PICTURES = ("nmnist", "dvsgesture")  # `snnq simulate` makes them from nothing
-
-
-def recordings_in(benchmark: Benchmark, root: Path, train: bool) -> list[Path]:
-    """The recordings of one side, by class folder and name; without an official split all of them.
-
-    Raises
-    ------
-    BadRecording
-        One that is not in a class folder.
-    OSError
-        A folder that cannot be read, or a link that leads nowhere.
-    """
-    folder = benchmark.folder(root) / benchmark.folders[0 if train else 1]
-    paths = files_below(folder, (Path(benchmark.pattern).suffix,))
-    for path in paths:
-        if len(path.relative_to(folder).parts) != 2:
-            raise BadRecording(f"{path}: expected recordings as {folder / benchmark.pattern}")
-    return paths
 
 
 def warn_of_others(benchmark: Benchmark, root: Path, train: bool) -> None:
     """Say which recordings of one side are left out, since they have another format."""
     folder = benchmark.folder(root) / benchmark.folders[0 if train else 1]
-    others = {*OTHER_FORMATS, *READERS} - {Path(benchmark.pattern).suffix}
+    others = set(OTHER_FORMATS).difference(benchmark.suffixes)
     if left_out := files_below(folder, others):
+        suffixes = ", ".join(benchmark.suffixes)
         warnings.warn(
-            f"{folder}: {_counts(left_out)} such as {left_out[0]} left out, expected"
-            f" {benchmark.pattern}",
+            f"{folder}: {_counts(left_out)} such as {left_out[0]} left out, expected {suffixes}",
             stacklevel=2,
         )
 
 
 def has_recordings(benchmark: Benchmark, root: Path) -> bool:
-    return any(recordings_in(benchmark, root, train) for train in (True, False))
+    return any(benchmark.recordings_in(root, train) for train in (True, False))
 
 
 def no_recordings(benchmark: Benchmark, root: Path, train: bool) -> str:
@@ -73,6 +57,11 @@ def refuse_download(benchmark: Benchmark, root: Path, train: bool) -> None:
     folder = benchmark.folder(root)
     if other := _other_files(benchmark, folder):
         raise FileNotFoundError(f"{missing}, but {_counts(other)} such as {other[0]}; {expected}")
+    if root != Path(DATA) and is_of_ones_own(root):
+        raise FileNotFoundError(
+            f"{missing}, but recordings in a folder per class; if they are your own,"
+            f" benchmark={FOLDER!r}"
+        )
     for child in _folders_in(root):
         if benchmark.folder(child) == child and has_recordings(benchmark, child):
             raise FileNotFoundError(f"{missing}, but in {child}; {expected}, or data={str(child)!r}")
@@ -88,7 +77,7 @@ def recordings_beside(benchmark: Benchmark, root: Path) -> str:
 
 def _other_files(benchmark: Benchmark, folder: Path) -> list[Path]:
     """Recordings that lie elsewhere or have another format, and archives that are not the download's."""
-    suffixes = {*OTHER_FORMATS, *READERS, *ARCHIVES}
+    suffixes = {*OTHER_FORMATS, *ARCHIVES}
     names = ("filename", "train_filename", "test_filename")
     downloads = {getattr(benchmark.dataset, name, None) for name in names}
     return [path for path in files_below(folder, suffixes) if path.name not in downloads]

@@ -1,19 +1,16 @@
-"""The recordings of one split of a benchmark, from a complete download or any part of one."""
+"""The recordings of one split of a benchmark, from a complete download or any part of one; or of what
+stands beside the benchmarks."""
 
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from snnq.recordings.benchmarks import Benchmark, get_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, get_benchmark
 from snnq.recordings.download import download
-from snnq.recordings.formats import BadRecording, check_size, read_events
-from snnq.recordings.layout import (
-    has_recordings,
-    recordings_in,
-    refuse_download,
-    warn_of_others,
-)
+from snnq.recordings.events import BadRecording
+from snnq.recordings.layout import has_recordings, refuse_download, warn_of_others
 from snnq.recordings.splits import complete_split, resolved_split, split_by_hash
 
 
@@ -23,7 +20,7 @@ class Recordings:
     Parameters
     ----------
     benchmark : str
-        A name in `snnq.BENCHMARKS`.
+        A name in `snnq.BENCHMARKS`, "folder" or "tonic:<class>", see `get_benchmark`.
     root : path
         The data folder; recordings lie below it as tonic lays them out, or it is the benchmark's
         own folder. Links are followed. Any part of them will do, and may lack one of the splits.
@@ -41,7 +38,10 @@ class Recordings:
     name : str
         Benchmark, split where it is not the benchmark's own, and side.
     paths : list of Path
-        Every recording, ordered by class and path, whatever the file system's order.
+        Every recording, ordered by class and path, whatever the file system's order; of a tonic
+        class its place there.
+    files : list of Path
+        That hold them.
     labels : int64 array [recordings]
     complete : int
         How many recordings a complete download has.
@@ -66,11 +66,11 @@ class Recordings:
         fetch: bool = True,
         split: str | None = None,
     ):
-        self.benchmark = get_benchmark(benchmark)
+        self.benchmark = get_benchmark(benchmark, root, fetch)
         split = resolved_split(self.benchmark, split)
         self.root = Path(root).expanduser()
         shares = "" if split == self.benchmark.split else f"-{split.replace('/', '-')}"
-        self.name = f"{benchmark}{shares}-{'train' if train else 'test'}"
+        self.name = f"{benchmark.replace(':', '-')}{shares}-{'train' if train else 'test'}"
         self.complete = complete_split(self.benchmark, split)[0 if train else 1]
         found = _listed(self.benchmark, self.root, train, fetch)
         if not self.benchmark.has_official_split:
@@ -78,33 +78,19 @@ class Recordings:
             found = [split_by_hash(paths, folder, train, split) for paths in found]
         self.paths = [path for paths in found for path in paths]
         self.labels = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
-        for path in self.paths:
-            check_size(path)
+        self.files = self.benchmark.files(self.root, self.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return read_recording(self.benchmark, self.paths[index])
-
-
-def read_recording(benchmark: Benchmark, path: Path) -> np.ndarray:
-    """The events of a benchmark's recording, see `read_events`.
-
-    N-Caltech101's are moved to the origin: each of its recordings covers another part of the
-    sensor, and tonic moves them so as well.
-    """
-    events = read_events(path, benchmark.width, benchmark.height)
-    if benchmark.name == "ncaltech101" and len(events):
-        events["x"] -= events["x"].min()
-        events["y"] -= events["y"].min()
-    return events
+        return self.benchmark.read(self.paths[index])
 
 
 def _listed(benchmark: Benchmark, root: Path, train: bool, fetch: bool) -> list[list[Path]]:
     """The paths of a folder's recordings by class, each in order."""
-    paths = recordings_in(benchmark, root, train)
-    if fetch and not paths and not _is_a_part(benchmark, root):
+    paths = benchmark.recordings_in(root, train)
+    if fetch and not paths and not benchmark.is_found and not _is_a_part(benchmark, root):
         refuse_download(benchmark, root, train)
         paths = download(benchmark, root, train)
     warn_of_others(benchmark, root, train)
@@ -113,10 +99,13 @@ def _listed(benchmark: Benchmark, root: Path, train: bool, fetch: bool) -> list[
     for path in paths:
         name = benchmark.class_of(path)
         if name not in benchmark.classes:
-            raise BadRecording(f"{path}: {name!r} is no class of {benchmark.name}")
+            raise BadRecording(
+                f"{path}: {name!r} is no class of {benchmark.name}; if these recordings are your own,"
+                f" benchmark={FOLDER!r}"
+            )
         found[benchmark.classes.index(name)].append(path)
         names[path.name].append(path)
-    if benchmark.name in ("nmnist", "cifar10dvs"):  # where a file's name is its recording's own
+    if benchmark.unique_names:
         for same in names.values():
             if len(same) > 1:
                 raise BadRecording(f"{same[1]}: has the same name as {same[0]}")

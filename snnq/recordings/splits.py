@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnq.recordings.benchmarks import OFFICIAL, Benchmark
+from snnq.recordings.benchmark import OFFICIAL, Benchmark
 
 TEST_SHARE = 0.2  # of each class of pictures
 KEY = "snnq"

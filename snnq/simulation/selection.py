@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snnq.recordings.benchmarks import get_benchmark
-from snnq.recordings.layout import no_recordings, recordings_in
+from snnq.recordings.layout import no_recordings
 from snnq.recordings.splits import is_numbered_test
 from snnq.simulation.pictures import Picture
 
@@ -46,7 +46,7 @@ def _recorded(root: Path) -> dict[bool, set[tuple[str, int]]]:
     """Class and number of the training and of the test pictures that N-MNIST recordings are of."""
     benchmark, found = get_benchmark("nmnist"), {}
     for train in (True, False):
-        paths = recordings_in(benchmark, root, train)
+        paths = benchmark.recordings_in(root, train)
         for path in paths:
             if not path.stem.isdecimal():
                 raise ValueError(f"{path}: expected N-MNIST's names, as 00001.bin")

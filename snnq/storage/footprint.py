@@ -3,17 +3,20 @@
 import pandas as pd
 from torch import nn
 
+from snnq.quantization.evaluated import evaluated_state
 from snnq.quantization.layers import QUANTIZED_LAYERS
 from snnq.quantization.network import quantizers
 from snnq.storage.bits import weight_bytes
-from snnq.storage.format import FLOAT_BYTES
+
+FLOAT_BYTES = 4
 
 
 def footprint(model: nn.Module) -> pd.DataFrame:
-    """Bytes that evaluation needs of each layer, computed from its shapes.
+    """Bytes that evaluation needs of each layer of any network.
 
-    A quantized weight takes `weight_bytes` and its float32 α, or two; all else, batch norm's
-    running mean and variance among it, is float32.
+    A quantized weight takes `weight_bytes` and its α, or two; every other parameter and persistent
+    buffer, batch norm's running mean and variance among them, what its type takes. What several
+    layers share counts for the first.
 
     Returns
     -------
@@ -21,31 +24,24 @@ def footprint(model: nn.Module) -> pd.DataFrame:
         A row per layer that holds numbers: layer, kind, levels (how many its weights have; None
         in full precision), numbers, bytes, bytes_float32 (of the layer in full precision).
     """
-    found = quantizers(model)
-    rows = []
-    for name, module in model.named_modules():
-        if ".parametrizations" in name:
-            continue
-        tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        others = sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
-        weights, packed, levels = 0, 0, None
-        if name in found:
-            weights, levels = module.weight.numel(), len(found[name].levels)
-            packed = weight_bytes(weights, levels) + FLOAT_BYTES * found[name].scales
-        if weights + others:
-            rows.append(
-                {
-                    "layer": name,
-                    "kind": _kind(module),
-                    "levels": levels,
-                    "numbers": weights + others,
-                    "bytes": packed + FLOAT_BYTES * others,
-                    "bytes_float32": FLOAT_BYTES * (weights + others),
-                }
-            )
-    return pd.DataFrame(rows)
+    found, rows = quantizers(model), {}
+    for name, tensor in evaluated_state(model).items():
+        layer, _, own = name.rpartition(".")
+        kind = kind_of(model.get_submodule(layer))
+        row = {"layer": layer, "kind": kind, "levels": None, "numbers": 0, "bytes": 0}
+        row = rows.setdefault(layer, row)
+        row["numbers"] += tensor.numel()
+        if own == "weight" and layer in found:
+            row["levels"] = len(found[layer].levels)
+            row["bytes"] += weight_bytes(tensor.numel(), row["levels"])
+            row["bytes"] += found[layer].scales * tensor.itemsize
+        else:
+            row["bytes"] += tensor.nbytes
+    table = pd.DataFrame(row for row in rows.values() if row["numbers"])
+    return table.assign(bytes_float32=FLOAT_BYTES * table["numbers"])
 
 
-def _kind(module: nn.Module) -> str:
+def kind_of(module: nn.Module) -> str:
+    """The name of torch's layer that it is, if it is one; else of its class."""
     kinds = [kind for kind in QUANTIZED_LAYERS if isinstance(module, kind)]
     return kinds[0].__name__ if kinds else type(module).__name__

@@ -16,14 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from snnq.storage.format import float32_file_bytes
-    from snnq.storage.inspect import contents
-    from snnq.storage.pack import unpack
+    from snnq.storage.content import naming, read
+    from snnq.storage.inspect import contents, float32_file_bytes
 
-    model, size = unpack(arguments.path), arguments.path.stat().st_size
-    table, full = contents(model), float32_file_bytes(model.architecture)
-    print("architecture:", json.dumps(model.architecture))
-    print("source:", json.dumps(model.source))
+    path = arguments.path
+    with naming(path):
+        content, _ = read(path)
+    table, full, size = contents(path), float32_file_bytes(path), path.stat().st_size
+    for name in ("architecture", "class", "source"):
+        if name in content.description:
+            print(f"{name}:", json.dumps(content.description[name]))
     formats = {"levels": "{:.0f}".format, "times": "{:.1f}".format}
     print(table.to_string(index=False, formatters=formats, na_rep=""))
     print(

@@ -10,6 +10,7 @@ from snnq.quantization.layers import in_execution, kept_layers
 from snnq.quantization.levels import resolve_levels
 from snnq.quantization.mixed import levels_by_layer, weights_in
 from snnq.quantization.rules import FULL, REST, LevelSet, Rules
+from snnq.recordings.benchmarks import BENCHMARKS
 from snnq.storage.format import network_without_numbers
 
 FULL_BITS = 32
@@ -24,10 +25,11 @@ def bits_of(levels: LevelSet) -> float:
 def mean_bits(rules: Rules, run: Mapping[str, Any] | None = None) -> float:
     """Mean bits of the weights that are not kept, where levels are mixed.
 
-    Those of the network that a run's settings say; without a run, as if a hundredth of the weights
+    Those of the network that a run's settings say; without a run, or of recordings that are no
+    benchmark's, as if a hundredth of the weights
     had other levels than the rest: near enough to sort level sets by.
     """
-    if run is None:
+    if run is None or run["benchmark"] not in BENCHMARKS:
         others = [bits_of(levels) for key, levels in rules if key != REST]
         rest = bits_of(dict(rules).get(REST, FULL))
         return (1 - SMALL) * rest + SMALL * sum(others) / len(others)

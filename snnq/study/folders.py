@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from snnq.recordings.benchmarks import BENCHMARKS, get_benchmark
+from snnq.recordings.benchmarks import folder_of, place_in_tables
 from snnq.study.gather import command_for, one_of_each, read_gathered, refuse_missing
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
@@ -70,7 +70,7 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
     if found.empty:
         raise FileNotFoundError(f"{study}: no packed networks; `{command_for(study)}` trains them")
     order = {
-        "benchmark": lambda names: names.map(list(BENCHMARKS).index),
+        "benchmark": lambda names: names.map(place_in_tables),
         "levels": lambda names: -names.map(number_of_levels),
     }
     found = found.sort_values(
@@ -83,7 +83,7 @@ def network_name(run) -> str:
     """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
     words = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # of mixed levels: several
-    return f"{run.benchmark}-{words}-seed{run.seed}"
+    return f"{run.benchmark.replace(':', '-')}-{words}-seed{run.seed}"
 
 
 def _packed(study: Path, run) -> str | None:
@@ -97,7 +97,7 @@ def missing_recordings(study: str | Path, benchmark: str, data: str | Path) -> s
 
     For notebooks that go on without them rather than download them.
     """
-    if get_benchmark(benchmark).folder(data).exists():
+    if folder_of(benchmark, data).exists():
         return None
     command = f"snnq simulate {data}" if str(data) == DIGITS else command_for(study)
     return f"no recordings of {benchmark} in {data}: `{command}` makes them"

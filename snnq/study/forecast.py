@@ -171,10 +171,10 @@ def _seconds_of_an_epoch(run: Run) -> float:
 
 
 def _frame_shape(run: Run) -> tuple[int, int, int, int]:
-    """Of one recording: [N_t, 2, H, W]."""
-    benchmark = get_benchmark(run.benchmark)
+    """Of one recording: [N_t, C, H, W]."""
+    benchmark = get_benchmark(run.benchmark, run.data)
     height, width = (run.size, run.size) if run.size else (benchmark.height, benchmark.width)
-    return run.steps or benchmark.steps, 2, height, width
+    return run.steps or benchmark.steps, benchmark.polarities, height, width
 
 
 def _cpu_batch(run: Run) -> int:
@@ -184,7 +184,7 @@ def _cpu_batch(run: Run) -> int:
 
 def _recordings(run: Run) -> tuple[int, int]:
     """How many training and test recordings there are, or are to be."""
-    benchmark = get_benchmark(run.benchmark)
+    benchmark = get_benchmark(run.benchmark, run.data)
     if not has_recordings(benchmark, Path(run.data)):
         return complete_split(benchmark, run.split)
     return tuple(

@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from snnq.training.run import Run, refuse_unknown
+from snnq.training.run import Run
+from snnq.training.settings import refuse_unknown
 
 INJECTED = "# Parameters\n"  # how the cell begins in which papermill sets parameters
 METADATA = {  # of a notebook as it is stored
@@ -30,7 +31,7 @@ def notebook_settings(namespace: Mapping[str, Any], besides: Iterable[str] = ())
     ValueError
         A parameter that is neither, see `check_parameters`.
     """
-    names = [field.name for field in fields(Run)]
+    names = list(signature(Run).parameters)
     check_parameters(namespace, [*names, *besides])
     return {name: namespace[name] for name in names if name in namespace}
 

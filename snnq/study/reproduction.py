@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from snnq.recordings.benchmarks import BENCHMARKS
+from snnq.recordings.benchmarks import place_in_tables
 from snnq.study.folders import REFERENCE, is_reference
 from snnq.study.gather import read_gathered
 from snnq.study.tables import number_of_levels
@@ -92,7 +92,7 @@ def _half_width(runs: pd.DataFrame, counts: pd.Series, rows: int) -> float:
 
 
 def _in_order(benchmarks: pd.Series) -> pd.Series:
-    return benchmarks.map(list(BENCHMARKS).index)
+    return benchmarks.map(place_in_tables)
 
 
 def _verdict(low: float, high: float) -> str:

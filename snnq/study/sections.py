@@ -10,7 +10,7 @@ import yaml
 
 from snnq.quantization.rules import REST
 from snnq.training.plain import plain_levels
-from snnq.training.run import refuse_unknown
+from snnq.training.settings import refuse_unknown
 
 PARTS = ("settings", "full", "quantized", "pretraining")
 LISTS = {

@@ -9,7 +9,7 @@ import pandas as pd
 
 from snnq.quantization.levels import resolve_levels
 from snnq.quantization.rules import FULL, Levels, is_mixed, label_of, read_levels
-from snnq.recordings.benchmarks import BENCHMARKS, recordings_name
+from snnq.recordings.benchmarks import place_in_tables, recordings_name
 from snnq.study.bits import FULL_BITS, mean_bits
 from snnq.study.comparisons import Correct, accuracies, difference, mean_interval, with_comparisons
 from snnq.training.plain import plain_levels
@@ -24,7 +24,7 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     """Finished runs under a folder, a row each, in the order of `BENCHMARKS` and of their names.
 
     All of them, or only those of some names: a study's folder may hold runs of settings that it
-    had before.
+    had before. Those of `snnq.train`, which no `Run` describes, are passed over.
 
     Columns: recordings (what they are called, see `recordings_name`), folder, name (the folder's),
     every setting of the run (mixed levels as `label_of` writes them), `simulated`,
@@ -38,11 +38,11 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     """
     names = ["*"] if only is None else sorted(only)
     paths = [path for name in names for path in sorted(Path(folder).glob(f"{name}/{RECORD}"))]
-    folders = [path.parent for path in paths]
+    folders = [path.parent for path in paths if "run" in read_record(path.parent)]
     if not folders:
         raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
     found = pd.DataFrame([_row(folder) for folder in folders])
-    order = {"key": lambda names: names.map(list(BENCHMARKS).index), "kind": "stable"}
+    order = {"key": lambda names: names.map(place_in_tables), "kind": "stable"}
     return found.sort_values("benchmark", **order, ignore_index=True)
 
 

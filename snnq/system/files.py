@@ -62,8 +62,8 @@ def sweep(folder: Path, name: str = "") -> None:
         path.unlink(missing_ok=True)
 
 
-def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files with one of some suffixes, whatever their case, anywhere below a folder, in order.
+def files_below(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
+    """Files, or those with one of some suffixes in any case, anywhere below a folder, in order.
 
     Links are followed as if what they lead to lay in their place, except back into a folder that
     they lie in. Hidden files and folders, which archives and editors leave, are passed over. None
@@ -86,7 +86,7 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
             if entry.is_symlink() or entry.is_dir():
                 identity = _identity(path)
             if not entry.is_dir():
-                if path.suffix.lower() in suffixes:
+                if suffixes is None or path.suffix.lower() in suffixes:
                     found.append(path)
             elif identity not in inside:
                 places.append((path, inside | {identity}))

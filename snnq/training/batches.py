@@ -21,7 +21,7 @@ def batches(
     order: Sequence[int] | Tensor | None = None,
     changes: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches as a network takes them: float frames [N_t, N, 2, H, W] and labels [N].
+    """Batches as a network takes them: float frames [N_t, N, ...] and labels [N].
 
     Frames are uint8 until then. Nobody waits for a GPU: what is `resident` is indexed there, other
     `Frames` are copied while it works on the batch before.
@@ -29,12 +29,13 @@ def batches(
     Parameters
     ----------
     data : Dataset
-        Any dataset, or list, of (frames [N_t, 2, H, W], class).
+        Any dataset, or list, of (frames [N_t, ...], class). Of frames with channels, height and
+        width ours, [N_t, 2, H, W], are read faster than others.
     order : indices, optional
         Of the recordings; all of them as they are where not given.
     changes : float32 tensor [recordings, 7 or 10], optional
-        What an augmentation does to each recording of `data`, whatever batch it is in: see
-        `snnq.recordings.augmentation`.
+        What an augmentation does to each recording of `data`, [N_t, ..., H, W], whatever batch it
+        is in: see `snnq.recordings.augmentation`.
     """
     order = None if order is None else torch.as_tensor(order, dtype=torch.int64, device="cpu")
     if changes is not None:

@@ -1,6 +1,5 @@
-"""What the settings of a run may be."""
+"""What the settings of a run may be, beside those of every training."""
 
-import sys
 from functools import lru_cache
 
 import torch
@@ -12,78 +11,69 @@ from snnq.quantization.mixed import levels_by_layer
 from snnq.quantization.network import quantize
 from snnq.quantization.rules import FULL, Levels, LevelSet, is_mixed
 from snnq.quantization.sigmoid import SCALES, check_learned
-from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
+from snnq.quantization.temperature import TEMPERATURE_CAP
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
-from snnq.recordings.benchmarks import get_benchmark
+from snnq.recordings.benchmark import Benchmark
+from snnq.recordings.benchmarks import FOLDER, found_benchmark
 from snnq.recordings.frames import CUTS
+from snnq.recordings.places import DATA
+from snnq.recordings.splits import resolved_split
 from snnq.storage.bits import MOST_LEVELS
 from snnq.storage.format import network_without_numbers
-from snnq.training.precision import PRECISIONS
 from snnq.training.run import Run
+from snnq.training.settings_checks import number, one_of, text, whole
 
 NARROW = 1  # channels of the network that quantizing is tried on
-
-LARGEST = sys.float_info.max
-MOST_SEED = 2**64 - 1  # torch's
-TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer")
-TEXTS += ("temperature_schedule", "biases", "device", "precision")
+TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer", "biases")
+LOGS = (None, "tensorboard")
 
 
 def check(run: Run) -> None:
     """Raise ValueError for the first setting out of range or unknown name, with what was expected."""
     for name in TEXTS:
-        if not isinstance(getattr(run, name), str):
-            raise ValueError(f"{name}={getattr(run, name)!r}: expected a text")
+        text(run, name)
     if not isinstance(run.start, str | None):
         raise ValueError(f"start={run.start!r}: expected the folder of a run, or none")
-    benchmark = get_benchmark(run.benchmark)
+    if run.benchmark.partition(":")[0] == FOLDER and run.data == DATA:
+        raise ValueError(f"data={DATA!r}: expected the folder of your recordings")
+    benchmark = found_benchmark(run.benchmark, run.data)
     _names(run, "keep")
     _names(run, "learned")
-    for name in ("seed", "order"):
-        _whole(run, name, least=0)
-    if run.seed > MOST_SEED:
-        raise ValueError(f"seed={run.seed}: expected {MOST_SEED} at most")
-    for name in ("epochs", "batch_size", "channels"):
-        _whole(run, name, least=1)
+    whole(run, "channels", least=1)
     _full_epochs(run)
-    for name in ("steps", "size", "soft_every"):
+    for name in ("steps", "size"):
         if getattr(run, name) is not None:
-            _whole(run, name, least=1)
-    if run.size is not None and run.size > min(benchmark.height, benchmark.width):
-        most = min(benchmark.height, benchmark.width)
+            whole(run, name, least=1)
+    one_of(run, "network", NETWORKS)
+    one_of(run, "neuron", NEURONS)
+    one_of(run, "cut", CUTS)
+    one_of(run, "augmentation", AUGMENTATIONS)
+    one_of(run, "quantizer", QUANTIZERS)
+    one_of(run, "biases", BIASES)
+    check_learned(run.learned)
+    if run.backward_temperature is not None:
+        number(run, "backward_temperature", above=0, most=TEMPERATURE_CAP)
+    number(run, "validation", above=-1e-9, most=0.9)
+    if run.log not in LOGS:
+        raise ValueError(f"log={run.log!r}: expected tensorboard, or none")
+    _levels(run)
+    if benchmark is not None:  # else it is not there yet
+        _goes_with(run, benchmark)
+
+
+def _goes_with(run: Run, benchmark: Benchmark) -> None:
+    """What the recordings must allow."""
+    resolved_split(benchmark, run.split)
+    most = min(benchmark.height, benchmark.width)
+    if run.size is not None and run.size > most:
         raise ValueError(f"size={run.size}: expected {most} at most, the sensor's")
-    _one_of(run, "network", NETWORKS)
-    _one_of(run, "neuron", NEURONS)
-    _one_of(run, "cut", CUTS)
-    _one_of(run, "augmentation", AUGMENTATIONS)
     if run.augmentation in MIRRORING and not benchmark.mirrors:
         raise ValueError(
             f"augmentation={run.augmentation!r}: a mirrored recording of {run.benchmark}"
             " may be of another class"
         )
-    _one_of(run, "quantizer", QUANTIZERS)
-    _one_of(run, "temperature_schedule", TEMPERATURE_SCHEDULES)
-    _one_of(run, "biases", BIASES)
-    check_learned(run.learned)
-    _number(run, "learning_rate", above=0, most=LARGEST)
-    for name in ("temperature_initial", "temperature_final"):
-        _number(run, name, above=0, most=TEMPERATURE_CAP)
-    if run.backward_temperature is not None:
-        _number(run, "backward_temperature", above=0, most=TEMPERATURE_CAP)
-    _harden(run)
-    _number(run, "validation", above=-1e-9, most=0.9)
-    if run.device != "auto":
-        try:
-            known = torch.device(run.device).type in ("cpu", "cuda")
-        except RuntimeError:
-            known = False
-        if not known:
-            raise ValueError(f"device={run.device!r}: expected auto, cpu or cuda")
-    _one_of(run, "precision", PRECISIONS)
-    if not isinstance(run.cuda_graph, bool):
-        raise ValueError(f"cuda_graph={run.cuda_graph!r}: expected true or false")
-    _levels(run)
     kind = run.benchmark, run.neuron, run.channels, run.network, run.size
+    kind += tuple(benchmark.dimensions.items())
     _network(*kind)
     if run.levels != FULL:
         _quantized(kind, run.levels, run.keep, run.quantizer)
@@ -92,7 +82,7 @@ def check(run: Run) -> None:
 def _full_epochs(run: Run) -> None:
     if run.full_epochs is None:
         return
-    _whole(run, "full_epochs", least=0)
+    whole(run, "full_epochs", least=0)
     if run.start is not None:
         raise ValueError(
             f"full_epochs={run.full_epochs}: expected none where a run starts from a full-precision"
@@ -130,7 +120,7 @@ def _level_set(levels: LevelSet, place: str = "") -> None:
 def _network(*kind) -> SpikingNetwork:
     """The network of these arguments of `build_model`, if there is such. It takes no memory."""
     names = "benchmark", "neuron", "channels", "network", "size"
-    return network_without_numbers(dict(zip(names, kind)))
+    return network_without_numbers(dict(zip(names, kind)) | dict(kind[len(names) :]))
 
 
 @lru_cache
@@ -138,11 +128,11 @@ def _quantized(kind: tuple, levels: Levels, keep: tuple[str, ...], quantizer: st
     """Whether the network has the layers that are named, and a method takes these levels: tried on
     a narrow one, with the levels that its layers have in the wide one."""
     by_layer = levels_by_layer(_network(*kind), levels, keep)
-    benchmark, neuron, _, network, size = kind
+    benchmark, neuron, _, network, size, *dimensions = kind
     options = {"biases": "uniform"} if quantizer == "sigmoid" else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        narrow = build_model(benchmark, neuron, NARROW, network, size)
+        narrow = build_model(benchmark, neuron, NARROW, network, size, **dict(dimensions))
         quantize(narrow, by_layer, (), QUANTIZERS[quantizer], **options)
 
 
@@ -151,32 +141,3 @@ def _names(run: Run, name: str) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
         expected = "layer names" if name == "keep" else f"some of {', '.join(SCALES)}"
         raise ValueError(f"{name}={value!r}: expected a list of {expected}")
-
-
-def _harden(run: Run) -> None:
-    value = run.harden
-    if value is None or value == ():
-        return
-    pair = isinstance(value, tuple) and [type(one) in (int, float) for one in value] == [True] * 2
-    if not (pair and 0 <= value[0] < value[1] <= 1):
-        raise ValueError(f"harden={value!r}: expected two increasing shares of 1, or ()")
-
-
-def _whole(run: Run, name: str, least: int) -> None:
-    value = getattr(run, name)
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
-
-
-def _number(run: Run, name: str, above: float, most: float) -> None:
-    value = getattr(run, name)
-    if type(value) not in (int, float) or not above < value <= most:
-        limit = f", {most} at most" if most < LARGEST else ""
-        hint = " (a text: in YAML 1e-3 is one, and 1.0e-3 a number)" * isinstance(value, str)
-        raise ValueError(f"{name}={value!r}: expected a finite number above {above}{limit}{hint}")
-
-
-def _one_of(run: Run, name: str, choices) -> None:
-    value = getattr(run, name)
-    if value not in choices:
-        raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")

@@ -18,7 +18,7 @@ def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float
     """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
 
     With hard weights, or with `soft` those of the soft staircase at the present temperature. `data`
-    is any dataset, or list, of (frames [N_t, 2, H, W], class).
+    is any dataset, or list, of (frames [N_t, ...], class).
     """
     rates, labels = predict(model, data, soft)
     accuracy = (rates.argmax(1) == labels).float().mean()
@@ -59,19 +59,30 @@ def evaluated_at_once(numbers: int) -> int:
 
 
 def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
-    """The network's output for frames that nothing went before and nothing will come after."""
+    """The network's rates [N, classes], see `rates_of`, for frames that nothing went before and
+    nothing will come after."""
     reset_state(model)
-    output = model(frames)
+    rates = rates_of(model(frames))
     reset_state(model)
-    return output
+    return rates
 
 
-def loss_of(rates: Tensor, labels: Tensor, recordings: float | None = None) -> Tensor:
-    """Mean-squared error between firing rates [N, classes] and the one-hot class.
+def rates_of(output: Tensor) -> Tensor:
+    """A network's output [N, classes]; of one for each time step [N_t, N, classes], the mean.
 
-    The mean is over N recordings, or over so many, of which these are a share.
+    Raises ValueError for any other.
     """
+    if not isinstance(output, Tensor) or output.ndim not in (2, 3):
+        found = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise ValueError(
+            f"the network's output is {found}: expected a tensor [N, classes] or [N_t, N, classes]"
+        )
+    return output if output.ndim == 2 else output.mean(0)
+
+
+def loss_of(rates: Tensor, labels: Tensor) -> Tensor:
+    """Mean-squared error between firing rates [N, classes] and the one-hot class."""
     # F.one_hot would read the labels back from where they are, to see whether they are in range.
     classes = torch.arange(rates.shape[1], device=labels.device)
     errors = F.mse_loss(rates, (labels[:, None] == classes).to(rates.dtype), reduction="sum")
-    return errors / ((recordings or len(labels)) * rates.shape[1])
+    return errors / rates.numel()

@@ -1,11 +1,16 @@
 """The gradients of one batch."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from snnq.training.evaluation import loss_of
+from snnq.system.state import reset_state
+from snnq.training.evaluation import loss_of, rates_of
 from snnq.training.precision import autocast
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs [N, classes] and labels [N], a mean over N
 
 
 def gradients(
@@ -14,18 +19,25 @@ def gradients(
     labels: Tensor,
     parameters: list[nn.Parameter],
     precision: str = "float32",
-    recordings: float | None = None,
+    loss: Loss | None = None,
+    share: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each parameter's gradient into its `.grad`; hits, loss, and the gradients' L2 norms.
 
-    The weights pass through their quantizers once, however often a network that loops over time
-    steps asks for them. `recordings`: see `loss_of`.
+    The batch starts from rest. The weights pass through their quantizers once, however often a
+    network that loops over time steps asks for them. A parameter that the network does not use has
+    a gradient of 0. The loss, `loss_of` where none is given, is multiplied by `share`.
     """
     for parameter in parameters:
         parameter.grad = None
+    reset_state(model)
     with parametrize.cached(), autocast(frames.device, precision):
-        rates = model(frames)
-    loss = loss_of(rates, labels, recordings)
-    loss.backward()
+        rates = rates_of(model(frames))
+    # Of no recordings a mean is none.
+    found = (loss or loss_of)(rates, labels) * share if len(labels) else rates.sum()
+    found.backward()
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
     norms = torch._foreach_norm([parameter.grad for parameter in parameters])
-    return (rates.argmax(1) == labels).sum(), loss.detach(), torch.stack(norms)
+    return (rates.argmax(1) == labels).sum(), found.detach(), torch.stack(norms)

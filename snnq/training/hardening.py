@@ -25,7 +25,9 @@ from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
+from snnq.quantization.sigmoid import SigmoidQuantizer
 
+OF_SIGMOIDS = (0.1, 0.85)  # the rest of the time is for what is not quantized
 STAGES = 50  # of a layer, at most: sorting its weights takes longer than a training step
 
 
@@ -36,19 +38,25 @@ class Hardening:
     ----------
     model : nn.Module
         Its quantizers get the masks, `hardened`; those without thresholds are left alone.
-    adam : Optimizer
+    optimizer : Optimizer
         Of the weights: one that becomes hard loses its momentum, and stays where it is.
-    between : two numbers, or none
-        Shares of the training: when the first weights become hard, and from when on all are.
+    between : two numbers, none, or None
+        Shares of the training: when the first weights become hard, and from when on all are. None:
+        `OF_SIGMOIDS` where a quantizer is a sigmoid, else never.
     """
 
-    def __init__(self, model: nn.Module, adam: Optimizer, between: tuple[float, ...]):
-        self.adam, self.between = adam, between
-        self.layers: dict[str, tuple[Tensor, LevelQuantizer]] = {}
-        for name, quantizer in quantizers(model).items() if between else ():
-            weight = quantizer_input(model.get_submodule(name))
-            if quantizer.thresholds(weight) is not None:
-                self.layers[name] = weight, quantizer
+    def __init__(self, model: nn.Module, optimizer: Optimizer, between: tuple[float, ...] | None):
+        if between is None:
+            sigmoids = any(isinstance(q, SigmoidQuantizer) for q in quantizers(model).values())
+            between = OF_SIGMOIDS if sigmoids else ()
+        self.optimizer, self.between = optimizer, between
+        self.layers: dict[str, tuple[nn.Module, LevelQuantizer]] = {}
+        for name, quantizer in quantizers(model).items():
+            layer = model.get_submodule(name)
+            weight = quantizer_input(layer)
+            quantizer.hardened = None  # of a training before this one
+            if between and quantizer.thresholds(weight) is not None:
+                self.layers[name] = layer, quantizer
                 quantizer.hardened = torch.zeros_like(weight, dtype=torch.bool)
         self.share = 0.0
 
@@ -56,15 +64,16 @@ class Hardening:
     def __call__(self, time: float) -> None:
         """Harden what is due after a share of the training, from 0 to 1."""
         share = hard_share(time, self.between)
-        for weight, quantizer in self.layers.values() if share > self.share else ():
-            mask, flat = quantizer.hardened.view(-1), weight.view(-1)
+        for layer, quantizer in self.layers.values() if share > self.share else ():
+            weight = quantizer_input(layer)
+            mask, flat = quantizer.hardened.view(-1), weight.reshape(-1)
             soft = (~mask).nonzero().view(-1)
             due = round(share * mask.numel()) - (mask.numel() - soft.numel())
             distances = distance_to_nearest(flat[soft], quantizer.thresholds(weight))
             surest = soft[distances.topk(due, sorted=False).indices]
             mask[surest] = True
-            for moment in self.adam.state.get(weight, {}).values():
-                if moment.shape == weight.shape:
+            for moment in self.optimizer.state.get(weight, {}).values():
+                if getattr(moment, "shape", None) == weight.shape:
                     moment.view(-1)[surest] = 0
         self.share = share
 

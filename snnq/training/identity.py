@@ -1,15 +1,20 @@
-"""What a run's result depends on, and whether a folder's run is the same or another."""
+"""What a training's result depends on, and whether a folder's is the same or another."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from snnq.quantization.network import quantizers
 from snnq.recordings.frames import names_of_frames
 from snnq.training.record import RECORD, WEIGHTS, read_record
 from snnq.training.run import Run, default_settings
+from snnq.training.settings import Settings
 
 TRAINING_VERSION = 3  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
@@ -35,12 +40,44 @@ def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
     return json.loads(json.dumps(found))
 
 
+def identity_of_network(
+    model: nn.Module, settings: Settings, samples: Mapping[str, int], **functions: Any
+) -> dict[str, Any]:
+    """All that is known of what the result of training a network of one's own depends on.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Before training: its parameters' names and shapes count, and its quantizers and their
+        levels, not its weights.
+    settings : Settings
+    samples : mapping
+        How many each data set has, by its name.
+    functions
+        The loss, say: their names count, and what is bound by `functools.partial`.
+
+    Returns
+    -------
+    dict
+        As JSON gives it back, without anything nested: each difference is then told by its name.
+    """
+    found = asdict(settings) | {"training_version": TRAINING_VERSION}
+    found |= {f"{name} samples": count for name, count in samples.items()}
+    found |= {name: _name_of(function) for name, function in functions.items()}
+    found |= {f"{name}.shape": parameter.shape for name, parameter in model.named_parameters()}
+    for name, quantizer in quantizers(model).items():
+        kind, options = getattr(quantizer, "recipe", (type(quantizer), {}))
+        found[f"{name}.levels"] = quantizer.levels
+        found[f"{name}.quantizer"] = _name_of(partial(kind, **options))
+    return json.loads(json.dumps(found))
+
+
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between the identities of a folder's run and of another one, in words.
+    """What differs between the identities of a folder's training and of another one, in words.
 
     A setting that one of them lacks, being of before there was such a setting, has its default.
     """
-    there, here = (_defaults(identity["benchmark"]) | identity for identity in (there, here))
+    there, here = (_defaults(identity) | identity for identity in (there, here))
     compared = set(there) | set(here)
     for content, place in CONTENTS.items():
         compared.discard(place if there.get(content) and here.get(content) else content)
@@ -61,11 +98,13 @@ def refuse_another(folder: Path, there: Mapping[str, Any], here: Mapping[str, An
 
 
 def recorded_identity(folder: Path) -> dict[str, Any]:
-    """The identity of a finished run, as far as its record states it.
+    """The identity of a finished training, as far as its record states it.
 
-    Raises FileNotFoundError where no run is finished.
+    Raises FileNotFoundError where none is finished.
     """
     record = read_record(folder)
+    if "run" not in record:
+        return record["identity"]
     known = {name: record.get(name) for name in CONTENTS}
     # Records from before there was a version are of the first.
     return record["run"] | known | {"training_version": record.get("training_version", 1)}
@@ -76,25 +115,37 @@ def frames_of_run(run: Run) -> tuple[str, str] | None:
     return names_of_frames(run.benchmark, run.data, run.steps, run.cut, run.size, split=run.split)
 
 
-def is_finished(run: Run, folder: Path, restart: bool = False) -> bool:
-    """Whether a folder holds this run, finished. No frames are loaded, nothing is written.
+def is_finished(identity: Mapping[str, Any], folder: Path, restart: bool = False) -> bool:
+    """Whether a folder holds the finished training of an identity. Nothing is written.
 
     Raises
     ------
     ValueError
-        It holds another finished run, unless `restart`.
+        It holds another finished one, unless `restart`.
     """
     if not (folder / RECORD).exists():
         return False
-    there, here = recorded_identity(folder), identity_of(run, frames_of_run(run))
+    there = recorded_identity(folder)
     if not restart:
-        refuse_another(folder, there, here)
-    return not differences(there, here)
+        refuse_another(folder, there, identity)
+    return not differences(there, identity)
 
 
-def _defaults(benchmark: str) -> dict[str, Any]:
-    """As JSON gives them back."""
-    return json.loads(json.dumps(default_settings(benchmark)))
+def _defaults(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Of its settings, as JSON gives them back."""
+    benchmark = identity.get("benchmark")
+    known = asdict(Settings()) if benchmark is None else default_settings(benchmark)
+    return json.loads(json.dumps(known))
+
+
+def _name_of(function: Any) -> str | None:
+    """Of a function, a class or an object, with what `functools.partial` has bound."""
+    if isinstance(function, partial):
+        bound = [*map(str, function.args), *(f"{n}={v}" for n, v in function.keywords.items())]
+        return f"{_name_of(function.func)}({', '.join(bound)})"
+    if function is None or isinstance(function, str):
+        return function
+    return getattr(function, "__qualname__", None) or type(function).__qualname__
 
 
 def _digest_of_start(run: Run) -> str | None:

@@ -1,6 +1,7 @@
 """What a run leaves in its folder, and its network back from it."""
 
 import json
+import math
 import platform
 import subprocess
 from dataclasses import asdict
@@ -12,13 +13,14 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.methods import QUANTIZERS
 from snnq.quantization.network import quantize
 from snnq.quantization.rules import FULL
 from snnq.recordings.benchmarks import get_benchmark, source
-from snnq.recordings.splits import complete_split
+from snnq.recordings.splits import complete_split, resolved_split
 from snnq.storage.footprint import footprint
 from snnq.system.files import first_line, write_atomically
 from snnq.training.run import Run
@@ -41,22 +43,29 @@ def initial_network(run: Run) -> SpikingNetwork:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        model = _network(run)
+        model = _network(run, get_benchmark(run.benchmark, run.data).dimensions)
     if run.start is not None:
-        _load(model, _full_precision(run))
+        load_weights(model, _full_precision(run))
     return _quantized(model, run)
 
 
 def trained_network(folder: str | Path) -> SpikingNetwork:
-    """The network of a finished run, in evaluation mode."""
-    run = Run.of(read_record(folder)["run"])
-    model = _quantized(_network(run), run)
-    _load(model, Path(folder) / WEIGHTS)
+    """The network of a finished run, in evaluation mode.
+
+    Raises ValueError for one that was trained by `snnq.train`: it is whoever called it that knows
+    how to build it.
+    """
+    record = read_record(folder)
+    if "run" not in record:
+        raise ValueError(f"{folder}: a network of one's own: load its {WEIGHTS} into another one")
+    run = Run.of(record["run"])
+    model = _quantized(_network(run, record.get("dimensions", {})), run)
+    load_weights(model, Path(folder) / WEIGHTS)
     return model.eval()
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
-    """A finished run's `run.json`. Raises FileNotFoundError where there is none."""
+    """The `run.json` of a finished training. Raises FileNotFoundError where there is none."""
     path = Path(folder) / RECORD
     if not path.exists():
         raise FileNotFoundError(f"{path}: not there, so no run was finished in this folder")
@@ -64,30 +73,41 @@ def read_record(folder: str | Path) -> dict[str, Any]:
 
 
 def read_history(folder: str | Path) -> pd.DataFrame:
-    """A finished run's rows, as `snnq.fit` returned them."""
+    """The rows of a finished training, as `snnq.fit` or `snnq.train` returned them."""
     history = pd.read_csv(Path(folder) / HISTORY)
     return history.assign(seconds=read_record(folder)["seconds"])
 
 
-def write_record(
-    run: Run,
-    folder: Path,
-    history: pd.DataFrame,
-    model: SpikingNetwork,
-    recordings: dict[str, int],
-    identity: dict[str, Any],
-    processes: int = 1,
-) -> None:
-    """Write `run.json`, last of a run's files: where it is, the run is finished."""
-    cost = footprint(model)
-    complete = complete_split(get_benchmark(run.benchmark), run.split)
-    record = {
+def about_run(run: Run, identity: dict[str, Any], recordings: dict[str, int]) -> dict[str, Any]:
+    """What the record of a run begins with: what it is, and of which recordings."""
+    benchmark = get_benchmark(run.benchmark, run.data)
+    complete = complete_split(benchmark, resolved_split(benchmark, run.split))
+    return {
         "run": asdict(run),
         **{name: identity[name] for name in ("training_version", "frames", "start_weights")},
         "data": source(run.benchmark, run.data),
+        **({"dimensions": benchmark.dimensions} if benchmark.is_found else {}),
         "recordings": recordings,
         "complete": dict(zip(("train", "test"), complete)),
-        "accuracy": accuracies(history[run.epochs_in_full :]),  # of the network that is left
+    }
+
+
+def write_record(
+    about: dict[str, Any],
+    folder: Path,
+    history: pd.DataFrame,
+    behind: int,
+    model: nn.Module,
+    processes: int = 1,
+) -> None:
+    """Write `run.json`, last of a training's files: where it is, the training is finished.
+
+    Its accuracies are those of the network that is left: without the epochs that were `behind` when
+    its training began.
+    """
+    cost = footprint(model)
+    record = about | {
+        "accuracy": accuracies(history[behind:]),
         "bytes": int(cost["bytes"].sum()),
         "bytes_float32": int(cost["bytes_float32"].sum()),
         "seconds": history["seconds"].tolist(),
@@ -113,22 +133,24 @@ def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
     "last": after the last epoch. "validation": at the last of the epochs with the best
     accuracy on the validation split. "best": the highest over epochs, chosen on the test set.
     "last_soft": after the last epoch, with the soft staircase. "on_validation" is no test
-    accuracy but that on the validation split after the last epoch. Without a validation split
-    both of its accuracies are None.
+    accuracy but that on the validation split after the last epoch. What there is no split for is
+    None.
     """
     test, validation = history["test_accuracy"], history["validation_accuracy"]
     held_out = validation.notna().all()
-    return {
-        "last": float(test.iloc[-1]),
-        "validation": float(test[validation[::-1].idxmax()]) if held_out else None,
-        "best": float(test.max()),
-        "last_soft": float(history["test_accuracy_soft"].iloc[-1]),
-        "on_validation": float(validation.iloc[-1]) if held_out else None,
+    found = {
+        "last": test.iloc[-1],
+        "validation": test[validation[::-1].idxmax()] if held_out else math.nan,
+        "best": test.max(),
+        "last_soft": history["test_accuracy_soft"].iloc[-1],
+        "on_validation": validation.iloc[-1],
     }
+    return {name: None if math.isnan(value) else float(value) for name, value in found.items()}
 
 
-def _network(run: Run) -> SpikingNetwork:
-    return build_model(run.benchmark, run.neuron, run.channels, run.network, run.size)
+def _network(run: Run, dimensions: dict[str, Any]) -> SpikingNetwork:
+    kind = run.benchmark, run.neuron, run.channels, run.network, run.size
+    return build_model(*kind, **dimensions)
 
 
 def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:
@@ -163,7 +185,7 @@ def _full_precision(run: Run) -> Path:
     return Path(run.start) / WEIGHTS
 
 
-def _load(model: SpikingNetwork, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path) -> None:
     """Raises ValueError for a file that does not hold the network's weights."""
     try:
         model.load_state_dict(load_file(path))

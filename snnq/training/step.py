@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from snnq.training.gradients import gradients
+from snnq.training.gradients import Loss, gradients
 from snnq.training.graph import GraphedGradients
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
@@ -50,6 +50,8 @@ class Step:
         Replay batches of so many recordings from a CUDA graph.
     processes : Processes, optional
         Those that take the steps together.
+    loss : function, optional
+        Of outputs [N, classes] and labels [N], a mean over N; `loss_of` where not given.
     """
 
     def __init__(
@@ -59,13 +61,14 @@ class Step:
         precision: str = "float32",
         graph_of: int | None = None,
         processes: Processes | None = None,
+        loss: Loss | None = None,
     ):
         self.optimizer, self.processes = optimizer, processes or Processes()
         # Once: looking for them in the network takes as long as a layer's forward pass.
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if precision == "bf16":
             keep_states_in_float32(model)
-        settings = {"parameters": self.parameters, "precision": precision}
+        settings = {"parameters": self.parameters, "precision": precision, "loss": loss}
         if self.processes.count > 1:
             self.gradients = SharedGradients(model, self.processes, **settings)
         elif graph_of is not None:

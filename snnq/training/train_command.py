@@ -1,8 +1,8 @@
 """Train a network, or go on with a run that was stopped.
 
 The run's folder gets its record (run.json), a history with a row per epoch, its weights, and the
-network packed. The options are the settings of `snnq.Run`, which `help(snnq.Run)` explains, with
-their defaults in parentheses.
+network packed. The options are the settings of `snnq.Run`, which `help(snnq.Run)` explains, those of
+every training `help(snnq.Settings)`, with their defaults in parentheses.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from snnq.quantization.rules import FULL, Levels
+from snnq.recordings.frames_command import NAMES
 from snnq.training.run import Run
 
 EXAMPLES = (
@@ -20,10 +21,11 @@ EXAMPLES = (
     "snnq train --levels=-2,-1,0,1,2 --keep first last --learning-rate 1e-3",
     "snnq train --levels '<1000=4bit,rest=binary' --folder results/runs/mixed",
     "snnq train --levels full --seed 1 --data path/to/recordings",
+    "snnq train --benchmark folder --data my_recordings",
     "snnq train --benchmark cifar10dvs --network vgg11 --channels 128 --size 48 --steps 10",
 )
 HELP = {
-    "benchmark": "nmnist, dvsgesture, cifar10dvs or ncaltech101",
+    "benchmark": NAMES,
     "levels": "binary, ternary, 2bit, 3bit, 4bit, pm2, pm4, the levels themselves as in"
     " --levels=-2,-1,0,1,2, full for full precision, or those of each layer as in"
     " --levels '<1000=4bit,rest=binary'",
@@ -43,7 +45,7 @@ HELP = {
     "steps": "time steps; none: the benchmark's own",
     "cut": "time steps with equal numbers of events or of equal time: number or time",
     "size": "height and width of the frames; none: the sensor's",
-    "split": "which recordings are the test: official, or of cifar10dvs and ncaltech101 the per cents of"
+    "split": "which recordings are the test: official, or where there is no such split the per cents of"
     " training and test such as 90/10; none: the benchmark's own, official or 80/20",
     "augmentation": "none, roll, affine, flip, nda, flip_nda, crop or flip_crop, of the training recordings",
     "start": "folder of a full-precision run whose weights to start from; none: from scratch",
@@ -87,6 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="where the folder holds another run, train this one in its place",
     )
+    parser.add_argument(
+        "--log",
+        metavar="NAME",
+        type=_reader(str, True),
+        help="tensorboard: write each epoch's row for TensorBoard too, into the run's folder (none)",
+    )
     parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
 
 
@@ -94,7 +102,8 @@ def run(arguments: argparse.Namespace) -> None:
     from snnq.training.fit import fit
     from snnq.training.parallel import joined
 
-    run = Run(**{field.name: getattr(arguments, field.name) for field in fields(Run)})
+    settings = {field.name: getattr(arguments, field.name) for field in fields(Run)}
+    run = Run(**settings, log=arguments.log)
     folder = arguments.folder or Path("results/runs", run.name)
     with joined() as processes:
         fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)

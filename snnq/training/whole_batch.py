@@ -7,7 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
 from snnq.networks.fused import unfuse
-from snnq.training.gradients import gradients
+from snnq.training.gradients import Loss, gradients
 from snnq.training.parallel import Processes
 
 
@@ -26,26 +26,25 @@ class SharedGradients:
         processes: Processes,
         parameters: list[nn.Parameter],
         precision: str,
+        loss: Loss | None = None,
     ):
         unfuse(model)  # for `WholeBatch` to see batch norm
         # Batch norm's running statistics are the same everywhere as they are.
         self.model = DistributedDataParallel(model, forward_sync_buffers=False)
-        self.parameters, self.precision, self.processes = parameters, precision, processes
+        self.processes = processes
+        self.settings = {"parameters": parameters, "precision": precision, "loss": loss}
 
     def __call__(self, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Hits and loss of this share, whose sums over the processes are those of the batch."""
         rank, count = self.processes.rank, self.processes.count
         frames_here, labels_here = frames[:, rank::count], labels[rank::count]
+        # Since the gradients' mean is taken, not their sum.
+        share = len(labels_here) / len(labels) * count
         with WholeBatch(len(labels), rank, count):
             hits, loss, norms = gradients(
-                self.model,
-                frames_here,
-                labels_here,
-                self.parameters,
-                self.precision,
-                recordings=len(labels) / count,  # since the gradients' mean is taken, not their sum
+                self.model, frames_here, labels_here, **self.settings, share=share
             )
-        return hits, loss.detach() / count, norms
+        return hits, loss / count, norms
 
 
 class WholeBatch(TorchFunctionMode):

@@ -5,7 +5,8 @@
  *
  * prints a line for each recording: the predicted class, how many weights were added up
  * (synaptic operations), and the firing rate of each class. With -p, the membrane potentials of
- * all neurons after every time step go to a file, as float [recording][step][layer][y][x][channel].
+ * all neurons after every time step go to a file, as float [recording][step][layer][y][x][channel]
+ * (see net.h for neurons that are reset to another value than 0).
  *
  * A file of frames holds "SNNF" and six little-endian 32-bit numbers: version 1, recordings, time
  * steps, channels, height, width; then one byte per count, [recording][step][channel][y][x].
@@ -18,8 +19,7 @@
 
 #define HEADER 28
 #define VERSION 1
-#define PIXELS (HEIGHT * WIDTH)
-#define IMAGE (CHANNELS * PIXELS)
+#define IMAGE (CHANNELS * HEIGHT * WIDTH)
 #define GROUP 8 /* rows that are counted at a time */
 
 static uint8_t frame[IMAGE];         /* one time step, as in the file */
@@ -34,17 +34,17 @@ static uint32_t rows[GATHERED + GROUP]; /* offsets of the rows to add up for one
 static uint8_t counts[GATHERED + GROUP];
 static unsigned long long operations;
 
-/* Lists the inputs that are not zero; those of pixel p are first[p] to first[p + 1] - 1. */
-static void list_events(const struct layer *l)
+/* Lists a group's inputs that are not zero; those of pixel p are first[p] to first[p + 1] - 1. */
+static void list_events(const struct layer *l, int group)
 {
-    const uint8_t *in = inputs;
     uint32_t n = 0;
-    int pixels = l->height * l->width;
+    int pixels = l->input.y * l->input.x;
     for (int p = 0; p < pixels; p++) {
+        const uint8_t *in = inputs + (p * l->groups + group) * l->channels;
         first[p] = n;
         for (int c = 0; c < l->channels; c++) {
             /* Stays if there is an event, else is overwritten: no branch to be mispredicted. */
-            place[n] = (uint32_t)((p % l->width * l->channels + c) * l->row);
+            place[n] = (uint32_t)((p % l->input.x * l->channels + c) * l->row);
             count[n] = *in;
             n += *in++ > 0;
         }
@@ -52,18 +52,24 @@ static void list_events(const struct layer *l)
     first[pixels] = n;
 }
 
+static int within(int x, int most)
+{
+    return x < 0 ? 0 : x < most ? x : most;
+}
+
 /* Finds the rows that belong to the events around a pixel; returns how many. Pixels of a line
  * follow each other, and so do their events and the rows of a line of the kernel. */
-static int gather(const struct layer *l, int y, int x)
+static int gather(const struct layer *l, int group, int y, int x)
 {
-    int n = 0, pad = l->kernel / 2;
-    int left = x < pad ? 0 : x - pad, right = x + pad < l->width ? x + pad : l->width - 1;
-    for (int ky = 0; ky < l->kernel; ky++) {
-        int iy = y + ky - pad;
-        if (iy < 0 || iy >= l->height)
+    int n = 0, top = y * l->stride.y - l->padding.y, left = x * l->stride.x - l->padding.x;
+    int from = within(left, l->input.x), to = within(left + l->kernel.x, l->input.x);
+    for (int ky = 0; ky < l->kernel.y; ky++) {
+        int iy = top + ky;
+        if (iy < 0 || iy >= l->input.y)
             continue;
-        uint32_t e = first[iy * l->width + left], end = first[iy * l->width + right + 1];
-        uint32_t shift = (uint32_t)((ky * l->kernel + pad - x) * l->channels * l->row);
+        uint32_t e = first[iy * l->input.x + from], end = first[iy * l->input.x + to];
+        int line = (group * l->kernel.y + ky) * l->kernel.x;
+        uint32_t shift = (uint32_t)((line - left) * l->channels * l->row);
         for (; e < end; e++, n++) {
             rows[n] = place[e] + shift;
             counts[n] = count[e];
@@ -153,7 +159,7 @@ static void sum_packed(const struct layer *l, int n)
     while (n >> many)
         many++;
     for (int i = n; i < n + GROUP; i++) /* rows of zeros fill the last group */
-        rows[i] = (uint32_t)(l->kernel * l->kernel * l->channels * l->row);
+        rows[i] = (uint32_t)(l->groups * l->kernel.y * l->kernel.x * l->channels * l->row);
     for (int c = 0; c < 64 * l->words; c++)
         sums[c] = l->base * (float)n;
     for (int plane = 0; plane < l->planes; plane++)
@@ -164,18 +170,19 @@ static void sum_packed(const struct layer *l, int n)
         }
 }
 
-/* One time step of the neurons at one pixel. That nothing overlaps (restrict) lets a compiler take
- * several at a time. */
-static void fire(const struct layer *l, float *restrict v, uint8_t *restrict spike)
+/* One time step of a group's neurons at one pixel. That nothing overlaps (restrict) lets a compiler
+ * take several at a time. */
+static void fire(const struct layer *l, int group, float *restrict v, uint8_t *restrict spike)
 {
-    const float *scale = l->scale, *shift = l->shift;
+    int neurons = l->neurons, soft = l->soft;
+    const float *scale = l->scale + group * neurons, *shift = l->shift + group * neurons;
     float gain = l->gain, leak = l->leak, threshold = l->threshold;
-    int neurons = l->neurons;
     for (int c = 0; c < neurons; c++) {
         float x = scale[c] * sums[c] + shift[c];
         float h = v[c] + gain * (x - leak * v[c]);
+        float after = soft ? h - threshold : 0;
         spike[c] = h >= threshold;
-        v[c] = h >= threshold ? 0 : h;
+        v[c] = h >= threshold ? after : h;
     }
 }
 
@@ -189,36 +196,46 @@ static void merge(int neurons, int adds, const uint8_t *restrict spike, uint8_t 
 /* Spikes to the inputs of the next layer. */
 static void pool(const struct layer *l)
 {
-    int size = l->pool, neurons = l->neurons, width = l->width / size, height = l->height / size;
+    struct size size = l->pool;
+    int neurons = l->groups * l->neurons, width = l->output.x / size.x, height = l->output.y / size.y;
     memset(inputs, 0, (size_t)(width * height * neurons));
-    for (int y = 0; y < height * size; y++)
-        for (int x = 0; x < width * size; x++)
-            merge(neurons, l->pool_adds, spikes + (y * l->width + x) * neurons,
-                  inputs + (y / size * width + x / size) * neurons);
+    for (int y = 0; y < height * size.y; y++)
+        for (int x = 0; x < width * size.x; x++)
+            merge(neurons, l->pool_adds, spikes + (y * l->output.x + x) * neurons,
+                  inputs + (y / size.y * width + x / size.x) * neurons);
+}
+
+/* Takes one group of a layer, whose potentials are v, one time step on. */
+static void advance(const struct layer *l, int group, float *v)
+{
+    list_events(l, group);
+    for (int y = 0; y < l->output.y; y++)
+        for (int x = 0; x < l->output.x; x++) {
+            int n = gather(l, group, y, x);
+            int at = ((y * l->output.x + x) * l->groups + group) * l->neurons;
+            if (l->planes)
+                n = repeat(n);
+            operations += (unsigned long long)n * (unsigned)l->neurons;
+            l->planes ? sum_packed(l, n) : sum_floats(l, n);
+            fire(l, group, v + at, spikes + at);
+        }
 }
 
 /* Takes all layers one time step on; returns the potentials of the last. */
 static const float *step(void)
 {
-    float *v = potentials;
+    float *v = potentials, *next = potentials;
     for (int i = 0; i < CHANNELS; i++)
-        for (int p = 0; p < PIXELS; p++)
-            inputs[p * CHANNELS + i] = frame[i * PIXELS + p];
+        for (int p = 0; p < HEIGHT * WIDTH; p++)
+            inputs[p * CHANNELS + i] = frame[i * HEIGHT * WIDTH + p];
     for (const struct layer *l = layers; l < layers + LAYERS; l++) {
-        uint8_t *out = spikes;
-        list_events(l);
-        for (int y = 0; y < l->height; y++)
-            for (int x = 0; x < l->width; x++, v += l->neurons, out += l->neurons) {
-                int n = gather(l, y, x);
-                if (l->planes)
-                    n = repeat(n);
-                operations += (unsigned long long)n * (unsigned)l->neurons;
-                l->planes ? sum_packed(l, n) : sum_floats(l, n);
-                fire(l, v, out);
-            }
+        v = next;
+        for (int group = 0; group < l->groups; group++)
+            advance(l, group, v);
         pool(l);
+        next = v + l->output.y * l->output.x * l->groups * l->neurons;
     }
-    return v - layers[LAYERS - 1].neurons;
+    return v;
 }
 
 static int refuse(const char *path, const char *why)
@@ -235,16 +252,18 @@ static int expect(const char *path, const char *what, uint64_t found, uint64_t e
     return found == expected;
 }
 
-/* Adds the shares of each class's voters that spike; or takes what a layer without spikes has
- * summed up. In double, so that the order of the steps does not matter. */
+/* Adds the shares of each class's voters that spike, at the pixels that were pooled; or takes what
+ * a layer without spikes has summed up. In double, so that the order of the steps does not matter. */
 static void read_out(double *rates, const float *v)
 {
-    int spiking = layers[LAYERS - 1].threshold < INFINITY;
+    const struct layer *last = layers + LAYERS - 1;
+    int spiking = last->threshold < INFINITY;
+    int most = VOTERS * (last->pool_adds ? last->pool.y * last->pool.x : 1);
     for (int c = 0; c < CLASSES; c++) {
-        int votes = 0;
-        for (int i = 0; i < VOTERS; i++)
-            votes += spikes[c * VOTERS + i];
-        rates[c] = spiking ? rates[c] + (float)votes / VOTERS : v[c];
+        float votes = 0;
+        for (int i = c * VOTERS; i < (c + 1) * VOTERS; i++)
+            votes += spiking ? (float)inputs[i] : v[i];
+        rates[c] = (spiking ? rates[c] : 0) + votes / (float)most;
     }
 }
 

@@ -5,22 +5,30 @@
 #include <math.h>
 #include <stdint.h>
 
-/* A layer of neurons: a 3x3 convolution padded by one pixel (kernel 3), or a linear layer, which
- * is a convolution over a single pixel (kernel 1) of as many channels as it has inputs.
+/* Pixels down and across. */
+struct size {
+    int y, x;
+};
+
+/* A layer of neurons: a convolution, padded by zeros, or a linear layer, which is a convolution
+ * whose kernel is as large as its input. Each group of neurons sees channels of its own.
  *
- * Each row of weights belongs to one input of the kernel, [kernel][kernel][channels], and holds a
- * weight for every neuron. Packed, a weight is base + the sum of those units whose bit is set, and
- * a row is [planes][words of 64 bits], neuron n in bit n % 64 of word n / 64. One row of zeros
- * follows the last.
+ * Each row of weights belongs to one input of the kernel, [groups][kernel y][kernel x][channels],
+ * and holds a weight for every neuron of the group. Packed, a weight is base + the sum of those
+ * units whose bit is set, and a row is [planes][words of 64 bits], neuron n in bit n % 64 of word
+ * n / 64. One row of zeros follows the last.
  *
  * For input x = scale * (sum of weights over the spikes) + shift, which holds the quantizer's
- * alpha and batch norm:  h = v + gain (x - leak v);  spike where h >= threshold;  v = 0 there,
- * else h.
+ * alpha and batch norm:  h = v + gain (x - leak v);  spike where h >= threshold;  there v = 0, or
+ * h - threshold for a soft reset, else h. Where neurons are reset to another value than 0, v and
+ * the threshold are what lies above it.
  */
 struct layer {
-    int channels, height, width; /* of its input */
-    int kernel;
-    int neurons;                 /* at each pixel */
+    struct size input, output;   /* output: before pooling */
+    struct size kernel, stride, padding;
+    int groups;
+    int channels;                /* of the input, and */
+    int neurons;                 /* at each pixel, in one group */
     int planes;                  /* of bits; 0: the weights are float */
     int words;
     int row;                     /* numbers in a row of weights */
@@ -28,8 +36,9 @@ struct layer {
     const float *weights;
     const float *units;
     float base;
-    const float *scale, *shift;  /* [neurons] */
+    const float *scale, *shift;  /* [groups][neurons] */
     float gain, leak, threshold; /* threshold INFINITY: it sums up and never spikes */
-    int pool;                    /* after it, over pool x pool pixels; 1: none */
+    int soft;                    /* 1: soft reset */
+    struct size pool;            /* what is pooled after it; 1, 1: nothing */
     int pool_adds;               /* 1: spikes of the pixels are added; 0: one is enough (max) */
 };
