@@ -411,6 +411,9 @@ def test_what_is_no_such_network_is_refused(tmp_path):
     model.layers[2] = nn.ReLU()
     with pytest.raises(ValueError, match="layers.2: cannot be written as C: relu of ReLU"):
         export_c(model, tmp_path)
+    model = snnq.build_model("nmnist", channels=2, network="sew_resnet18")
+    with pytest.raises(ValueError, match="layers.4: cannot be written as C: add between its layers"):
+        export_c(model, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
