@@ -6,6 +6,7 @@ import tonic
 from test_recordings import write
 
 import snnq
+from snnq.networks.models import NETWORKS
 from snnq.recordings.formats import EVENTS
 
 NAMES = {
@@ -20,7 +21,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("network", ["plif", "vgg11", "vgg11_gap"])
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("benchmark", NAMES)
 def test_every_benchmark_trains_through_the_same_lines(in_tmp, benchmark, network):
     write(in_tmp, benchmark, NAMES[benchmark])

@@ -222,6 +222,7 @@ def test_levels_of_each_layer(tmp_path, quantizer):
         ((180, 240), {"benchmark": "ncaltech101", "channels": 2, "size": None}),
         (19, {"benchmark": "cifar10dvs", "channels": 4, "network": "vgg11"}),
         (27, {"benchmark": "cifar10dvs", "channels": 4, "network": "vgg11_gap"}),
+        (37, {"benchmark": "cifar10dvs", "channels": 8, "network": "spiking_vgg11"}),
         (10, {"benchmark": "nmnist", "channels": 6, "keep": ()}),
         (10, {"benchmark": "nmnist", "channels": 6, "keep": ("first", "last")}),
     ],
@@ -409,6 +410,9 @@ def test_what_is_no_such_network_is_refused(tmp_path):
         export_c(model, tmp_path)
     model.layers[2] = nn.ReLU()
     with pytest.raises(ValueError, match="layers.2: cannot be written as C: relu of ReLU"):
+        export_c(model, tmp_path)
+    model = snnq.build_model("nmnist", channels=2, network="sew_resnet18")
+    with pytest.raises(ValueError, match="layers.4: cannot be written as C: add of BasicBlock"):
         export_c(model, tmp_path)
     assert not list(tmp_path.iterdir())
 

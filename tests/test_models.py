@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from spikingjelly.activation_based import functional, neuron, surrogate
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from spikingjelly.activation_based.model.parametric_lif_net import (
     CIFAR10DVSNet,
     DVSGestureNet,
@@ -11,6 +11,7 @@ from spikingjelly.activation_based.model.parametric_lif_net import (
 from torch import nn
 
 import snnq
+from snnq.networks.zoo import zoo
 
 
 def spikingjellys_network(network: type, channels: int) -> nn.Module:
@@ -95,6 +96,10 @@ def test_network_can_be_copied_after_training():
         ("ncaltech101", "plif", 48, 101),
         ("cifar10dvs", "vgg11", 48, 10),
         ("ncaltech101", "vgg11_gap", None, 101),
+        ("ncaltech101", "spiking_vgg11", None, 101),
+        ("cifar10dvs", "spiking_vgg11", 48, 10),
+        ("ncaltech101", "sew_resnet18", None, 101),
+        ("nmnist", "sew_resnet18", 9, 10),
     ],
 )
 def test_networks_fit_the_frames_and_classes(benchmark, network, size, classes):
@@ -108,6 +113,102 @@ def test_vgg11_has_the_papers_widths():
     widths = [module.out_channels for module in model.layers if isinstance(module, nn.Conv2d)]
     assert widths == [64, 128, 256, 256, 512, 512, 512, 512]
     assert model.layers[-1].weight.shape == (10, 512 * 3 * 3)
+
+
+def theirs_like(ours, theirs):
+    """SpikingJelly's network, in multi-step mode, with the weights of ours, in their order."""
+    functional.set_step_mode(theirs, "m")
+    theirs.to_empty(device="cpu")
+    names = theirs.state_dict().keys()
+    theirs.load_state_dict(dict(zip(names, ours.state_dict().values(), strict=True)))
+    return theirs
+
+
+def lively(model):
+    """Neurons fire in every layer."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.bias, 0, 2)
+        elif isinstance(module, nn.Linear):
+            module.weight.data.mul_(3).add_(0.05)
+    return model
+
+
+PLIF = {
+    "spiking_neuron": neuron.ParametricLIFNode,
+    "surrogate_function": surrogate.ATan(),
+    "detach_reset": True,
+}
+
+
+def spikingjellys_vgg11():
+    vgg = zoo("spiking_vgg")
+    widths = [of if of == "M" else of // 64 for of in vgg.cfgs["A"]]
+    with torch.device("meta"):
+        model = vgg.SpikingVGG(widths, batch_norm=True, num_classes=10, **PLIF)
+        model.features[0] = layer.Conv2d(2, 1, 3, padding=1)
+        for number, sizes in {0: (8 * 7 * 7, 64), 3: (64, 64), 6: (64, 10)}.items():
+            model.classifier[number] = layer.Linear(*sizes)
+    return model
+
+
+def spikingjellys_resnet18():
+    with torch.device("meta"):
+        model = zoo("sew_resnet").sew_resnet18(cnf="ADD", num_classes=10, **PLIF)
+        model.conv1 = layer.Conv2d(2, 64, 7, 2, 3, bias=False)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size", "theirs"),
+    [
+        ("spiking_vgg11", 2, 224, spikingjellys_vgg11),  # where its pooling changes nothing
+        ("sew_resnet18", 128, 34, spikingjellys_resnet18),
+    ],
+)
+def test_networks_of_the_zoo_are_spikingjellys(two_threads, name, channels, size, theirs):
+    torch.manual_seed(0)
+    ours = lively(snnq.build_model("nmnist", "plif", channels, name, size, fused=False))
+    theirs, outputs = theirs_like(ours, theirs()), []
+    frames = torch.poisson(torch.full((3, 2, 2, size, size), 0.7))
+    for network in (ours, theirs):
+        torch.manual_seed(1)  # dropout
+        out = network.train()(frames)
+        out = out if network is ours else out.mean(0)
+        out.square().sum().backward()
+        outputs.append([out.detach(), *(parameter.grad for parameter in network.parameters())])
+    for found, expected in zip(*outputs, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert outputs[0][0].std(0).all()
+
+
+@pytest.mark.parametrize("name", ["spiking_vgg11", "sew_resnet18"])
+def test_fused_networks_of_the_zoo_are_the_same(name):
+    """But for rounding; what is not in a row of layers, a block's, stays as it is."""
+    outputs = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        model = lively(snnq.build_model("nmnist", "plif", 16, name, fused=fused)).train()
+        out = model(torch.poisson(torch.full((3, 4, 2, 34, 34), 0.7)))
+        out.square().sum().backward()
+        outputs.append([out.detach(), *(parameter.grad for parameter in model.parameters())])
+    for found, expected in zip(*outputs, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert outputs[0][0].std(0).all()
+
+
+def test_networks_of_the_zoo_have_spikingjellys_widths():
+    with torch.device("meta"):
+        vgg, resnet = (
+            snnq.build_model("cifar10dvs", network=name, size=32).layers
+            for name in ("spiking_vgg11", "sew_resnet18")
+        )
+    widths = [module.out_channels for module in vgg if isinstance(module, nn.Conv2d)]
+    assert widths == [64, 128, 256, 256, 512, 512, 512, 512]
+    sizes = [tuple(module.weight.shape) for module in vgg if isinstance(module, nn.Linear)]
+    assert sizes == [(4096, 512), (4096, 4096), (10, 4096)]
+    blocks = [block.conv2.out_channels for block in resnet if hasattr(block, "conv2")]
+    assert blocks == [64, 64, 128, 128, 256, 256, 512, 512]
 
 
 def test_global_pooling_is_the_mean_over_all_places_after_the_last_convolution():

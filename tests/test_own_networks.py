@@ -83,6 +83,16 @@ def test_a_changed_network_is_packed_without_architecture(tmp_path, change):
     assert same_weights(snnq.unpack(path, into=again), model)
 
 
+def test_a_change_within_a_block_is_one_of_the_network(tmp_path):
+    model, path = snnq.build_model("nmnist", channels=2, network="sew_resnet18"), tmp_path / "net"
+    snnq.pack(snnq.quantize(model, "binary"), path)
+    assert snnq.unpack(path).architecture == model.architecture
+    model.layers[5].sn1.v_threshold = 0.5
+    snnq.pack(model, path)
+    with pytest.raises(ValueError, match="not its layers"):
+        snnq.unpack(path)
+
+
 def same_weights(one, other):
     names = snnq.quantizers(other)
     assert names and list(snnq.quantizers(one)) == list(names)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import snnq
+from snnq.networks.models import NETWORKS
 from snnq.storage.bits import pack_levels, unpack_levels, weight_bytes
 from snnq.storage.inspect import contents, float32_file_bytes
 
@@ -166,7 +167,7 @@ def test_the_contents_are_all_that_is_in_the_file(levels, network, path):
     assert (table["bytes"] - values == original["bytes"] - alphas).all()
 
 
-@pytest.mark.parametrize("network", ["plif", "vgg11", "vgg11_gap"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_size_of_the_float32_file(network, path):
     model = random_network(network, channels=3)
     state = {n: t for n, t in model.state_dict().items() if t.is_floating_point()}

@@ -9,7 +9,8 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.evaluated import evaluated_state
 
-FOR_TRAINING = ("training", "detach_reset", "p", "momentum")  # settings that evaluation ignores
+# Settings that evaluation ignores: of batch norm, dropout, neurons and their surrogate functions.
+FOR_TRAINING = ("training", "momentum", "p", "detach_reset", "alpha")
 
 
 def refuse_unless_built(model: Any) -> None:
@@ -38,7 +39,11 @@ def _is_built(model: Any) -> bool:
 
 
 def _described(model: SpikingNetwork) -> tuple[dict, dict]:
-    layers = {name: _settings(layer) for name, layer in model.layers.named_children()}
+    layers = {
+        name: _settings(module)
+        for name, module in model.layers.named_modules()
+        if "parametrizations" not in name and not isinstance(module, nn.Sequential)
+    }
     tensors = {name: (t.dtype, t.shape) for name, t in evaluated_state(model).items()}
     return layers, tensors
 

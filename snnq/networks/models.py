@@ -1,4 +1,4 @@
-"""Spiking networks for each benchmark: the PLIF networks of Fang et al., ICCV 2021, and VGG-11."""
+"""Spiking networks for each benchmark: the PLIF networks of Fang et al., ICCV 2021, and deeper ones."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from snnq.networks.fused import fuse
+from snnq.networks.zoo import sew_resnet18, spiking_vgg11
 from snnq.recordings.benchmarks import get_benchmark
 
 NEURONS = {
@@ -23,8 +24,8 @@ class SpikingNetwork(nn.Module):
     """Layers in multi-step mode, from frames to firing rates.
 
     Input [N_t, N, C, H, W], N_t time steps of event counts; output [N, classes], the firing rate of
-    each class's group of output neurons over the N_t steps, between 0 and 1 (of VGG-11 the mean
-    of its last layer, which does not spike). Every recording starts
+    each class's group of output neurons over the N_t steps, between 0 and 1 (of all but the PLIF
+    networks the mean of the last layer, which does not spike). Every recording starts
     from rest: the membrane potentials are reset before it, and after it, so that the network can
     be copied.
 
@@ -53,7 +54,7 @@ class SpikingNetwork(nn.Module):
         return rates
 
 
-NETWORKS = ("plif", "vgg11", "vgg11_gap")
+NETWORKS = ("plif", "vgg11", "vgg11_gap", "spiking_vgg11", "sew_resnet18")
 # Convolution blocks, each halving the frame, and neurons of the hidden linear layer.
 PLIF_NETWORKS = {
     "nmnist": (2, 2048),
@@ -63,7 +64,7 @@ PLIF_NETWORKS = {
 }
 MOST_LEFT = 8  # pixels of a frame's shorter side after the blocks, of other recordings
 VGG11 = (0.5, 1, "pool", 2, 2, "pool", 4, 4, "pool", 4, 4)  # of `channels`; pooled once more
-VGG11_BLOCKS = {"vgg11": 4, "vgg11_gap": 3}  # that halve the frame
+HALVED = {"vgg11": 4, "vgg11_gap": 3, "spiking_vgg11": 5, "sew_resnet18": 0}  # at least so often
 VOTERS = 10  # output neurons that vote for each class
 
 
@@ -101,6 +102,15 @@ def build_model(
         "vgg11_gap": the same with the mean over all places in place of the last pooling, so that
         the linear layer has one input per channel (Xiao et al., NeurIPS 2022, and Liang et al.,
         ICML 2025).
+        "spiking_vgg11": SpikingJelly's VGG-11 with batch norm: eight convolutions
+        64-128-256-256-512-512-512-512 with biases, five times max-pooled, and three linear layers
+        (4096-4096-classes) with dropout. Without the pooling to 7 × 7 places before these, which
+        at 224 pixels changes nothing and below them repeats values.
+        "sew_resnet18": SpikingJelly's SEW-ResNet-18 (Fang et al., NeurIPS 2021): a convolution of
+        7 × 7 and a max-pooling with stride 2, eight blocks 64-64-128-128-256-256-512-512 whose
+        spikes are added to their input, the mean over all places and one linear layer.
+        The widths of these two are SpikingJelly's with 128 `channels` as well, and scaled with
+        others; the first weights are torch's own, as everywhere here.
     size : int, optional
         Height and width of the frames; the sensor's own where not given.
     fused : bool
@@ -127,7 +137,7 @@ def build_model(
     classes, (polarities, height, width) = _recordings(benchmark, classes, sensor)
     height, width = (size, size) if size else (height, width)
     inner = PLIF_NETWORKS.get(benchmark) or _plif_network(min(height, width))
-    blocks = VGG11_BLOCKS.get(network, inner[0])
+    blocks = HALVED.get(network, inner[0])
     if min(height, width) >> blocks == 0:
         found = f"size={size}" if size else f"frames of {width} × {height}"
         raise ValueError(f"{found}: expected at least {1 << blocks} for this network")
@@ -140,6 +150,10 @@ def build_model(
     elif network == "vgg11":
         pool = layer.AvgPool2d(2, 2)
         layers = _vgg11(polarities, pool, math.prod(places), classes, spiking, channels)
+    elif network == "spiking_vgg11":
+        layers = spiking_vgg11(polarities, math.prod(places), classes, spiking, channels)
+    elif network == "sew_resnet18":
+        layers = sew_resnet18(polarities, classes, spiking, channels)
     else:
         pool = layer.AvgPool2d(places)
         layers = _vgg11(polarities, pool, 1, classes, spiking, channels)

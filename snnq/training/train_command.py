@@ -39,7 +39,7 @@ HELP = {
     " precision; none: half of them; 0: quantized from the first step",
     "batch_size": "recordings in a batch",
     "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
-    "network": "plif, vgg11 or vgg11_gap",
+    "network": "plif, vgg11, vgg11_gap, spiking_vgg11 or sew_resnet18",
     "channels": "of each convolution; 128 in the paper",
     "neuron": "plif, lif or if",
     "steps": "time steps; none: the benchmark's own",
