@@ -328,7 +328,6 @@ def changed_in_place(_, x):
             "model: .*: to of Own|float of Own",
         ),
     ],
-    ids=str,
 )
 @pytest.mark.filterwarnings("ignore:Lazy modules")
 def test_what_is_not_one_layer_after_another_is_refused(tmp_path, model, message):
