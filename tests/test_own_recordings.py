@@ -391,7 +391,7 @@ def test_a_network_knows_its_frames():
     assert snnq.build_model("folder", **given).input_shape == (2, 30, 34)
     assert snnq.build_model("folder", size=20, **given).input_shape == (2, 20, 20)
     assert snnq.build_model("ncaltech101", channels=2).input_shape == (2, 180, 240)
-    assert stages_of(snnq.build_model("folder", **given).eval())[0].shape == (2, 30, 34)
+    assert stages_of(snnq.build_model("folder", **given).eval())[0].image == (2, 30, 34)
 
 
 @pytest.mark.parametrize(
