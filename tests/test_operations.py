@@ -2,7 +2,6 @@
 
 import copy
 import importlib
-import sys
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 
 import snnq
 from snnq.deployment import neurobench
+from snnq.networks.zoo import zoo
 
 STEPS, RECORDINGS, CHANNELS = 3, 2, 4
 
@@ -138,40 +138,29 @@ def test_a_network_without_weights_has_no_operations():
     assert summary["dense"] == 0 and summary.isna().sum() == 2
 
 
-class Zoo:
-    """SpikingJelly's networks. Some ask torchvision for a function of `torch.hub`, and torchvision
-    cannot be imported beside a build of torch for CPUs alone."""
-
-    def __getattr__(self, family):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setitem(sys.modules, "torchvision.models.utils", torch.hub)
-            return importlib.import_module(f"spikingjelly.activation_based.model.{family}")
-
-
-zoo = Zoo()
 NODE = {"spiking_neuron": neuron.LIFNode}
 STAGES = {"in_channels": 2, "num_classes": 5}
 ZOO = {
-    "parametric_lif_net": lambda: zoo.parametric_lif_net.NMNISTNet(4, **NODE),
+    "parametric_lif_net": lambda: zoo("parametric_lif_net").NMNISTNet(4, **NODE),
     "spiking_vgg": lambda: nn.Sequential(
-        zoo.spiking_vgg.SpikingVGG.make_layers([4, "M", 8, 8, "M"], True, neuron=neuron.IFNode),
+        zoo("spiking_vgg").SpikingVGG.make_layers([4, "M", 8, 8, "M"], True, neuron=neuron.IFNode),
         layer.Flatten(),
         layer.Linear(8 * 64, 5),
     ),
     "spiking_resnet": lambda: nn.Sequential(
-        zoo.spiking_resnet.BasicBlock(2, 2, **NODE), layer.Flatten(), layer.Linear(2 * 1024, 5)
+        zoo("spiking_resnet").BasicBlock(2, 2, **NODE), layer.Flatten(), layer.Linear(2 * 1024, 5)
     ),
     "sew_resnet": lambda: nn.Sequential(
-        zoo.sew_resnet.Bottleneck(8, 2, cnf="ADD", base_width=128, groups=2, **NODE),
-        zoo.sew_resnet.BasicBlock(8, 8, cnf="ADD", **NODE),
+        zoo("sew_resnet").Bottleneck(8, 2, cnf="ADD", base_width=128, groups=2, **NODE),
+        zoo("sew_resnet").BasicBlock(8, 8, cnf="ADD", **NODE),
         layer.Flatten(),
         layer.Linear(8 * 1024, 5),
     ),
-    "ms_resnet": lambda: zoo.ms_resnet.MSResNet(layers=(1, 1, 2), base_channels=4, **STAGES),
-    "spikformer": lambda: zoo.spikformer.Spikformer(
+    "ms_resnet": lambda: zoo("ms_resnet").MSResNet(layers=(1, 1, 2), base_channels=4, **STAGES),
+    "spikformer": lambda: zoo("spikformer").Spikformer(
         img_size_h=32, img_size_w=32, embed_dims=16, num_heads=2, depths=1, **STAGES
     ),
-    "qkformer": lambda: zoo.qkformer.QKFormer(
+    "qkformer": lambda: zoo("qkformer").QKFormer(
         embed_dims=16, num_heads=(1, 2, 2), depths=(1, 1, 1), **STAGES
     ),
 }
