@@ -1,7 +1,13 @@
 """What several tests share: tiny recordings in N-MNIST's own format, the real ones, and runs."""
 
+import gc
+import os
+import sys
+import warnings
 from contextlib import chdir
 from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import TemporaryFile
 from urllib.error import URLError
 
 import numpy as np
@@ -13,6 +19,8 @@ from hypothesis import settings
 import snnq
 from snnq.recordings.formats import EVENTS
 from snnq.recordings.writers import write_bin
+from snnq.study.forkserver import FORK
+from snnq.study.forkserver import _start as start_module
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import Study, Variant
 
@@ -29,6 +37,10 @@ def pytest_addoption(parser):
         default="optional",
         help="whether a missing library or compiler to compare with skips a test or fails it",
     )
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what was imported: collecting garbage need not look at it again
 
 
 torch.set_num_threads(1)  # of each of the processes that share the cores
@@ -163,6 +175,24 @@ def results(folder: Path) -> list:
     files = [(folder / name).read_bytes() for name in names]
     record = snnq.read_record(folder)
     return [*files, record["accuracy"], len(record["seconds"])]
+
+
+def as_process(folder: Path, *argv: object) -> CompletedProcess:
+    """What `python -m` with these words gives in a folder: in a process of its own that is forked
+    from this one, and so need not import again what is imported here."""
+    with open(os.devnull) as nothing, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        files = [file.fileno() for file in (nothing, output, errors)]
+        job = FORK.Process(target=_as_module, args=(files, [*map(str, argv)], str(folder)))
+        job.start()
+        job.join()
+        texts = [os.pread(file, os.fstat(file).st_size, 0).decode() for file in files[1:]]
+    return CompletedProcess(argv, job.exitcode, *texts)
+
+
+def _as_module(files: list[int], argv: list[str], folder: str) -> None:
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which pytest has put aside
+    warnings.resetwarnings()
+    start_module(files, argv, folder, dict(os.environ))
 
 
 class Killed(BaseException):
