@@ -1,14 +1,12 @@
 """The notebooks, cell by cell in this process as a kernel executes them, with tiny parameters.
 
-One goes the whole way, through papermill and a kernel of its own.
+`test_forkserver.py` has one that goes the whole way, through papermill and a kernel of its own.
 """
 
 import asyncio
 import inspect
 import json
 import shutil
-import subprocess
-import sys
 import types
 from dataclasses import fields
 
@@ -143,23 +141,6 @@ def test_notebook_3_has_the_defaults_of_a_run():
     assert parameters.pop("folder") is None and parameters.pop("restart") is False
     assert snnq.Run.of(parameters) == snnq.Run()
     assert parameters.keys() - {"log"} == {field.name for field in fields(snnq.Run)}
-
-
-def papermill(notebook, where, **parameters):
-    given = [word for pair in parameters.items() for word in ("-p", *map(str, pair))]
-    path = str(PROJECT / "notebooks" / notebook)
-    command = [sys.executable, "-m", "papermill", path, "out.ipynb"]
-    return subprocess.run([*command, *given], cwd=where, capture_output=True, text=True)
-
-
-def test_notebook_3_trains_in_a_kernel_and_leaves_a_record(recordings, tmp_path):
-    settings = {"levels": "2bit", "epochs": 1, "channels": 2, "steps": 2, "folder": "mine"}
-    done = papermill("3_train.ipynb", tmp_path, data=recordings, **settings)
-    assert done.returncode == 0, done.stderr
-    record = snnq.read_record(tmp_path / "mine")
-    assert record["run"]["levels"] == "2bit"
-    assert record["run"]["epochs"] == len(snnq.read_history(tmp_path / "mine")) == 1
-    assert (tmp_path / "out.ipynb").read_text().count("image/png") == 4
 
 
 @pytest.mark.parametrize(
