@@ -2,8 +2,10 @@
 
 import gc
 import os
+import runpy
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -20,7 +22,6 @@ import snnq
 from snnq.recordings.formats import EVENTS
 from snnq.recordings.writers import write_bin
 from snnq.study.forkserver import FORK
-from snnq.study.forkserver import _start as start_module
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import Study, Variant
 
@@ -177,22 +178,31 @@ def results(folder: Path) -> list:
     return [*files, record["accuracy"], len(record["seconds"])]
 
 
-def as_process(folder: Path, *argv: object) -> CompletedProcess:
-    """What `python -m` with these words gives in a folder: in a process of its own that is forked
-    from this one, and so need not import again what is imported here."""
+def forked(folder: Path, function: Callable, *arguments: object) -> CompletedProcess:
+    """What a function says in a folder and whether it fails, in a process of its own: one that is
+    forked from this one, and so need not import again what is imported here."""
     with open(os.devnull) as nothing, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         files = [file.fileno() for file in (nothing, output, errors)]
-        job = FORK.Process(target=_as_module, args=(files, [*map(str, argv)], str(folder)))
+        job = FORK.Process(target=_fork, args=(files, folder, function, arguments))
         job.start()
         job.join()
         texts = [os.pread(file, os.fstat(file).st_size, 0).decode() for file in files[1:]]
-    return CompletedProcess(argv, job.exitcode, *texts)
+    return CompletedProcess(function, job.exitcode, *texts)
 
 
-def _as_module(files: list[int], argv: list[str], folder: str) -> None:
+def _fork(files: list[int], folder: Path, function: Callable, arguments: tuple) -> None:
+    for number, file in enumerate(files):
+        os.dup2(file, number)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which pytest has put aside
     warnings.resetwarnings()
-    start_module(files, argv, folder, dict(os.environ))
+    os.chdir(folder)
+    function(*arguments)
+
+
+def python_m(*argv: object) -> None:
+    """As `python -m` with these words."""
+    sys.argv[1:] = map(str, argv[1:])
+    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import snakemake.cli  # noqa: F401, once for all processes that are forked
 import yaml
-from conftest import PROJECT, as_process
+from conftest import PROJECT, forked, python_m
 
 import snnq
 import snnq.study.sources  # noqa: F401
@@ -290,7 +290,8 @@ def snakemake(folder, profile, *options):
 
 
 def dry_run(folder, *options):
-    return as_process(folder, "snakemake", "--dry-run", *options, "--configfile", "profile.yaml")
+    words = ["snakemake", "--dry-run", *options, "--configfile", "profile.yaml"]
+    return forked(folder, python_m, *words)
 
 
 def test_a_misspelt_profile_stops_the_study_before_its_first_job(tmp_path):
