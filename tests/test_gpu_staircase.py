@@ -18,7 +18,6 @@ from conftest import LEVELS_OF, PROJECT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from torch._inductor import config as inductor_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import snnq
@@ -54,7 +53,7 @@ def kernel(peer):
 @pytest.fixture(scope="module")
 def compiled(peer, pytestconfig):
     """`inductor` without the last step, code for the CPU, which takes 15 seconds; with `--peers
-    required` all of it, but for vector instructions, whose headers alone take seconds."""
+    required` all of it."""
     backend = "aot_eager"
     if pytestconfig.getoption("peers") == "required":
         peer("g++", shutil.which("g++"))
@@ -62,7 +61,6 @@ def compiled(peer, pytestconfig):
     with pytest.MonkeyPatch.context() as patch:
         compile_ = partial(torch.compile, dynamic=True, backend=backend)
         patch.setattr(inductor, "_compiled", cache(compile_))
-        patch.setattr(inductor_config.cpp, "vec_isa_ok", False)
         yield inductor
 
 
