@@ -25,6 +25,7 @@ from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
 import snnq
+from snnq.study.folders import network_name
 from snnq.study.notebook import strip_when_saved
 
 pytestmark = pytest.mark.xdist_group("notebooks")  # which share a study that was trained once
@@ -105,8 +106,7 @@ def reference(project, tmp_path):
     shutil.copytree(project / STUDY, to, ignore=shutil.ignore_patterns("runs"))
     (to / "networks").mkdir()
     for row in snnq.packed_networks(project / STUDY).itertuples():
-        name = f"{row.benchmark}-{row.levels}-seed{row.seed}.safetensors"
-        shutil.copy(row.path, to / "networks" / name)
+        shutil.copy(row.path, to / f"networks/{network_name(row)}.safetensors")
     return tmp_path
 
 
