@@ -234,7 +234,8 @@ def test_notebook_1_draws_from_the_tables(execute, project):
 def test_notebook_4_shows_the_table_and_no_nan(execute, project):
     before = sorted(project.rglob("*"))
     text, figures = execute("4_results.ipynb", project)
-    assert figures == 6
+    assert figures == 7
+    assert "filter: words and numbers" in text
     assert "best on validation" in text and "weights_in_transition: not drawn" not in text
     assert "N-MNIST, real" in text and "Shymyrbay et al." in text
     assert "largest distance between soft and hard" in text
