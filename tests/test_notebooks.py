@@ -23,6 +23,7 @@ from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
 import snnq
+from snnq.study.folders import network_name
 from snnq.study.notebook import strip_when_saved
 
 pytestmark = pytest.mark.xdist_group("notebooks")  # which share a study that was trained once
@@ -103,8 +104,7 @@ def reference(project, tmp_path):
     shutil.copytree(project / STUDY, to, ignore=shutil.ignore_patterns("runs"))
     (to / "networks").mkdir()
     for row in snnq.packed_networks(project / STUDY).itertuples():
-        name = f"{row.benchmark}-{row.levels}-seed{row.seed}.safetensors"
-        shutil.copy(row.path, to / "networks" / name)
+        shutil.copy(row.path, to / f"networks/{network_name(row)}.safetensors")
     return tmp_path
 
 
@@ -215,7 +215,8 @@ def test_notebook_1_draws_from_the_tables(execute, project):
 def test_notebook_4_shows_the_table_and_no_nan(execute, project):
     before = sorted(project.rglob("*"))
     text, figures = execute("4_results.ipynb", project)
-    assert figures == 6
+    assert figures == 7
+    assert "filter: words and numbers" in text
     assert "best on validation" in text and "weights_in_transition: not drawn" not in text
     assert "N-MNIST, real" in text and "Shymyrbay et al." in text
     assert "largest distance between soft and hard" in text

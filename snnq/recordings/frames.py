@@ -36,6 +36,8 @@ class Frames(Dataset):
     ----------
     name : str
         The benchmark, the split, and a digest of all that determines the frames.
+    title : str
+        What they are of, see `Recordings`; the name where nobody says.
     device : torch.device
         The CPU.
     frames : uint8 array [recordings, N_t, C, H, W], memory-mapped
@@ -44,8 +46,12 @@ class Frames(Dataset):
 
     device = torch.device("cpu")
 
-    def __init__(self, name: str, frames: np.ndarray, labels: np.ndarray):
-        self.name, self.frames, self.labels = name, frames, labels
+    def __init__(self, name: str, frames: np.ndarray, labels: np.ndarray, title: str = ""):
+        self.name, self.frames, self.labels, self.title = name, frames, labels, title or name
+
+    def __repr__(self) -> str:
+        shape, classes = [*self.frames.shape[1:]], len(np.unique(self.labels))
+        return f"Frames({self.title}: {len(self):,} samples {shape} of {classes} classes)"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -216,7 +222,7 @@ def _cached(recordings: Recordings, cutting: Cutting, cache: Path, name: str) ->
             if not path.exists():
                 write_atomically(path, lambda partial: _build(recordings, cutting, partial))
     frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Frames(name, frames, recordings.labels)
+    return Frames(name, frames, recordings.labels, recordings.title)
 
 
 def _locked(cache: Path, name: str) -> FileLock:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import InitVar, asdict, dataclass, fields
+from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
 from snnq.quantization.rules import FULL, Levels, is_mixed
@@ -10,7 +10,7 @@ from snnq.recordings.places import DATA, DIGITS
 from snnq.training.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Run(Settings):
     """Every setting of a training run: of the network and its recordings, beside `Settings`.
 
@@ -111,6 +111,11 @@ class Run(Settings):
             object.__setattr__(self, "split", split)
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """The value of each setting that is not given, for this benchmark."""
+        return default_settings(self.benchmark)
+
+    @property
     def epochs_in_full(self) -> int:
         """How many of the epochs come first, in full precision, before the quantized ones."""
         if self.levels == FULL or self.start is not None:
@@ -125,9 +130,7 @@ class Run(Settings):
         """
         levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
         levels = "mixed" if is_mixed(self.levels) else levels
-        defaults = default_settings(self.benchmark)
-        changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
-        settings = json.dumps(changed, sort_keys=True)
+        settings = json.dumps(self.changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         return f"{self.benchmark.replace(':', '-')}-{levels}-seed{self.seed}-{digest}"
 
