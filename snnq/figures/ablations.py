@@ -41,7 +41,8 @@ def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
             is_here &= table["channels"] == channels
         _draw(axis, group, table[is_here].set_index("change"), changes, look["color"])
     names = [f"{channels} channels" if len(widths) > 1 else "" for channels in widths]
-    name_grid(axes, names, map(in_lines, level_sets), "accuracy difference (points)")
+    name_grid(axes, names, map(in_lines, level_sets))
+    figure.supxlabel("accuracy difference (points)")
     return figure
 
 

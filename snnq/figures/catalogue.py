@@ -7,7 +7,7 @@ No figure here needs training, networks or recordings, and each is the same to t
 is drawn from the same tables on the same machine.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -107,13 +107,14 @@ def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
     }
 
 
-def names(study: str | Path) -> Iterable[str]:
-    """Of every figure: those that need no ablations, and the study's ablations."""
-    yield from CATALOGUE
+def names(study: str | Path) -> list[str]:
+    """Of every figure of a study: those that need no ablations, and one for each of its ablations; says
+    where it has none."""
     try:
-        yield from ablations(study)
+        return [*CATALOGUE, *ablations(study)]
     except FileNotFoundError as error:
         print(f"{ABLATION}…: not drawn; {error}")
+        return [*CATALOGUE]
 
 
 def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from snnq.figures.colors import looks
-from snnq.figures.style import WIDTH, beside, grid, panels, ramp, shared_legend
+from snnq.figures.style import WIDE, WIDTH, beside, grid, in_lines, panels, ramp, shared_legend
 from snnq.quantization.rules import FULL
 from snnq.study.intervals import wilson
 
@@ -38,21 +38,20 @@ def bytes_by_layer(costs: pd.DataFrame) -> Figure:
 
 def operations_by_layer(costs: pd.DataFrame) -> Figure:
     """Effective operations per test sample and their energy, a bar per level set, by layer."""
-    rows = costs.dropna(subset="effective")
+    rows = costs.dropna(subset="effective").assign(weights_of=costs["weights_of"].map(in_lines))
     kinds = rows.drop_duplicates("layer").set_index("layer")["operation"]
     colors = ramp("layer", kinds.index)
-    figure, axes = panels(2, "", "")
-    for axis, column, label in zip(
-        axes,
-        ("effective", "nanojoules"),
-        ("operations per\nsample (thousands)", "energy per sample (µJ)"),
-    ):
+    size = WIDE, 0.9 + LINE * rows["weights_of"].nunique()
+    figure, axes = grid(1, 2, size, sharey=True)
+    columns = {"effective": "operations per sample (thousands)", "nanojoules": "energy per sample (µJ)"}
+    for axis, (column, label) in zip(axes[0], columns.items()):
         wide = rows.pivot_table(column, "weights_of", "layer", sort=False) / 1000
-        for layer, below in wide.cumsum(axis=1).shift(axis=1, fill_value=0).items():
+        for layer, before in wide.cumsum(axis=1).shift(axis=1, fill_value=0).items():
             name = f"{layer} ({kinds[layer]})"
-            axis.bar(wide.index, wide[layer], 0.6, below, color=colors[layer], label=name)
-        axis.set_ylabel(label)
-    shared_legend(figure, axes)
+            axis.barh(wide.index, wide[layer], 0.7, before, color=colors[layer], label=name)
+        axis.set_xlabel(label)
+    axes[0, 0].invert_yaxis()
+    shared_legend(figure, axes[0])
     return figure
 
 
@@ -130,7 +129,9 @@ def firing_distance_by_layer(fidelity: pd.DataFrame) -> Figure:
             ends = [mean - found.min(), found.max() - mean]
             places = _places(mean.index, layers) + shift
             axis.errorbar(mean, places, xerr=ends, ls="", ms=3, elinewidth=0.9, **style)
-        axis.set(title=f"{channels} channels", xscale="log")
+        axis.set_title(f"{channels} channels")
+    if (rows["distance"] > 0).any():
+        axes[0, 0].set_xscale("log")
     figure.supxlabel("distance (spikes per neuron and time step)")
     _name_layers(axes[0, 0], layers)
     shared_legend(figure, axes[0])

@@ -96,7 +96,7 @@ def weights_in_training(histograms: pd.DataFrame, staircases: pd.DataFrame) -> F
     name_grid(axes, map(in_lines, level_sets), layers, "βw / max|Y|")
     for axis in axes[:, 0]:
         axis.yaxis.label.set(rotation=0, ha="right", va="center")
-    figure.supylabel("weights of the layer (% in each bin)")
+    figure.supylabel("weights (% per bin)")
     return figure
 
 

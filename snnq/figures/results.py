@@ -6,9 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from snnq.figures.colors import looks
-from snnq.figures.style import beside, in_lines, panels, ramp, shared_legend
+from snnq.figures.style import beside, grid, in_lines, panels, ramp, shared_legend
 from snnq.study.frontier import ahead_from
 from snnq.study.tables import number_of_levels
+
+LINE, PANEL = 0.36, 3.4  # inches for a level set, and for recordings
 
 
 def frontier(table: pd.DataFrame) -> Figure:
@@ -53,23 +55,27 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
     """Accuracy after the last epoch of each level set, with the bits of its weights, mean and 95 %
     confidence interval, a point for each width, a panel for each recordings. Not joined: level sets
     are not on a scale. Rows of `snnq.results_table`."""
+    table = table.assign(levels=table["levels"].map(str))
     groups = list(table.groupby("recordings", sort=False))
     colors = ramp("channels", sorted(table["channels"].unique()))
-    figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight")
-    for axis, (recordings, rows) in zip(axes, groups):
+    height = 0.9 + LINE * table["levels"].nunique()
+    figure, axes = grid(1, len(groups), (PANEL * len(groups), height))
+    for axis, (recordings, rows) in zip(axes[0], groups):
         level_sets = sorted(rows["levels"].unique(), key=number_of_levels)
-        places = {levels: place for place, levels in enumerate(level_sets)}
+        places = rows["levels"].map({levels: place for place, levels in enumerate(level_sets)})
         widths = list(rows.groupby("channels"))
-        for shift, (channels, of_width) in zip(beside(len(widths)), widths):
-            x = np.array([places[levels] for levels in of_width["levels"]]) + shift
-            ends = of_width["last_low"], of_width["last_high"]
-            style = {"color": colors[channels], "marker": "o", "ls": "", "label": str(channels)}
-            _with_intervals(axis, x, of_width["last_mean"], *ends, **style)
-        bits = rows.groupby(rows["levels"].map(str))["bits"].mean()
-        names = [f"{bits[str(levels)]:.3g}\n{in_lines(levels)}" for levels in level_sets]
-        axis.set_xticks(range(len(names)), names)
-        axis.set(title=recordings, xlim=(-0.5, len(names) - 0.5))
-    shared_legend(figure, axes, "channels")
+        for shift, (channels, own) in zip(beside(len(widths)), widths):
+            ends = [own["last_mean"] - own["last_low"], own["last_high"] - own["last_mean"]]
+            axis.errorbar(
+                own["last_mean"], places[own.index] - shift, xerr=ends, fmt="o", ms=4, elinewidth=0.9,
+                color=colors[channels], label=str(channels),
+            )  # fmt: skip
+        bits = rows.groupby("levels")["bits"].mean()
+        names = [f"{in_lines(levels)}, {bits[levels]:.3g}" for levels in level_sets]
+        axis.set_yticks(range(len(names)), names)
+        axis.set(title=recordings, xlabel="test accuracy (%)", ylim=(-0.5, len(names) - 0.5))
+    axes[0, 0].set_ylabel("level set, bits per weight")
+    shared_legend(figure, axes[0], "channels")
     return figure
 
 
