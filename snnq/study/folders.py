@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from snnq.recordings.benchmarks import folder_of, place_in_tables
+from snnq.recordings.benchmarks import get_benchmark, place_in_tables
+from snnq.recordings.layout import has_recordings
 from snnq.study.gather import command_for, one_of_each, read_gathered, refuse_missing
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
@@ -57,7 +58,7 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         recordings, benchmark, levels, seed and path, a row for each file that is there: the runs'
         own (`runs/<name>/packed.safetensors`), or the reference's
-        (`networks/<benchmark>-<levels>-seed<k>.safetensors`); the most levels of a benchmark first.
+        (`networks/<benchmark>-<levels>-seed<k>.safetensors`); the most levels first.
 
     Raises
     ------
@@ -66,17 +67,29 @@ def packed_networks(study: str | Path) -> pd.DataFrame:
     """
     runs = one_of_each(read_gathered(study, "runs"))
     runs = runs.assign(path=[_packed(Path(study), run) for run in runs.itertuples()])
-    found = runs.dropna(subset="path").drop_duplicates(["benchmark", "levels"])
+    found = runs.dropna(subset="path").drop_duplicates(["recordings", "levels"])
     if found.empty:
         raise FileNotFoundError(f"{study}: no packed networks; `{command_for(study)}` trains them")
     order = {
         "benchmark": lambda names: names.map(place_in_tables),
+        "recordings": lambda names: names,
         "levels": lambda names: -names.map(number_of_levels),
     }
-    found = found.sort_values(
-        ["benchmark", "levels"], key=lambda column: order[column.name](column), ignore_index=True
-    )
+    found = found.sort_values([*order], key=lambda column: order[column.name](column), ignore_index=True)
     return found[list(COLUMNS)]
+
+
+def runs_on(study: str | Path, recordings: str) -> pd.DataFrame:
+    """A study's runs on some recordings, as tables call them, each with the path of its packed network.
+
+    Raises
+    ------
+    FileNotFoundError
+        The study has no `runs.csv`.
+    """
+    runs = read_gathered(study, "runs")
+    runs = runs[runs["recordings"] == recordings]
+    return runs.assign(packed=[Path(study, "runs", name, PACKED) for name in runs["name"]])
 
 
 def network_name(run) -> str:
@@ -93,11 +106,16 @@ def _packed(study: Path, run) -> str | None:
 
 
 def missing_recordings(study: str | Path, benchmark: str, data: str | Path) -> str | None:
-    """Which command makes a study's recordings where they are not there; None where they are.
+    """What is missing where a study's recordings are not there, and which command makes them, or what
+    was expected; None where they are.
 
     For notebooks that go on without them rather than download them.
     """
-    if folder_of(benchmark, data).exists():
-        return None
+    try:
+        found = get_benchmark(benchmark, data)
+        if has_recordings(found, Path(data)):
+            return None
+    except (OSError, ValueError) as error:  # nothing there, or what is no recording
+        return str(error)
     command = f"snnq simulate {data}" if str(data) == DIGITS else command_for(study)
     return f"no recordings of {benchmark} in {data}: `{command}` makes them"

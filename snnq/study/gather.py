@@ -58,11 +58,11 @@ def gather(study: Study) -> None:
 
 
 def one_of_each(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of each benchmark the runs of the first seed, the first order, and the widest networks."""
-    of_benchmark = runs.groupby("benchmark")
-    chosen = runs["channels"] == of_benchmark["channels"].transform("max")
+    """Of the runs on the same recordings those of the first seed and order, and the widest networks."""
+    alike = runs.groupby("recordings")
+    chosen = runs["channels"] == alike["channels"].transform("max")
     for name in ("seed", "order"):
-        chosen &= runs[name] == of_benchmark[name].transform("min")
+        chosen &= runs[name] == alike[name].transform("min")
     return runs[chosen]
 
 

@@ -118,8 +118,15 @@ class Run(Settings):
         return self.epochs // 2 if self.full_epochs is None else self.full_epochs
 
     @property
+    def recordings(self) -> str:
+        """What it is trained on, in a word: the benchmark, or the name of one's own folder."""
+        from snnq.recordings.benchmarks import word_of
+
+        return word_of(self.benchmark, self.data)
+
+    @property
     def name(self) -> str:
-        """For people and folders: benchmark, levels, seed, and a digest of the other settings.
+        """For people and folders: recordings, levels, seed, and a digest of the other settings.
 
         Of those that differ from the defaults, so that a setting that comes to `Run` renames none.
         """
@@ -129,7 +136,7 @@ class Run(Settings):
         changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         settings = json.dumps(changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-        return f"{self.benchmark.replace(':', '-')}-{levels}-seed{self.seed}-{digest}"
+        return f"{self.recordings}-{levels}-seed{self.seed}-{digest}"
 
 
 # Those of `Settings` among the others, as the command line, records and tables have them.
