@@ -11,7 +11,32 @@ from snnq.training.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Settings):
+class Subject:
+    """The network of a run and its recordings, see `Run`; first among its fields, before `Settings`."""
+
+    benchmark: str = "nmnist"
+    levels: Levels = "binary"
+    data: str | None = None
+    full_epochs: int | None = None
+    network: str = "plif"
+    channels: int = 16
+    neuron: str = "plif"
+    steps: int | None = 3
+    cut: str = "number"
+    size: int | None = None
+    split: str | None = None
+    augmentation: str = "affine"
+    start: str | None = None
+    keep: tuple[str, ...] = ("first",)
+    quantizer: str = "sigmoid"
+    backward_temperature: float | None = 2.0
+    biases: str = "kmeans"
+    learned: tuple[str, ...] = ("alpha",)
+    validation: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Settings, Subject):
     """Every setting of a training run: of the network and its recordings, beside `Settings`.
 
     Paths become text, and so on as there.
@@ -74,25 +99,6 @@ class Run(Settings):
         for what is on disk.
     """
 
-    benchmark: str = "nmnist"
-    levels: Levels = "binary"
-    data: str | None = None
-    full_epochs: int | None = None
-    network: str = "plif"
-    channels: int = 16
-    neuron: str = "plif"
-    steps: int | None = 3
-    cut: str = "number"
-    size: int | None = None
-    split: str | None = None
-    augmentation: str = "affine"
-    start: str | None = None
-    keep: tuple[str, ...] = ("first",)
-    quantizer: str = "sigmoid"
-    backward_temperature: float | None = 2.0
-    biases: str = "kmeans"
-    learned: tuple[str, ...] = ("alpha",)
-    validation: float = 0.1
     log: InitVar[str | None] = None
 
     def __post_init__(self, log: str | None):
@@ -137,14 +143,6 @@ class Run(Settings):
         settings = json.dumps(changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         return f"{self.recordings}-{levels}-seed{self.seed}-{digest}"
-
-
-# Those of `Settings` among the others, as the command line, records and tables have them.
-ORDER = """benchmark levels data seed order epochs full_epochs batch_size learning_rate network channels
-neuron steps cut size split augmentation start keep quantizer temperature_schedule temperature_initial
-temperature_final backward_temperature biases learned harden validation""".split()
-_FIELDS = Run.__dataclass_fields__
-Run.__dataclass_fields__ = {name: _FIELDS[name] for name in ORDER} | _FIELDS
 
 
 def default_settings(benchmark: str) -> dict[str, Any]:
