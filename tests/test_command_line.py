@@ -22,7 +22,7 @@ from snnq.quantization.levels import BIASES
 from snnq.quantization.sigmoid import SCALES
 from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
-from snnq.recordings.frames import CUTS
+from snnq.recordings.binning import CUTS
 from snnq.storage.inspect import float32_file_bytes
 from snnq.training import gradients
 from snnq.training.train_command import HELP
