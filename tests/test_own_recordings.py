@@ -348,6 +348,15 @@ def test_a_run_of_recordings_that_are_not_there_waits_for_them(in_tmp):
         snnq.fit(run, in_tmp / "run", progress=False)
 
 
+def test_so_few_that_a_split_has_none_are_refused(in_tmp):
+    write_folder(in_tmp / "mine", ["npy"], 6)
+    run = snnq.Run(benchmark="folder", data="mine")
+    with pytest.raises(ValueError, match="folder-test-.*: no .* in mine, expected more, or another split"):
+        snnq.fit(run, in_tmp / "run", progress=False)
+    with pytest.raises(ValueError, match="validation=0.1: holds out all of the 3 training recordings"):
+        snnq.fit(snnq.Run(benchmark="folder", data="mine", split="50/50"), in_tmp / "run", progress=False)
+
+
 def profile_of(**benchmarks):
     settings = {"benchmark": "folder", "channels": 2, "steps": 2, "epochs": 1, "device": "cpu"}
     profile = {"study": "own", "levels": ["full"], "seeds": [0], "settings": settings}

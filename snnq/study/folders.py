@@ -7,12 +7,12 @@ import pandas as pd
 
 from snnq.recordings.benchmarks import get_benchmark, place_in_tables
 from snnq.recordings.layout import has_recordings
+from snnq.recordings.places import DIGITS
 from snnq.study.gather import command_for, one_of_each, read_gathered, refuse_missing
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
 
 REFERENCE = Path("results/reference")  # results that are kept in git, a folder for each study
-DIGITS = "data/digits"  # what `snnq simulate` makes unless told otherwise
 COLUMNS = ("recordings", "benchmark", "levels", "seed", "path")
 
 
