@@ -358,7 +358,7 @@ def test_so_few_that_a_split_has_none_are_refused(in_tmp):
 
 
 def profile_of(**benchmarks):
-    settings = {"benchmark": "folder", "channels": 2, "steps": 2, "epochs": 1, "device": "cpu"}
+    settings = {"benchmark": "folder", "channels": 2, "steps": 2, "size": 16, "epochs": 1, "device": "cpu"}
     profile = {"study": "own", "levels": ["full"], "seeds": [0], "settings": settings}
     return profile | {"benchmarks": benchmarks}
 
@@ -381,7 +381,7 @@ def test_a_profile_takes_several_folders_of_ones_own(in_tmp):
     packed = snnq.packed_networks("results/own")
     assert packed["recordings"].tolist() == recordings
     for name, run in zip(recordings, reversed(study.runs.values())):
-        _, test = snnq.load("folder", run.data, 2)
+        _, test = snnq.load("folder", run.data, 2, size=16)
         assert snnq.operations_of_runs("results/own", name, test)["recordings"].tolist() == [name]
 
 
