@@ -1,7 +1,7 @@
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from inspect import signature
 from fractions import Fraction
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
