@@ -45,8 +45,8 @@ def study(tmp_path_factory, recordings):
             faults.append(table.assign(weights_of=row.levels, signs="at risk", **known))
     pd.concat(costs).to_csv(found / "costs.csv", index=False)
     pd.concat(faults).to_csv(found / "faults.csv", index=False)
-    snnq.firing_fidelity(found, "nmnist", test).to_csv(found / "fidelity.csv", index=False)
-    counted = snnq.operations_of_runs(found, "nmnist", test)
+    snnq.firing_fidelity(found, row.recordings, test).to_csv(found / "fidelity.csv", index=False)
+    counted = snnq.operations_of_runs(found, row.recordings, test)
     counted.to_csv(found / "operations.csv", index=False)
     shutil.rmtree(found / "runs")
     return found

@@ -363,7 +363,7 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     building = re.findall(r"snnq frames (\w+) .*", found.stdout)
     split = re.findall(r"snnq frames (\w+) .* --split 90/10\n", found.stdout)
     assert sorted(building) == ["cifar10dvs", "nmnist"] and split == ["cifar10dvs"]
-    assert "marks/frames/cifar10dvs-a'b: 1-3-number-90_10.done" in found.stdout
+    assert "marks/frames/cifar10dvs_a'b: 1-3-number-90_10.done" in found.stdout
 
 
 def test_nothing_in_a_profile_is_executed(tmp_path):

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from snnq.recordings.benchmarks import folder_of, place_in_tables
+from snnq.recordings.benchmarks import BENCHMARKS, get_benchmark, place_in_tables
+from snnq.recordings.layout import has_recordings
+from snnq.recordings.places import DIGITS
 from snnq.study.gather import command_for, one_of_each, read_gathered, refuse_missing
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
 
 REFERENCE = Path("results/reference")  # results that are kept in git, a folder for each study
-DIGITS = "data/digits"  # what `snnq simulate` makes unless told otherwise
 COLUMNS = ("recordings", "benchmark", "channels", "levels", "seed", "name", "path")
 
 
@@ -77,11 +78,12 @@ def packed_networks(study: str | Path, widest: bool = True) -> pd.DataFrame:
         runs = pd.concat([runs, _by_the_recipe(study)], ignore_index=True)
     runs = one_of_each(runs, widest)
     runs = runs.assign(path=[_packed(Path(study), run) for run in runs.itertuples()])
-    found = runs.dropna(subset="path").drop_duplicates(["benchmark", "channels", "levels"])
+    found = runs.dropna(subset="path").drop_duplicates(["recordings", "channels", "levels"])
     if found.empty:
         raise FileNotFoundError(f"{study}: no packed networks; `{command_for(study)}` trains them")
     order = {
         "benchmark": lambda names: names.map(place_in_tables),
+        "recordings": lambda names: names,
         "channels": lambda widths: widths,
         "levels": lambda names: -names.map(number_of_levels),
     }
@@ -91,11 +93,25 @@ def packed_networks(study: str | Path, widest: bool = True) -> pd.DataFrame:
     return found[list(COLUMNS)]
 
 
+def runs_on(study: str | Path, recordings: str) -> pd.DataFrame:
+    """A study's runs on some recordings, as tables call them, each with the path of its packed network.
+
+    Raises
+    ------
+    FileNotFoundError
+        The study has no `runs.csv`.
+    """
+    runs = read_gathered(study, "runs")
+    runs = runs[runs["recordings"] == recordings]
+    return runs.assign(packed=[Path(study, "runs", name, PACKED) for name in runs["name"]])
+
+
 def network_name(run) -> str:
     """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
-    words = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # of mixed levels: several
-    return f"{run.benchmark.replace(':', '-')}-{words}-{run.channels}channels-seed{run.seed}"
+    levels = levels.replace("<", "under")  # of mixed levels: several
+    what = run.benchmark if run.benchmark in BENCHMARKS else run.recordings
+    return re.sub(r"[^\w.-]+", "-", f"{what}-{levels}-{run.channels}channels-seed{run.seed}")
 
 
 def _by_the_recipe(study: str | Path) -> pd.DataFrame:
@@ -114,12 +130,17 @@ def _packed(study: Path, run) -> str | None:
 
 
 def missing_recordings(study: str | Path, benchmark: str, data: str | Path) -> str | None:
-    """Which command makes a study's recordings where they are not there; None where they are.
+    """What is missing where a study's recordings are not there, and which command makes them, or what
+    was expected; None where they are.
 
     For notebooks that go on without them rather than download them.
     """
-    if folder_of(benchmark, data).exists():
-        return None
+    try:
+        found = get_benchmark(benchmark, data)
+        if has_recordings(found, Path(data)):
+            return None
+    except (OSError, ValueError) as error:  # nothing there, or what is no recording
+        return str(error)
     return f"no recordings of {benchmark} in {data}: `{recordings_by(study, data)}` makes them"
 
 

@@ -58,10 +58,11 @@ def gather(study: Study) -> None:
 
 
 def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
-    """Of each benchmark the runs of the first seed and order, of the widest networks or of all."""
+    """Of the runs on the same recordings those of the first seed and order, of the widest networks or
+    of all."""
     extremes = {"seed": "min", "order": "min"} | ({"channels": "max"} if widest else {})
     for name, extreme in extremes.items():
-        runs = runs[runs[name] == runs.groupby("benchmark")[name].transform(extreme)]
+        runs = runs[runs[name] == runs.groupby("recordings")[name].transform(extreme)]
     return runs
 
 
