@@ -14,12 +14,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures import deployment, epochs, quantizer, results
+from snnq.figures import captioned, deployment, epochs, quantizer, results
 from snnq.figures.ablations import ablation
 from snnq.figures.protocol import protocol
+from snnq.figures.source import results_caption, rows_of
 from snnq.figures.style import note, save, set_style
-from snnq.quantization.rules import FULL
-from snnq.study.comparisons import orders
 from snnq.study.frontier import frontier_table
 from snnq.study.gather import read_correct, read_gathered
 from snnq.study.protocol import protocol_table
@@ -99,45 +98,24 @@ def _names(study: str | Path) -> Iterable[str]:
         print(f"{ABLATION}…: not drawn; {error}")
 
 
-def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
-    """A table that has rows, those of full precision left out where they are not asked for."""
-    rows = read_gathered(study, table)
-    if quantized:
-        rows = rows[rows["levels"] != FULL]
-    if rows.empty:
-        kind = "quantized runs" if quantized else "rows"
-        raise FileNotFoundError(f"{study / table}.csv: no {kind} in it")
-    return rows
-
-
 def _of_results(
     figure: Callable[[pd.DataFrame], Figure], table: Callable[..., pd.DataFrame]
 ) -> Callable[[Path], Figure]:
     def drawn(study: Path) -> Figure:
-        runs = _rows(study, "runs")
+        runs = rows_of(study, "runs")
         found = table(runs, read_correct(study))
         return note(figure(found), results_caption(runs, "mean and 95 % CI"))
 
     return drawn
 
 
-def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
-    """What is shown, and how many seeds and test samples are behind it."""
-    tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
-    samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
-    counts = f"{runs['seed'].nunique()} seeds"
-    if (in_each := orders(runs).nunique()) > 1:
-        counts += f" with {in_each} orders of batches each"
-    return "; ".join([f"{shown} over {counts}", *samples])
-
-
 def _hard_and_soft(study: Path) -> Figure:
-    histories = _rows(study, "histories", quantized=True)
-    return note(epochs.hard_and_soft(histories), results_caption(_rows(study, "runs")))
+    histories = rows_of(study, "histories", quantized=True)
+    return note(epochs.hard_and_soft(histories), results_caption(rows_of(study, "runs")))
 
 
 def _weights_in_training(study: Path) -> Figure:
-    histograms = _first(_rows(study, "histograms"))
+    histograms = _first(rows_of(study, "histograms"))
     layers = histograms["layer"].unique()
     layer = layers[len(layers) // 2]
     figure = epochs.weights_in_training(histograms[histograms["layer"] == layer])
@@ -145,7 +123,7 @@ def _weights_in_training(study: Path) -> Figure:
 
 
 def _weights_in_transition(study: Path) -> Figure:
-    rows, runs = _rows(study, "transitions"), _rows(study, "runs")
+    rows, runs = rows_of(study, "transitions"), rows_of(study, "runs")
     of_first = rows["recordings"].iloc[0]
     rows, runs = (table[table["recordings"] == of_first] for table in (rows, runs))
     widths = rows["channels"].unique()
@@ -158,11 +136,11 @@ def _weights_in_transition(study: Path) -> Figure:
 
 def _protocol(study: Path) -> Figure:
     figure = protocol(protocol_table(study))
-    return note(figure, results_caption(_rows(study, "runs"), "mean and 95 % CI"))
+    return note(figure, results_caption(rows_of(study, "runs"), "mean and 95 % CI"))
 
 
 def _trained_weights(study: Path) -> Figure:
-    staircases, histograms = (_first(_rows(study, t)) for t in ("staircases", "histograms"))
+    staircases, histograms = (_first(rows_of(study, t)) for t in ("staircases", "histograms"))
     level_sets = staircases["levels"].unique()
     levels = "2bit" if "2bit" in level_sets else level_sets[0]
     staircases, histograms = (t[t["levels"] == levels] for t in (staircases, histograms))
@@ -186,7 +164,7 @@ def _of_deployment(
     figure: Callable[[pd.DataFrame], Figure], table: str
 ) -> Callable[[Path], Figure]:
     def drawn(study: Path) -> Figure:
-        rows = _rows(study, table)
+        rows = rows_of(study, table)
         samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
         return note(figure(rows), f"{_run(rows)}, {samples}")
 
@@ -194,7 +172,7 @@ def _of_deployment(
 
 
 def _against_operations(study: Path) -> Figure:
-    rows = _rows(study, "operations")
+    rows = rows_of(study, "operations")
     accuracy = f"accuracy: mean and 95 % CI over {rows['seeds'].max()} seeds"
     counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
     figure = results.accuracy_against_operations(rows)
@@ -202,7 +180,7 @@ def _against_operations(study: Path) -> Figure:
 
 
 def _firing_distance(study: Path) -> Figure:
-    rows = _rows(study, "fidelity")
+    rows = rows_of(study, "fidelity")
     samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
     runs = f"mean and range over {rows['seed'].nunique()} seeds"
     figure = deployment.firing_distance_by_layer(rows)
@@ -232,4 +210,12 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
     "accuracy_against_faults": _of_deployment(deployment.accuracy_against_faults, "faults"),
     "firing_distance_by_layer": _firing_distance,
+    "accuracy_by_epoch": captioned.accuracy_by_epoch,
+    "difference_beside_published": captioned.difference_beside_published,
+    "accuracy_beside_published": captioned.accuracy_beside_published,
+    "confusions": captioned.confusions,
+    "weights_on_levels": captioned.weights_on_levels,
+    "scales_by_epoch": captioned.scales_by_epoch,
+    "network": captioned.network,
+    "spikes_and_membranes": captioned.spikes_and_membranes,
 }

@@ -93,14 +93,27 @@ def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
     ValueError
         A file that cannot be read.
     """
-    correct = {}
+    found = read_predictions(folder)
+    return {name: predicted == label for name, (predicted, label) in found.items()}
+
+
+def read_predictions(folder: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By the name of a run, the classes uint8 [test recordings] that it predicted after the last epoch,
+    with hard weights, and the right ones; see `read_correct`.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be read.
+    """
+    predictions = {}
     for path in (Path(folder) / name for name in (PREDICTIONS, PREDICTIONS_ABLATIONS)):
         classes = _classes(path) if path.exists() else {}
         for name, predicted in classes.items():
             test_set, _, run = name.partition("/")
             if run != LABEL:
-                correct[run] = predicted == classes[f"{test_set}/{LABEL}"]
-    return correct
+                predictions[run] = predicted, classes[f"{test_set}/{LABEL}"]
+    return predictions
 
 
 def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:

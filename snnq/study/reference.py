@@ -14,9 +14,9 @@ from snnq.training.record import read_record
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table"),
-    *("costs", "operations", "faults", "fidelity"),  # by notebook 6
+    *("costs", "operations", "faults", "fidelity", "layers"),  # by notebook 6
 )
-OPTIONAL = ("ablations.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
+OPTIONAL = ("ablations.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
 MOST_BYTES = 3_000_000  # of the notebooks together
 CARD = """\
