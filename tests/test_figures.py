@@ -3,11 +3,13 @@
 import itertools
 import shutil
 from argparse import ArgumentParser
+from contextlib import chdir
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import small_study
 
 import snnq
@@ -27,16 +29,21 @@ def study(tmp_path_factory, recordings):
     folder = tmp_path_factory.mktemp("figures")
     found = small_study(folder, recordings).folder
     _, test = snnq.load("nmnist", recordings, 2, cache=folder / "data/frames")
-    costs, faults = [], []
+    costs, faults, layers = [], [], []
     for row in snnq.packed_networks(found).itertuples():
         known = {"recordings": row.recordings, "seed": row.seed, "test_recordings": len(test)}
         network = snnq.unpack(row.path)
         costs.append(snnq.costs(network, test).assign(weights_of=row.levels, **known))
+        structure = snnq.structure(network, torch.zeros(2, 1, *network.input_shape))
+        layers.append(structure.assign(weights_of=row.levels, **known))
         if row.levels != "full":
             table = snnq.accuracy_with_faults(network, test, [0.1, 0.2], 2)
             faults.append(table.assign(weights_of=row.levels, signs="at risk", **known))
     pd.concat(costs).to_csv(found / "costs.csv", index=False)
     pd.concat(faults).to_csv(found / "faults.csv", index=False)
+    pd.concat(layers).to_csv(found / "layers.csv", index=False)
+    with chdir(folder):
+        snnq.traces_of_study(found).to_csv(found / "traces.csv", index=False)
     snnq.firing_fidelity(found, "nmnist", test).to_csv(found / "fidelity.csv", index=False)
     counted = snnq.operations_of_runs(found, "nmnist", test)
     counted.to_csv(found / "operations.csv", index=False)
@@ -87,9 +94,14 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
         "operations_by_layer",
         "accuracy_against_faults",
         "firing_distance_by_layer",
+        "confusions",
+        "weights_on_levels",
+        "scales_by_epoch",
+        "network",
+        "spikes_and_membranes",
         "ablation_…",
     ]
-    assert f"{tmp_path}/costs.csv" in missing[4] and last == f"7 figures in {tmp_path}/f"
+    assert f"{tmp_path}/costs.csv" in missing[4] and last == f"10 figures in {tmp_path}/f"
     assert saved == [(str(tmp_path / "f"), name) for name in CATALOGUE if name not in missing_names]
 
 
@@ -113,6 +125,25 @@ def test_every_figure_of_data_says_what_it_is_of(study):
         if name not in ("quantizer_staircase", "quantizer_slope", "quantizer_soft_to_hard"):
             assert "N-MNIST, real" in figure.get_supxlabel(), name
         plt.close(figure)
+
+
+def test_tables_of_before_what_a_figure_needs_was_recorded_are_named(study, tmp_path):
+    for name, column in (("transitions", "alpha"), ("staircases", "shares")):
+        pd.read_csv(study / f"{name}.csv").drop(columns=column).to_csv(tmp_path / f"{name}.csv", index=False)
+        shutil.copy(study / "histograms.csv", tmp_path)
+    for name, message in (("scales_by_epoch", "no α and β in it"), ("weights_on_levels", "no shares in it")):
+        with pytest.raises(FileNotFoundError, match=message):
+            draw(name, tmp_path)
+
+
+def test_confusions_are_of_the_narrowest_networks_of_the_most_and_the_fewest_levels(study):
+    figure = draw("confusions", study)
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["full", "2bit", "2bit − full"]
+    right = {name: of.mean() for name, of in snnq.read_correct(study).items()}
+    for axis, name in zip(figure.axes, sorted(right, key=lambda name: "2bit" in name)):
+        # As many of each class.
+        assert np.trace(axis.images[0].get_array()) / 1000 == pytest.approx(right[name], abs=1e-6)
+    plt.close(figure)
 
 
 def test_trained_weights_are_those_of_the_tables():

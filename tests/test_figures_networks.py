@@ -141,7 +141,7 @@ def test_a_raster_has_a_tick_for_each_spike_and_the_potential_falls_at_it():
     for axis in (left, middle):
         ticks = [collection.get_positions() for collection in axis.collections]
         assert [list(of) for of in ticks] == [[1, 3], [3]]
-    assert "full" in left.get_title() and "2 of 1,000 neurons" in left.get_title()
+    assert "full" in left.get_title() and "2 of 1,000; rate 0.25" in left.get_title()
     line = right.lines[0].get_xydata()
     expected = [[0, 0], [1, 1], [1, 0], [2, 2], [2, 0.5], [3, 3], [3, 1], [4, 4], [4, 1.5]]
     np.testing.assert_allclose(line, expected)

@@ -15,7 +15,7 @@ from snnq.recordings.frames import load
 from snnq.storage.pack import unpack
 from snnq.study.folders import missing_recordings, packed_networks
 
-NEURONS = 40  # of a layer that are recorded
+NEURONS = 24  # of a layer that are recorded
 OUT_OF_REACH = 1e30  # a threshold that no membrane potential reaches
 
 

@@ -38,7 +38,7 @@ def scales_by_epoch(study: Path) -> Figure:
 
 
 def weights_on_levels(study: Path) -> Figure:
-    """Of the largest quantized layer but one of the narrow ends: the middle one."""
+    """Of the middle layer of the widest networks."""
     staircases, histograms = (_widest(rows_of(study, name)) for name in ("staircases", "histograms"))
     if "shares" not in staircases:
         raise FileNotFoundError(f"{study / 'staircases.csv'}: no shares in it; `snnq gather` adds them")
@@ -95,7 +95,8 @@ def spikes_and_membranes(study: Path) -> Figure:
     rows = rows_of(study, "traces")
     first = rows.iloc[0]
     of = f"{first['recordings']}, seed {first['seed']}, one test sample of class {first['label']}"
-    return note(spiking.spikes_and_membranes(rows), of)
+    drawn = "some of each layer's neurons that fire in either network; rate: of all, per time step"
+    return note(spiking.spikes_and_membranes(rows), f"{of}; {drawn}")
 
 
 def _widest(rows: pd.DataFrame) -> pd.DataFrame:

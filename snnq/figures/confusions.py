@@ -11,7 +11,7 @@ from snnq.figures.style import WIDTH
 
 MOST_NAMED = 12  # classes whose cells hold numbers
 SHOWN = 0.5  # percent, below which a cell is empty
-DARK = 0.55  # of the colour scale, above which a number is white
+DARK = 0.55  # of the greatest value on the scale, above which a number is white
 
 
 def confusions(
@@ -35,14 +35,15 @@ def confusions(
         for name, runs in predicted.items()
     }
     first, second = shares
-    figure, axes = plt.subplots(1, 3, figsize=(2 * WIDTH, 0.8 * WIDTH), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(2 * WIDTH, 0.95 * WIDTH), layout="constrained", sharey=True)
+    key = {"location": "bottom", "shrink": 0.7, "aspect": 30, "pad": 0.02}
     for axis, (name, of_network) in zip(axes, shares.items()):
         image = _matrix(axis, of_network, classes, "Blues", (0, 100), name)
-    figure.colorbar(image, ax=axes[:2], shrink=0.8, location="bottom", label="samples of a class (%)")
+    figure.colorbar(image, ax=axes[:2], label="samples of a class (%)", **key)
     change = shares[second] - shares[first]
-    most = max(1, abs(change).max())
+    most = max(1, np.abs(change).max())
     image = _matrix(axes[2], change, classes, "RdBu_r", (-most, most), f"{second} − {first}")
-    figure.colorbar(image, ax=axes[2], shrink=0.8, location="bottom", label="difference (points)")
+    figure.colorbar(image, ax=axes[2], label="difference (points)", **key)
     axes[0].set_ylabel("class")
     return figure
 
@@ -60,10 +61,7 @@ def _matrix(axis, values: np.ndarray, classes: Sequence[str], cmap: str, ends: t
         axis.set_yticks(range(len(classes)), classes, fontsize=7)
         for (row, column), value in np.ndenumerate(values):
             if abs(value) >= SHOWN:
-                is_dark = (value - ends[0]) / (ends[1] - ends[0]) > DARK if ends[0] == 0 else (
-                    abs(value) > DARK * ends[1]
-                )
-                color = "white" if is_dark else "0.15"
+                color = "white" if abs(value) > DARK * ends[1] else "0.15"
                 axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
     axis.tick_params(length=0)
     return image

@@ -86,8 +86,8 @@ def _band(axis, by_epoch, style: Mapping, shown: Iterable[str] = ("mean", "std")
 def _accuracy_axis(axis) -> None:
     """Shares as percentages, between the round numbers around them."""
     shown = np.concatenate([line.get_ydata() for line in axis.lines])
-    low = max([tick for tick in TICKS if tick <= shown.min()], default=TICKS[0] / 2)
-    high = min([tick for tick in TICKS if tick >= shown.max()], default=1 - (1 - TICKS[-1]) / 2)
+    low = max([tick for tick in TICKS if tick < shown.min()], default=TICKS[0] / 2)
+    high = min([tick for tick in TICKS if tick > shown.max()], default=1 - (1 - TICKS[-1]) / 2)
     axis.set_yscale("logit", nonpositive="clip")
     axis.set_ylim(low, high)
     axis.yaxis.set_major_locator(FixedLocator(TICKS))

@@ -27,7 +27,7 @@ def network(layers: pd.DataFrame) -> Figure:
         Rows of `snnq.structure`, in the order in which the network calls them; connections that
         leave out layers are not drawn.
     """
-    layers = layers[~layers["kind"].isin(NOTHING)]
+    layers = layers[~layers["kind"].isin(NOTHING)].fillna({"kernel": ""})  # as a table has it
     groups = [rows for _, rows in layers.groupby(layers["has_weights"].cumsum())]
     height = len(groups) * (BOX + GAP) + GAP
     figure = plt.figure(figsize=(WIDTH, height))
@@ -38,7 +38,7 @@ def network(layers: pd.DataFrame) -> Figure:
     for place, rows in enumerate(groups):
         top = height - GAP - place * (BOX + GAP)
         _box(axis, top, rows)
-        _arrow(axis, top - BOX, rows["output"].iloc[-1])
+        _arrow(axis, top - BOX, f"{rows['output'].iloc[-1]}")
     return figure
 
 

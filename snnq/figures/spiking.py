@@ -51,13 +51,14 @@ def spikes_and_membranes(traces: pd.DataFrame) -> Figure:
 
 
 def _raster(axis, rows: pd.DataFrame, color) -> None:
-    """A line of ticks for each neuron, at the time steps in which it fires."""
+    """A line of ticks for each neuron, at the time steps in which it fires; above, how many of the
+    layer's neurons these are, and the spikes per neuron and time step of all of them."""
     wide = rows.pivot_table("spike", "neuron", "step")
     fired = [wide.columns[spikes > 0].to_numpy() for spikes in wide.to_numpy()]
     axis.eventplot(fired, colors=[color], linelengths=0.8, linewidths=2)
     axis.set(ylim=(-0.7, len(fired) - 0.3), xlim=(0, wide.columns.max() + 0.5), yticks=[])
     rate, neurons = rows["rate"].iloc[0], rows["neurons"].iloc[0]
-    axis.set_title(f"{len(fired)} of {neurons:,} neurons; rate of all {rate:.2g}", fontsize=7)
+    axis.set_title(f"{len(fired)} of {neurons:,}; rate {rate:.2g}", fontsize=7)
 
 
 def _membranes(axis, rows: pd.DataFrame, colors: dict) -> None:

@@ -12,7 +12,7 @@ from snnq.simulation import gestures
 from snnq.simulation.camera import record_scene
 from snnq.simulation.pictures import digits, resized
 from snnq.simulation.presets import DIGITS, SETTINGS
-from snnq.simulation.simulate import _recorded as recorded
+from snnq.simulation.simulate import recorded
 
 PHOTOS = {"cifar10dvs": "flower.jpg", "ncaltech101": "china.jpg"}  # scikit-learn's, both free
 SMALL = 32  # pixels of CIFAR-10's pictures
