@@ -35,7 +35,7 @@ def confusions(
         for name, runs in predicted.items()
     }
     first, second = shares
-    figure, axes = plt.subplots(1, 3, figsize=(2 * WIDTH, 0.95 * WIDTH), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(2 * WIDTH, 1.02 * WIDTH), layout="constrained", sharey=True)
     key = {"location": "bottom", "shrink": 0.7, "aspect": 30, "pad": 0.02}
     for axis, (name, of_network) in zip(axes, shares.items()):
         image = _matrix(axis, of_network, classes, "Blues", (0, 100), name)
