@@ -69,6 +69,9 @@ def scales_by_epoch(transitions: pd.DataFrame) -> Figure:
                 style = {"color": f"C{place}", "label": layer}
                 _band(axis, of_layer, style, ("mean", "min", "max"))
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(MaxNLocator(4))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_locator(NullLocator())
     shared_legend(figure, axes.flat, "layer")
     name_grid(axes, SCALES.values(), map(in_lines, level_sets), "epoch")
     return _with_whole_epochs(figure, axes)
