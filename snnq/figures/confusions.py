@@ -62,6 +62,6 @@ def _matrix(axis, values: np.ndarray, classes: Sequence[str], cmap: str, ends: t
         for (row, column), value in np.ndenumerate(values):
             if abs(value) >= SHOWN:
                 color = "white" if abs(value) > DARK * ends[1] else "0.15"
-                axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
+                axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
     axis.tick_params(length=0)
     return image
