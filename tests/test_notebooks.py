@@ -138,6 +138,22 @@ def test_notebooks_write_no_figures_and_name_no_places_of_ours(path):
         assert word not in source
 
 
+def test_a_figures_caption_is_below_it(shell):
+    code = """
+import matplotlib.pyplot as plt
+from snnq.figures.style import note
+figure = note(plt.figure(figsize=(1, 1)), "what it *shows*")
+display(figure)
+display(figure)
+"""
+    with capture_output() as shown:
+        shell.run_cell(code).raise_error()
+    plt.close("all")
+    pictures, captions = shown.outputs[::2], shown.outputs[1::2]
+    assert [one.data["text/plain"].startswith("<Figure") for one in pictures] == [True, True]
+    assert [one.data["text/markdown"] for one in captions] == ["what it *shows*"] * 2
+
+
 def test_notebook_3_has_the_defaults_of_a_run():
     parameters = parameters_of("3_train.ipynb")
     assert parameters.pop("folder") is None and parameters.pop("restart") is False

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from snnq.figures.style import WIDTH
+from snnq.figures.style import WIDE, WIDTH
 
 MOST_NAMED = 12  # classes whose cells hold numbers
 SHOWN = 0.5  # percent, below which a cell is empty
@@ -35,7 +35,7 @@ def confusions(
         for name, runs in predicted.items()
     }
     first, second = shares
-    figure, axes = plt.subplots(1, 3, figsize=(2 * WIDTH, 1.02 * WIDTH), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(WIDE, 1.02 * WIDTH), layout="constrained", sharey=True)
     key = {"location": "bottom", "shrink": 0.7, "aspect": 30, "pad": 0.02}
     for axis, (name, of_network) in zip(axes, shares.items()):
         image = _matrix(axis, of_network, classes, "Blues", (0, 100), name)

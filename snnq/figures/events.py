@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from snnq.figures.style import HEIGHT, WIDTH
+from snnq.figures.style import HEIGHT, WIDE, WIDTH
 from snnq.recordings.recordings import Recordings
 from snnq.recordings.statistics import Statistics
 
@@ -25,7 +25,7 @@ def point_clouds(recordings: Recordings, indices: Iterable[int]) -> Figure:
     indices = list(indices)
     columns = min(2, len(indices))
     rows = -(-len(indices) // columns)
-    figure = plt.figure(figsize=(2 * WIDTH, 0.85 * HEIGHT * rows))
+    figure = plt.figure(figsize=(WIDE, 0.85 * HEIGHT * rows))
     for place, index in enumerate(indices, start=1):
         events = recordings[index]
         events = events[:: max(1, len(events) // MOST_POINTS)]
@@ -85,10 +85,10 @@ def _strips(rows: list[tuple[str, np.ndarray, float]], most_steps: int, between:
     time steps, with so many inches between rows: the figure, its axes [rows, steps] and the last
     picture."""
     columns = min(most_steps, max(len(frames) for _, frames, _ in rows))
-    width = (2 * WIDTH - 1.6) / columns
+    width = (WIDE - 1.6) / columns
     heights = [width * frames.shape[2] / frames.shape[3] for _, frames, _ in rows]
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(2 * WIDTH, sum(heights) + between * len(rows) + 0.4),
+        len(rows), columns, figsize=(WIDE, sum(heights) + between * len(rows) + 0.4),
         height_ratios=heights, layout="constrained", squeeze=False,
     )  # fmt: skip
     for line, (_, frames, most) in zip(axes, rows):
@@ -130,7 +130,7 @@ def _key(figure: Figure, image, axes) -> None:
 
 def event_statistics(found: Mapping[str, Statistics]) -> Figure:
     """Events per recording, their rate over time, share of ON events and length, one line each."""
-    figure, axes = plt.subplots(1, 4, figsize=(2 * WIDTH, HEIGHT * 0.9), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(WIDE, HEIGHT * 0.9), layout="constrained")
     titles = ("events per recording", "time (s)", "share of ON events", "length (s)")
     longest = max(one.duration.max() for one in found.values())
     shortest = min(0.9 * longest, *(one.duration.min() for one in found.values()))
@@ -174,7 +174,7 @@ def event_maps(found: Mapping[str, Statistics]) -> Figure:
 def class_counts(train: Recordings, test: Recordings) -> Figure:
     """Recordings of each class, training below test."""
     names = train.benchmark.classes
-    figure, axis = plt.subplots(figsize=(2 * WIDTH, HEIGHT * 0.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, HEIGHT * 0.8), layout="constrained")
     below = np.zeros(len(names), dtype=int)
     for split, name in ((train, "training"), (test, "test")):
         counts = np.bincount(split.labels, minlength=len(names))

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from snnq.figures.colors import looks
-from snnq.figures.style import HEIGHT, WIDTH, in_lines
+from snnq.figures.style import HEIGHT, WIDE, WIDTH, in_lines
 from snnq.quantization.histograms import REACH, histogram_columns
 from snnq.quantization.levels import resolve_levels
 from snnq.quantization.staircase import staircase
@@ -42,7 +42,7 @@ def weights_on_levels(
     styles = looks(staircases["levels"])
     rows = {str(row.levels): row for row in staircases.itertuples()}
     shape = {"width_ratios": [3, 1] * len(styles), "sharey": True}
-    size = (1 + (len(styles) > 1)) * WIDTH, 1.6 * HEIGHT
+    size = WIDE if len(styles) > 1 else WIDTH, 1.6 * HEIGHT
     figure, axes = plt.subplots(
         2, 2 * len(styles), figsize=size, layout="constrained", squeeze=False, **shape
     )

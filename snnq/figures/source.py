@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from snnq.figures.layers import with_layer_names
 from snnq.quantization.rules import FULL
 from snnq.study.comparisons import orders
 from snnq.study.gather import read_gathered
@@ -17,7 +18,15 @@ def rows_of(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
     if rows.empty:
         kind = "quantized runs" if quantized else "rows"
         raise FileNotFoundError(f"{study / table}.csv: no {kind} in it")
-    return rows
+    return _with_layer_names(rows, study) if "layer" in rows else rows
+
+
+def _with_layer_names(rows: pd.DataFrame, study: Path) -> pd.DataFrame:
+    """As they are where the study's runs are elsewhere."""
+    try:
+        return with_layer_names(rows, read_gathered(study, "runs"))
+    except FileNotFoundError:
+        return rows
 
 
 def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from snnq.figures.colors import looks
-from snnq.figures.style import WIDTH
+from snnq.figures.style import WIDE
 
 MOST_LAYERS = 4
 ROW = 1.25  # inches
@@ -31,7 +31,7 @@ def spikes_and_membranes(traces: pd.DataFrame) -> Figure:
     few = np.linspace(0, len(layers) - 1, min(MOST_LAYERS, len(layers))).astype(int)
     styles = looks(names)
     figure, axes = plt.subplots(
-        len(few), 3, figsize=(2 * WIDTH, ROW * len(few) + 0.4), layout="constrained",
+        len(few), 3, figsize=(WIDE, ROW * len(few) + 0.4), layout="constrained",
         squeeze=False, sharex=True, width_ratios=[1, 1, 1.3],
     )  # fmt: skip
     for line, place in zip(axes, few):
