@@ -249,7 +249,7 @@ NEEDS = {
     "1_quantizer": [tables("histograms", "staircases"), room("quantization")],
     "2_events": [marks("frames", FRAMES), room("recordings")],
     "4_results": [
-        tables("runs", "histories", "transitions", "histograms", "table"),
+        tables("runs", "histories", "transitions", "histograms", "staircases", "table"),
         ablations_there_are,
         room("study"),
     ],
@@ -257,7 +257,7 @@ NEEDS = {
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
 LONGEST = "6_deployment"  # and what the figures wait for: it is first
-ALSO_WRITES = {"6_deployment": tables("costs", "operations", "faults", "fidelity")}
+ALSO_WRITES = {"6_deployment": tables("costs", "layers", "operations", "faults", "fidelity")}
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER} -p interactive False",
     "2_events": shlex.join(
@@ -299,7 +299,7 @@ for notebook in NOTEBOOKS:
 rule figures:
     input:
         tables("histories", "transitions", "histograms", "staircases", "table"),
-        tables("costs", "operations", "faults", "fidelity"),
+        tables("costs", "layers", "operations", "faults", "fidelity"),
         ablations_there_are,
         room("figures"),
     output:

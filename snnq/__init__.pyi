@@ -13,6 +13,9 @@ from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
 from .deployment.operations import operations as operations
 from .deployment.speed import speed as speed
+from .deployment.structure import structure as structure
+from .deployment.traces import traces as traces
+from .deployment.traces import traces_of_study as traces_of_study
 from .figures.comparison import compare as compare
 from .networks.fused import fuse as fuse
 from .networks.fused import unfuse as unfuse

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from argparse import ArgumentParser
+from contextlib import chdir
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,17 +35,22 @@ def study(tmp_path_factory, recordings):
     folder = tmp_path_factory.mktemp("figures")
     found = small_study(folder, recordings).folder
     _, test = snnq.load("nmnist", recordings, 2, cache=folder / "data/frames")
-    costs, faults = [], []
+    costs, faults, layers = [], [], []
     for row in snnq.packed_networks(found).itertuples():
         known = {"recordings": row.recordings, "seed": row.seed, "test_recordings": len(test)}
         network = snnq.unpack(row.path)
         costs.append(snnq.costs(network, test).assign(weights_of=row.levels, **known))
+        structure = snnq.structure(network, torch.zeros(2, 1, *network.input_shape))
+        layers.append(structure.assign(weights_of=row.levels, **known))
         if row.levels != "full":
             intact, _ = snnq.evaluate(network, test)
             table = snnq.accuracy_with_faults(network, test, [0.1, 0.2], 2).assign(intact=intact)
             faults.append(table.assign(weights_of=row.levels, signs="at risk", **known))
     pd.concat(costs).to_csv(found / "costs.csv", index=False)
     pd.concat(faults).to_csv(found / "faults.csv", index=False)
+    pd.concat(layers).to_csv(found / "layers.csv", index=False)
+    with chdir(folder):
+        snnq.traces_of_study(found).to_csv(found / "traces.csv", index=False)
     snnq.firing_fidelity(found, row.recordings, test).to_csv(found / "fidelity.csv", index=False)
     counted = snnq.operations_of_runs(found, row.recordings, test)
     counted.to_csv(found / "operations.csv", index=False)
@@ -147,8 +153,13 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
         "operations_by_layer",
         "accuracy_against_faults",
         "firing_distance_by_layer",
+        "confusions",
+        "weights_on_levels",
+        "scales_by_epoch",
+        "network",
+        "spikes_and_membranes",
     ]
-    assert f"{tmp_path}/costs.csv" in missing[5] and last == f"7 figures in {tmp_path}/f"
+    assert f"{tmp_path}/costs.csv" in missing[5] and last == f"10 figures in {tmp_path}/f"
     assert saved == [(str(tmp_path / "f"), name) for name in CATALOGUE if name not in missing_names]
 
 
@@ -164,6 +175,25 @@ def test_what_cannot_be_drawn_is_refused(study, tmp_path):
     figures_command.add_arguments(nowhere)
     with pytest.raises(FileNotFoundError, match="study=nowhere: no such folder"):
         figures_command.run(nowhere.parse_args(["nowhere", str(tmp_path)]))
+
+
+def test_tables_of_before_what_a_figure_needs_was_recorded_are_named(study, tmp_path):
+    for name, column in (("transitions", "alpha"), ("staircases", "shares")):
+        pd.read_csv(study / f"{name}.csv").drop(columns=column).to_csv(tmp_path / f"{name}.csv", index=False)
+        shutil.copy(study / "histograms.csv", tmp_path)
+    for name, message in (("scales_by_epoch", "no α and β in it"), ("weights_on_levels", "no shares in it")):
+        with pytest.raises(FileNotFoundError, match=message):
+            draw(name, tmp_path)
+
+
+def test_confusions_are_of_the_narrowest_networks_of_the_most_and_the_fewest_levels(study):
+    figure = draw("confusions", study)
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["full", "2bit", "2bit − full"]
+    right = {name: of.mean() for name, of in snnq.read_correct(study).items()}
+    for axis, name in zip(figure.axes, sorted(right, key=lambda name: "2bit" in name)):
+        # As many of each class.
+        assert np.trace(axis.images[0].get_array()) / 1000 == pytest.approx(right[name], abs=1e-6)
+    plt.close(figure)
 
 
 def test_trained_weights_are_those_of_the_tables():

@@ -218,7 +218,7 @@ def test_notebook_2_shows_recordings_and_compares_them(execute, project, recordi
     if compare_with:
         parameters["compare_with"] = str(recordings)
     text, figures = execute("2_events.ipynb", project, **parameters)
-    assert figures == 5
+    assert figures == 6
     assert "N-MNIST, real: 40 of 60,000 training samples" in text and "official split" in text
     assert ("spread" in text) is bool(compare_with)
 
@@ -231,9 +231,9 @@ def test_notebook_1_draws_from_the_tables(execute, project):
 def test_notebook_4_shows_the_table_and_no_nan(execute, project):
     before = sorted(project.rglob("*"))
     text, figures = execute("4_results.ipynb", project)
-    assert figures == 7
+    assert figures == 13
     assert "filter: words and numbers" in text
-    assert "best on validation" in text and "weights_in_transition: not drawn" not in text
+    assert "best on validation" in text and "not drawn" not in text
     assert "N-MNIST, real" in text and "Shymyrbay et al." in text
     assert "largest distance between soft and hard" in text
     assert "no 95 % CI of the difference can be determined" in text  # of one seed
@@ -262,14 +262,17 @@ def test_notebook_5_says_which_command_makes_ablations(execute, tmp_path):
 
 def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     text, figures = execute("6_deployment.ipynb", project, recordings=20, draws=2, table_folder="t")
-    assert figures == 5
-    names = "costs", "faults", "fidelity", "operations"
-    costs, faults, fidelity, operations = (pd.read_csv(project / f"t/{name}.csv") for name in names)
+    assert figures == 7
+    names = "costs", "faults", "fidelity", "operations", "layers", "traces"
+    tables = (pd.read_csv(project / f"t/{name}.csv") for name in names)
+    costs, faults, fidelity, operations, layers, traces = tables
     assert set(fidelity["levels"]) == {"2bit"} and set(fidelity["test_recordings"]) == {20}
     assert fidelity["layer"].is_unique and fidelity["distance"].between(0, 1).all()
     assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
     of_networks = costs.groupby("weights_of")["effective"].sum()
     assert operations.set_index("levels")["effective"].to_dict() == pytest.approx(of_networks.to_dict())
+    assert layers.groupby("weights_of")["bytes"].sum().equals(costs.groupby("weights_of")["bytes"].sum().astype(int))
+    assert set(traces["weights_of"]) == {"full", "2bit"} and traces["step"].max() == 2
     packed = snnq.packed_networks(project / STUDY).set_index("levels")["path"]
     small = costs[costs["weights_of"] == "2bit"]
     assert small["bytes"].sum() == snnq.footprint(snnq.unpack(packed["2bit"]))["bytes"].sum()

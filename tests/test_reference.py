@@ -47,7 +47,7 @@ def finished(tmp_path_factory, recordings):
             (folder / "run.json").write_text(json.dumps(record))
             write_notebook(folder / "3_train.ipynb")
         gather(found)
-        for name in ("costs", "operations", "faults", "fidelity"):
+        for name in ("costs", "operations", "faults", "fidelity", "layers"):
             (found.folder / f"{name}.csv").write_text("layer\n")
         for name in reference.NOTEBOOKS:
             write_notebook(found.folder / f"notebooks/{name}.ipynb")

@@ -31,6 +31,20 @@ SHOWS = {
     " protected, nothing flips.",
     "firing_distance_by_layer": "Earth mover's distance of the firing rates to those of full"
     " precision, in spikes per neuron and time step; grey: of full precision to itself.",
+    "accuracy_by_epoch": "Test accuracy by epoch with hard weights, all level sets of a width together,"
+    " on an axis on which half of the errors is as far everywhere.",
+    "difference_beside_published": "Accuracy of low-bit networks minus that of full precision from the"
+    " same source, published (filled) and of this study.",
+    "accuracy_beside_published": "Accuracies that others published (filled) and those of this study,"
+    " with 95 % intervals where the number of test samples is known.",
+    "confusions": "Test samples of each class that are taken for each class, in full precision and with"
+    " the fewest levels, and the difference.",
+    "weights_on_levels": "Effective weight against latent weight before training with levels and after"
+    " it; grey the latent weights, beside each panel the effective ones, dashed the levels.",
+    "scales_by_epoch": "The scales α and β of each layer as training goes on.",
+    "network": "The network's layers with weights and what follows each, from the input down.",
+    "spikes_and_membranes": "When neurons fire while two networks see the same recording, and the"
+    " membrane potential of one neuron of each layer in both; dashed the threshold.",
     ABLATION: "Points of test accuracy that each change brings against the recipe in the first"
     " line, whose accuracy is there: each seed (small points), and mean and 95 % confidence interval of"
     " the paired difference, over seeds and test samples.",

@@ -14,14 +14,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures import deployment, epochs, quantizer, results
+from snnq.figures import captioned, deployment, epochs, quantizer, results
 from snnq.figures.ablations import ablation
 from snnq.figures.captions import ABLATION, whole
-from snnq.figures.layers import with_layer_names
 from snnq.figures.protocol import protocol
+from snnq.figures.source import results_caption, rows_of
 from snnq.figures.style import note, save, set_style
-from snnq.quantization.rules import FULL
-from snnq.study.comparisons import Correct, orders
+from snnq.study.comparisons import Correct
 from snnq.study.frontier import ahead_from, frontier_table
 from snnq.study.gather import read_correct, read_gathered
 from snnq.study.protocol import protocol_table
@@ -117,37 +116,8 @@ def names(study: str | Path) -> list[str]:
         return [*CATALOGUE]
 
 
-def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
-    """A table that has rows, those of full precision left out where they are not asked for."""
-    rows = read_gathered(study, table)
-    if quantized:
-        rows = rows[rows["levels"] != FULL]
-    if rows.empty:
-        kind = "quantized runs" if quantized else "rows"
-        raise FileNotFoundError(f"{study / table}.csv: no {kind} in it")
-    return _with_layer_names(rows, study) if "layer" in rows else rows
-
-
-def _with_layer_names(rows: pd.DataFrame, study: Path) -> pd.DataFrame:
-    """As they are where the study's runs are elsewhere."""
-    try:
-        return with_layer_names(rows, read_gathered(study, "runs"))
-    except FileNotFoundError:
-        return rows
-
-
-def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
-    """What is shown, and how many seeds and test samples are behind it."""
-    tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
-    samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
-    counts = f"{runs['seed'].nunique()} seeds"
-    if (in_each := orders(runs).nunique()) > 1:
-        counts += f" with {in_each} orders of batches each"
-    return "; ".join([f"{shown} over {counts}", *samples])
-
-
 def _frontier(study: Path) -> Figure:
-    runs = _rows(study, "runs")
+    runs = rows_of(study, "runs")
     table = frontier_table(runs, read_correct(study))
     found = {of: ahead_from(rows) for of, rows in table.groupby("recordings", sort=False)}
     rings = [
@@ -160,13 +130,13 @@ def _frontier(study: Path) -> Figure:
 
 
 def _accuracy_against_bits(study: Path) -> Figure:
-    runs = _rows(study, "runs")
+    runs = rows_of(study, "runs")
     figure = results.accuracy_against_bits(results_table(runs, read_correct(study)))
     return note(figure, results_caption(runs, INTERVALS))
 
 
 def _slopes(study: Path) -> Figure:
-    backward = _rows(study, "runs", quantized=True)["backward_temperature"].iloc[0]
+    backward = rows_of(study, "runs", quantized=True)["backward_temperature"].iloc[0]
     if pd.isna(backward):
         return quantizer.slopes(LEVEL_SETS, None)
     figure = quantizer.slopes(LEVEL_SETS, backward)
@@ -174,17 +144,17 @@ def _slopes(study: Path) -> Figure:
 
 
 def _hard_and_soft(study: Path) -> Figure:
-    histories = _rows(study, "histories", quantized=True)
-    return note(epochs.hard_and_soft(histories), results_caption(_rows(study, "runs")))
+    histories = rows_of(study, "histories", quantized=True)
+    return note(epochs.hard_and_soft(histories), results_caption(rows_of(study, "runs")))
 
 
 def _weights_in_training(study: Path) -> Figure:
-    histograms, staircases = (_first(_rows(study, t)) for t in ("histograms", "staircases"))
+    histograms, staircases = (_first(rows_of(study, t)) for t in ("histograms", "staircases"))
     return note(epochs.weights_in_training(histograms, staircases), _run(histograms))
 
 
 def _weights_in_transition(study: Path) -> Figure:
-    rows, runs = _rows(study, "transitions"), _rows(study, "runs")
+    rows, runs = rows_of(study, "transitions"), rows_of(study, "runs")
     of_first = rows["recordings"].iloc[0]
     rows, runs = (table[table["recordings"] == of_first] for table in (rows, runs))
     widths = rows["channels"].unique()
@@ -197,11 +167,11 @@ def _weights_in_transition(study: Path) -> Figure:
 
 def _protocol(study: Path) -> Figure:
     figure = protocol(protocol_table(study))
-    return note(figure, results_caption(_rows(study, "runs"), INTERVALS))
+    return note(figure, results_caption(rows_of(study, "runs"), INTERVALS))
 
 
 def _trained_weights(study: Path) -> Figure:
-    staircases, histograms = (_first(_rows(study, t)) for t in ("staircases", "histograms"))
+    staircases, histograms = (_first(rows_of(study, t)) for t in ("staircases", "histograms"))
     level_sets = staircases["levels"].unique()
     levels = "2bit" if "2bit" in level_sets else level_sets[0]
     staircases, histograms = (t[t["levels"] == levels] for t in (staircases, histograms))
@@ -225,7 +195,7 @@ def _of_deployment(
     figure: Callable[[pd.DataFrame], Figure], table: str
 ) -> Callable[[Path], Figure]:
     def drawn(study: Path) -> Figure:
-        rows = _rows(study, table)
+        rows = rows_of(study, table)
         return note(figure(rows), _samples(rows))
 
     return drawn
@@ -236,7 +206,7 @@ def _samples(rows: pd.DataFrame) -> str:
 
 
 def _against_operations(study: Path) -> Figure:
-    rows = _rows(study, "operations")
+    rows = rows_of(study, "operations")
     accuracy = f"accuracy: {INTERVALS} over {rows['seeds'].max()} seeds"
     counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
     figure = results.accuracy_against_operations(rows)
@@ -244,7 +214,7 @@ def _against_operations(study: Path) -> Figure:
 
 
 def _firing_distance(study: Path) -> Figure:
-    rows = _rows(study, "fidelity")
+    rows = rows_of(study, "fidelity")
     samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
     runs = f"mean and range over {rows['seed'].nunique()} seeds"
     figure = deployment.firing_distance_by_layer(rows)
@@ -252,7 +222,7 @@ def _firing_distance(study: Path) -> Figure:
 
 
 def _accuracy_against_faults(study: Path) -> Figure:
-    faults, costs = _rows(study, "faults"), _rows(study, "costs")
+    faults, costs = rows_of(study, "faults"), rows_of(study, "costs")
     return note(deployment.accuracy_against_faults(faults, costs), _samples(faults))
 
 
@@ -280,4 +250,12 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
     "accuracy_against_faults": _accuracy_against_faults,
     "firing_distance_by_layer": _firing_distance,
+    "accuracy_by_epoch": captioned.accuracy_by_epoch,
+    "difference_beside_published": captioned.difference_beside_published,
+    "accuracy_beside_published": captioned.accuracy_beside_published,
+    "confusions": captioned.confusions,
+    "weights_on_levels": captioned.weights_on_levels,
+    "scales_by_epoch": captioned.scales_by_epoch,
+    "network": captioned.network,
+    "spikes_and_membranes": captioned.spikes_and_membranes,
 }

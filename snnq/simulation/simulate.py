@@ -196,16 +196,18 @@ def _write_pictures(
     thresholds = setting.camera.thresholds(rng)
     if first:
         rng = np.random.default_rng([seed, first])
-    for picture, events in zip(pictures, _recorded(images, setting, thresholds, rng)):
+    for picture, events in zip(pictures, recorded(images, setting, thresholds, rng)):
         path = folder / path_of(picture)
         path.parent.mkdir(parents=True, exist_ok=True)
         write(events, path)
     return len(pictures)
 
 
-def _recorded(
+def recorded(
     images: list[np.ndarray], setting: Setting, thresholds: np.ndarray, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
+    """The events of each of some pictures, which already have their size, before the camera of a
+    setting with such thresholds."""
     camera = setting.camera
     if not setting.cropped and len({image.shape for image in images}) == 1:
         batch = 256 if camera.width * camera.height < 2_000 else 4

@@ -13,9 +13,9 @@ from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS, command_for, r
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table"),
-    *("costs", "operations", "faults", "fidelity"),  # by notebook 6
+    *("costs", "operations", "faults", "fidelity", "layers"),  # by notebook 6
 )
-OPTIONAL = ("ablations.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
+OPTIONAL = ("ablations.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
 MOST_BYTES = 3_000_000  # of the notebooks together
 MOST_NETWORK_BYTES = 8_000_000  # of the networks together
