@@ -33,6 +33,7 @@ html_favicon = "_static/favicon.svg"
 html_css_files = ["book.css"]
 html_js_files = ["filter.js"]
 html_copy_source = False
+html_show_search_summary = False  # which is fetched, and a page opened as a file may not fetch
 html_math_renderer = "mathml"
 
 nb_execution_mode = "off"

@@ -14,8 +14,6 @@ import pandas as pd
 from pages.places import BOOK, REFERENCE, table_page, write
 from snnq.figures import catalogue
 
-NAMES = getattr(catalogue, "names", getattr(catalogue, "_names", None))
-CAPTION = getattr(catalogue, "caption", lambda name, study: "")
 SCALE = 130  # pixels of a page for an inch of a figure
 PAGE = """\
 # All figures
@@ -59,7 +57,7 @@ def draw(study: str) -> dict[str, Drawn]:
     found = {}
     folder = BOOK / "studies" / study / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in NAMES(REFERENCE / study):
+    for name in catalogue.names(REFERENCE / study):
         with patch.object(pd, "read_csv", wraps=pd.read_csv) as read:  # what a figure reads is its tables
             try:
                 figure = catalogue.draw(name, REFERENCE / study)
@@ -68,7 +66,7 @@ def draw(study: str) -> dict[str, Drawn]:
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})
         plt.close(figure)
         tables = dict.fromkeys(Path(call.args[0]) for call in read.call_args_list)
-        found[name] = Drawn(tuple(tables), CAPTION(name, REFERENCE / study), figure.get_figwidth())
+        found[name] = Drawn(tuple(tables), figure.get_label(), figure.get_figwidth())
     return found
 
 

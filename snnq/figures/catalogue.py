@@ -64,7 +64,7 @@ def draw_all(study: str | Path, folder: str | Path) -> list[str]:
     Those that cannot be drawn are named, in a line each.
     """
     drawn = []
-    for name in _names(study):
+    for name in names(study):
         try:
             figure = draw(name, study)
         except FileNotFoundError as error:
@@ -91,7 +91,7 @@ def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
     }
 
 
-def _names(study: str | Path) -> Iterable[str]:
+def names(study: str | Path) -> Iterable[str]:
     yield from CATALOGUE
     try:
         yield from ablations(study)
