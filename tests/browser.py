@@ -8,7 +8,7 @@ import pytest
 from conftest import PROJECT
 
 ARTIFACTS = PROJECT / "results" / "artifacts"  # screenshots, which git ignores and CI keeps
-PROGRAMS = ("chromium", "google-chrome")
+PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}  # pixels
 
 

@@ -26,7 +26,8 @@ PAGE = """\
 | read by | {{py:func}}`snnq.load`, through tonic's `{tonic_name}` |
 
 ```python
-train, test = snnq.load("{name}", "data")   # uint8 frames [{steps}, 2, {height}, {width}], downloaded where missing
+train, test = snnq.load("{name}", "data")  # downloaded where missing
+frames, label = train[0]                     # uint8 [{steps} time steps, 2, {height}, {width}]
 ```
 
 ## Trained on here
@@ -89,7 +90,7 @@ def _trained(name: str) -> str:
                 f"- {recordings}: {len(of)} runs of the {study} study, each tested on {tests:,} recordings"
                 f" ([runs]({table_page(csv)}))"
             )
-    return "\n".join(lines) or "Nothing yet: its recordings were read and simulated, but no study has used them."
+    return "\n".join(lines) or "Nothing: no study of this book has used it yet."
 
 
 def _published(rows: pd.DataFrame) -> str:

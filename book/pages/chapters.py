@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from pages.figures import Drawn
-from pages.places import REFERENCE, table_page, to_project, write
+from pages.places import REFERENCE, to_project, write
 
 DRAWS = re.compile(r'(?:draw|show)\("(\w+)"')  # in a cell: a figure of the catalogue
 INDEX = """\

@@ -41,7 +41,8 @@ def write_tables() -> None:
     for csv in sorted(REFERENCE.rglob("*.csv"), key=_place):
         table = pd.read_csv(csv)
         _write_table(csv, table)
-        rows.append(f"| [{csv.relative_to(REFERENCE)}]({table_page(csv)}) | {len(table):,} | {table.shape[1]} |")
+        link = f"[{csv.relative_to(REFERENCE)}]({table_page(csv)})"
+        rows.append(f"| {link} | {len(table):,} | {table.shape[1]} |")
     write("tables/index.md", INDEX.format(rows="\n".join(rows), lock=to_project("requirements.lock")))
 
 
