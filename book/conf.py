@@ -38,7 +38,9 @@ html_math_renderer = "mathml"
 
 nb_execution_mode = "off"
 nb_output_stderr = "remove"  # progress bars
-nb_ipywidgets_js = {}  # which would be fetched from elsewhere, and moves nothing without a kernel
+# Sliders and bars move nothing without a kernel, and their scripts would be fetched from elsewhere.
+nb_ipywidgets_js = {}
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["attrs_block", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
