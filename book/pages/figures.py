@@ -33,7 +33,7 @@ FIGURE = """
 ```
 
 {{.links}}
-{cell}{links}
+{cell} · {links}
 """
 
 
@@ -73,7 +73,9 @@ def draw(study: str) -> dict[str, Drawn]:
 def write_figures(study: str, drawn: dict[str, Drawn], chapters: dict[str, str]) -> None:
     text = PAGE.format(study=study)
     for name, figure in drawn.items():
-        cell = f"[chapter {chapters[name][0]}](#{study}-{name}-cell) · " if name in chapters else ""
+        cell = "in no chapter"
+        if name in chapters:
+            cell = f"[chapter {chapters[name][0]}](#{study}-{name}-cell)"
         text += FIGURE.format(
             study=study,
             name=name,
