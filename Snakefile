@@ -55,7 +55,7 @@ def frames_name(run):
     """Runs of one name are trained on the same frames."""
     cutting = run.steps, run.cut, run.size, other_split(run)
     cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
-    return f"{run.benchmark.replace(':', '-')}-{name_of(run.data)}-{cut}"
+    return f"{name_of(f'{run.benchmark}/{run.data}')}-{cut}"
 
 
 def other_split(run):

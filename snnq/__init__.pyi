@@ -13,6 +13,7 @@ from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
 from .deployment.operations import operations as operations
 from .deployment.speed import speed as speed
+from .figures.comparison import compare as compare
 from .networks.fused import fuse as fuse
 from .networks.fused import unfuse as unfuse
 from .networks.models import build_model as build_model

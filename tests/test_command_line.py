@@ -22,7 +22,7 @@ from snnq.quantization.levels import BIASES
 from snnq.quantization.sigmoid import SCALES
 from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
-from snnq.recordings.frames import CUTS
+from snnq.recordings.binning import CUTS
 from snnq.storage.inspect import float32_file_bytes
 from snnq.training import gradients
 from snnq.training.train_command import HELP
@@ -216,11 +216,13 @@ def test_train_leaves_what_fit_leaves(tiny, in_tmp, said):
     assert results(in_tmp / "cli") == results(in_tmp / "fit")
     assert snnq.read_record("cli")["run"] == snnq.read_record("fit")["run"]
     assert list((in_tmp / "cli").glob("events.out.tfevents*"))
-    accuracy = snnq.read_record("cli")["accuracy"]
+    accuracy, samples = (snnq.read_record("cli")[name] for name in ("accuracy", "recordings"))
+    batches = settings["epochs"] * -(-samples["train"] // 8)
     assert out == (
         f"test accuracy after the last epoch: {accuracy['last']:.2%}"
-        f" (soft {accuracy['last_soft']:.2%}), 40 real recordings;"
+        f" (soft {accuracy['last_soft']:.2%}), 40 recordings (N-MNIST, real);"
         " record cli/run.json, packed network cli/packed.safetensors\n"
+        f"after {batches} batches in all, which are few: --batch-size 4 or more --epochs make more\n"
     )
 
 

@@ -204,9 +204,11 @@ def test_ablations_share_the_runs_of_the_table(gathered):
 
 
 def test_networks_that_are_drawn_are_of_one_seed_order_and_width(study):
-    points = list(product(("nmnist", "dvsgesture"), (2, 8, 4), (1, 0), (0, 1)))
-    runs = pd.DataFrame(points, columns=["benchmark", "channels", "seed", "order"])
-    assert one_of_each(runs).to_numpy().tolist() == [["nmnist", 8, 0, 0], ["dvsgesture", 8, 0, 0]]
+    points = list(product(("lab, own", "field, own"), (2, 8, 4), (1, 0), (0, 1)))
+    runs = pd.DataFrame(points, columns=["recordings", "channels", "seed", "order"])
+    assert one_of_each(runs).to_numpy().tolist() == [["lab, own", 8, 0, 0], ["field, own", 8, 0, 0]]
+    of_all = one_of_each(runs, widest=False)
+    assert of_all["channels"].tolist() == [2, 8, 4] * 2 and not of_all[["seed", "order"]].any(axis=None)
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,14 @@ def event_statistics(found: Mapping[str, Statistics]) -> Figure:
     titles = ("events per recording", "time (s)", "share of ON events", "length (s)")
     longest = max(one.duration.max() for one in found.values())
     shortest = min(0.9 * longest, *(one.duration.min() for one in found.values()))
+    least, most = (end([end(one.on_share) for one in found.values()]) for end in (np.nanmin, np.nanmax))
     for name, one in found.items():
         bins = len(one.rate)
         times = (np.arange(bins) + 0.5) / bins * one.until
         axes[0].hist(one.events, bins=30, histtype="step", density=True)
         axes[1].plot(times, one.rate / (one.until * 1000 / bins))
-        axes[2].hist(one.on_share, bins=np.linspace(0.3, 0.7, 41), histtype="step", density=True)
+        shares = np.linspace(min(0.3, least), max(0.7, most), 41)
+        axes[2].hist(one.on_share, shares, histtype="step", density=True)
         lengths = np.linspace(shortest, longest, 41)
         axes[3].hist(one.duration, lengths, histtype="step", density=True, label=name)
     for axis, title in zip(axes, titles):

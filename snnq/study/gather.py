@@ -57,13 +57,13 @@ def gather(study: Study) -> None:
     _write(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
 
 
-def one_of_each(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of each benchmark the runs of the first seed, the first order, and the widest networks."""
-    of_benchmark = runs.groupby("benchmark")
-    chosen = runs["channels"] == of_benchmark["channels"].transform("max")
-    for name in ("seed", "order"):
-        chosen &= runs[name] == of_benchmark[name].transform("min")
-    return runs[chosen]
+def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
+    """Of the runs on the same recordings those of the first seed and order, of the widest networks or
+    of all."""
+    extremes = {"seed": "min", "order": "min"} | ({"channels": "max"} if widest else {})
+    for name, extreme in extremes.items():
+        runs = runs[runs[name] == runs.groupby("recordings")[name].transform(extreme)]
+    return runs
 
 
 def gather_ablations(study: Study) -> None:

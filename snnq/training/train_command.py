@@ -6,6 +6,7 @@ every training `help(snnq.Settings)`, with their defaults in parentheses.
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -66,6 +67,7 @@ HELP = {
     "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
+FEW_BATCHES = 200  # of which a network from scratch hardly learns
 METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
@@ -112,16 +114,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _summary(run: Run, folder: Path) -> str:
+    from snnq.recordings.benchmarks import recordings_name
     from snnq.training.record import PACKED, RECORD, read_record
 
     record = read_record(folder)
-    accuracy = record["accuracy"]
+    accuracy, recordings = record["accuracy"], record["recordings"]
     soft = "" if run.levels == FULL else f" (soft {accuracy['last_soft']:.2%})"
-    kind = "simulated" if record["data"]["simulated"] else "real"
+    batches = run.epochs * math.ceil(recordings["train"] / run.batch_size)
+    few = f"\nafter {batches} batches in all, which are few: --batch-size 4 or more --epochs make more"
     return (
         f"test accuracy after the last epoch: {accuracy['last']:.2%}{soft},"
-        f" {record['recordings']['test']:,} {kind} recordings;"
-        f" record {folder / RECORD}, packed network {folder / PACKED}"
+        f" {recordings['test']:,} recordings ({recordings_name(run.benchmark, record['data'])});"
+        f" record {folder / RECORD}, packed network {folder / PACKED}{few * (batches < FEW_BATCHES and run.start is None)}"
     )
 
 
