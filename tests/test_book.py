@@ -119,7 +119,7 @@ def test_each_figure_has_its_cell_its_tables_and_its_runs(pages):
     "figure, tables",
     [
         ("quantizer-staircase", []),
-        ("bytes-by-layer", ["costs"]),
+        ("bytes-by-layer", ["costs", "runs"]),
         ("hard-and-soft", ["histories", "runs"]),
         ("ablation-neuron", ["ablations"]),
     ],
