@@ -9,7 +9,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STUDY := snnq study $(if $(CORES),--cores $(CORES))
 
-.PHONY: study ablations paper simulated figures reference test peers lab bench
+.PHONY: study ablations paper simulated figures reference test peers lab bench book
 
 study: $(INSTALLED)
 	$(STUDY) config/quick.yaml
@@ -35,7 +35,7 @@ test: $(INSTALLED)
 
 # The tests with every library and compiler that results are compared with; a missing one fails.
 peers: $(INSTALLED)
-	python -m pip install --quiet --no-deps -r requirements.peers.lock
+	python -m pip install --quiet --no-deps -r requirements.peers.lock -r requirements.book.lock
 	python -m pytest --peers required $(PYTEST)
 
 # What needs real recordings or pictures (camera.py, simulation.py, simulated_to_real.py,
@@ -62,6 +62,12 @@ bench: $(INSTALLED)
 
 lab: $(INSTALLED)
 	jupyter lab notebooks
+
+# A site from the executed notebooks, the tables and the docstrings. What was built before is built on.
+book: $(INSTALLED)
+	python -m pip install --quiet --no-deps -r requirements.book.lock
+	python -m sphinx --quiet -W --keep-going -d book/_build/doctrees book book/_build/html
+	@echo 'The book is there: open $(CURDIR)/book/_build/html/index.html'
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "snnq needs Python 3.11 or newer, this is " + sys.version.split()[0])'

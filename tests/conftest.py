@@ -25,6 +25,8 @@ from snnq.study.forkserver import FORK
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import Study, Variant
 
+pytest_plugins = ["browser"]
+
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
 settings.load_profile("snnq")

@@ -29,7 +29,7 @@ COLUMNS = (*WIDTH, "levels", "quantizer", *REPEATS, "differs_in")
 def firing_distance(rates: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> pd.Series:
     """The earth mover's distance between two networks' firing rates, layer by layer.
 
-    W₁ = ∫ |F(r) − F′(r)| dr  for the distributions F, F′ over a layer's neurons of the rates r
+    W₁ = ∫ abs(F(r) − F′(r)) dr, for the distributions F, F′ over a layer's neurons of the rates r
 
     It is at least the difference of the mean rates. A limit: which neuron has which rate does not
     count, so that it is 0 for the same neurons in another order. Networks from other first weights
