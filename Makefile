@@ -61,12 +61,12 @@ bench: $(INSTALLED)
 	python bench/c_inference.py
 
 lab: $(INSTALLED)
-	jupyter lab notebooks
+	jupyter lab --LabApp.default_url=/lab/tree/notebooks/1_quantizer.ipynb
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "snnq needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv --clear .venv
 	python -m pip install --progress-bar on -r requirements.lock
 	python -m pip install --no-deps --no-build-isolation --editable .
-	install -D -m 644 config/jupyter/jupyter_server_config.json .venv/etc/jupyter/jupyter_server_config.json
+	cp -r config/jupyter/jupyter_server_config.json config/jupyter/labconfig .venv/etc/jupyter
 	printf %s '$(CURDIR)' > $@

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.benchmarks import found_benchmark, get_benchmark
 from snnq.recordings.fingerprints import fingerprints
 from snnq.recordings.places import DATA, FRAMES
 from snnq.recordings.recordings import Recordings
+from snnq.system.bar import bar
 from snnq.system.files import sweep, write_atomically
 
 VERSION = 2  # of what `frames_of` computes: raise it when the frames change
@@ -244,9 +244,9 @@ def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:
     )
     saturated = empty = 0
     parallel = joblib.Parallel(joblib.cpu_count() if many else 1, return_as="generator_unordered")
-    with tqdm(total=len(paths), desc=f"frames of {recordings.name}", unit="recording") as bar:
+    with bar(total=len(paths), desc=f"frames of {recordings.name}", unit="recording") as progress:
         for done, above, none in parallel(jobs):
-            bar.update(done)
+            progress.update(done)
             saturated += above
             empty += none
     if saturated:
