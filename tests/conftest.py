@@ -16,6 +16,8 @@ from snnq.recordings.writers import write_bin
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import Study, Variant
 
+pytest_plugins = ["browser"]
+
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
 settings.load_profile("snnq")
