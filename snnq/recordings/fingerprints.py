@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-
 from snnq.system.bar import bar
 from snnq.system.files import write_atomically
 

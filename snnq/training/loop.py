@@ -32,7 +32,7 @@ from snnq.training.task import Row, Task
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 LOG_STEPS = {"cpu": 1, "cuda": 20}  # between looks at the loss: a GPU has to be waited for
-PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
+PROGRESS_SECONDS = 1  # between updates of the bar, so that a log of them stays readable
 
 
 class Training:
