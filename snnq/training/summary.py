@@ -27,10 +27,10 @@ class Lines:
     table: pd.DataFrame
 
     def __repr__(self) -> str:
-        return f"{self.text}\n\n{self.table.to_string()}\n"
+        return f"{self.text}\n\n{self.table.to_string(index_names=False)}\n"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.text}</p>{self.table.to_html()}"
+        return f"<p>{self.text}</p>{self.table.to_html(index_names=False)}"
 
 
 def summary(run: Run) -> Lines:
