@@ -78,12 +78,19 @@ def run_all(page) -> None:
     page.get_by_text("Run All Cells", exact=True).click()
 
 
+def attached(found):
+    """What is waited for, in view: a notebook draws no cell that is out of it."""
+    found.wait_for(state="attached")
+    found.scroll_into_view_if_needed()
+    return found
+
+
 def test_the_slider_of_notebook_1_moves_the_picture(page, lab):
     page.goto(lab)
     run_all(page)
-    picture = page.wait_for_selector(PICTURE)
+    attached(page.locator(PICTURE))
     page.wait_for_selector(IDLE)
-    picture.scroll_into_view_if_needed()
+    picture = attached(page.locator(PICTURE))  # again: Run All goes to the last cell
     picture.evaluate(WATCH)
     before = picture.screenshot()
     handle = page.locator(".jp-Notebook .noUi-handle").bounding_box()
@@ -96,7 +103,7 @@ def test_the_slider_of_notebook_1_moves_the_picture(page, lab):
     page.mouse.up()
     dragged = picture.screenshot()
     assert dragged != before
-    page.locator(".jp-Notebook select").select_option("4bit")
+    page.locator(".jp-Notebook .widget-dropdown select").select_option("4bit")
     page.wait_for_function("window.waited.length > 10")
     assert picture.screenshot() != dragged
     keep_screenshot(page, "lab_slider")
@@ -109,14 +116,12 @@ def test_the_stop_button_ends_training_and_run_all_goes_on(page, lab, root):
     folder = root / TINY["folder"]
     page.goto(lab.replace("?", "lab/tree/notebooks/3_train.ipynb?reset&"))
     run_all(page)
-    page.wait_for_selector(".jp-Notebook .widget-hprogress")
+    attached(page.locator(".jp-Notebook .widget-hprogress").first)
     page.get_by_title("Interrupt the kernel").click()
-    stopped = page.get_by_text("Stopped by SIGINT: saved after step")
-    stopped.wait_for()
-    stopped.scroll_into_view_if_needed()
+    stopped = attached(page.get_by_text("Stopped by SIGINT: saved after step"))
     keep_screenshot(page, "lab_stopped")
     assert list(folder.rglob("checkpoint.pt")) and not (folder / "run.json").exists()
     run_all(page)
-    page.get_by_text("at the epoch chosen on validation").wait_for()
+    attached(page.get_by_text("at the epoch chosen on validation"))
     keep_screenshot(page, "lab_record")
     assert (folder / "run.json").exists() and not stopped.count()
