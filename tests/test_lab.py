@@ -79,9 +79,9 @@ def run_all(page) -> None:
 
 
 def attached(found):
-    """What is waited for, in view: a notebook draws no cell that is out of it."""
+    """What is waited for, in the middle: a notebook draws no cell that is out of view."""
     found.wait_for(state="attached")
-    found.scroll_into_view_if_needed()
+    found.evaluate("element => element.scrollIntoView({block: 'center'})")
     return found
 
 
