@@ -34,7 +34,8 @@ class StaircaseSlider(widgets.VBox):
         self.levels.observe(self._draw, "value")
         self.temperature.observe(self._move, "value")
         self._draw()
-        super().__init__([self.levels, self.temperature, self.picture])
+        parts = [self.levels, self.temperature, self.picture]
+        super().__init__(parts, layout={"align_items": "flex-start"})  # not as wide as the page
 
     def _draw(self, _=None) -> None:
         """All of the level set."""
