@@ -61,7 +61,7 @@ bench: $(INSTALLED)
 	python bench/c_inference.py
 
 lab: $(INSTALLED)
-	jupyter lab notebooks
+	jupyter lab --LabApp.default_url=/lab/tree/notebooks/1_quantizer.ipynb
 
 # A site from the executed notebooks, the tables and the docstrings. What was built before is built on.
 book: $(INSTALLED)
@@ -74,5 +74,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	python -m pip install --progress-bar on -r requirements.lock
 	python -m pip install --no-deps --no-build-isolation --editable .
-	install -D -m 644 config/jupyter/jupyter_server_config.json .venv/etc/jupyter/jupyter_server_config.json
+	cp -r config/jupyter/jupyter_server_config.json config/jupyter/labconfig .venv/etc/jupyter
 	printf %s '$(CURDIR)' > $@

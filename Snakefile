@@ -259,7 +259,7 @@ NEEDS = {
 LONGEST = "6_deployment"  # and what the figures wait for: it is first
 ALSO_WRITES = {"6_deployment": tables("costs", "layers", "operations", "faults", "fidelity")}
 PARAMETERS = {
-    "1_quantizer": f"-p study {FOLDER} -p interactive False",
+    "1_quantizer": f"-p study {FOLDER}",
     "2_events": shlex.join(
         ["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]
         + (["-p", "split", FIRST.split] if other_split(FIRST) else [])

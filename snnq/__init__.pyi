@@ -1,4 +1,5 @@
 # The public names and where they live: `__init__.py` imports each when it is first used.
+from . import figures as figures
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.efficiency import operations_of_runs as operations_of_runs
@@ -62,5 +63,7 @@ from .training.record import read_record as read_record
 from .training.record import trained_network as trained_network
 from .training.run import Run as Run
 from .training.settings import Settings as Settings
+from .training.summary import short_record as short_record
+from .training.summary import summary as summary
 from .training.tensorboard import TensorBoard as TensorBoard
 from .training.train import train as train

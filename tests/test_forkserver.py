@@ -183,7 +183,11 @@ def test_notebook_3_trains_in_a_kernel_and_leaves_a_record(place, papermill, rec
     record = snnq.read_record(place / "mine")
     assert record["run"]["levels"] == "2bit"
     assert record["run"]["epochs"] == len(snnq.read_history(place / "mine")) == 1
-    assert sum("image/png" in output.get("data", ()) for cell in shown for output in cell) == 4
+    outputs = [output for cell in shown for output in cell]
+    assert sum("image/png" in output.get("data", ()) for output in outputs) == 4
+    # No training bar stays: nobody was there to watch it.
+    assert not any(output.get("name") == "stderr" for output in outputs)
+    assert "widget" not in str(outputs) and len(outputs[-1]["data"]["text/plain"].splitlines()) < 15
 
 
 def test_importing_touches_no_gpu(place):

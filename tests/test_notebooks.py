@@ -177,7 +177,7 @@ def test_notebook_3_refuses_bad_parameters(execute, tmp_path, parameters, messag
 @pytest.mark.parametrize(
     ("name", "written", "known"),
     [
-        ("1_quantizer.ipynb", "interactiv", "interactive"),
+        ("1_quantizer.ipynb", "stduy", "study"),
         ("2_events.ipynb", "recording", "recordings"),
         ("3_train.ipynb", "learning_rat", "learning_rate"),
         ("4_results.ipynb", "stduy", "study"),
@@ -224,7 +224,7 @@ def test_notebook_2_shows_recordings_and_compares_them(execute, project, recordi
 
 
 def test_notebook_1_draws_from_the_tables(execute, project):
-    _, figures = execute("1_quantizer.ipynb", project, interactive=False)
+    _, figures = execute("1_quantizer.ipynb", project)
     assert figures == 4
 
 
@@ -335,7 +335,7 @@ def opened(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("root", [".", "notebooks"])  # JupyterLab's, `make lab` opens the second
+@pytest.mark.parametrize("root", [".", "notebooks"])  # JupyterLab's, `make lab` opens the first
 @pytest.mark.parametrize("manager", ["LargeFileManager", "AsyncLargeFileManager"])
 def test_notebooks_are_saved_as_they_were_stored(opened, root, manager):
     config = Config(json.loads(SERVER.read_text()))

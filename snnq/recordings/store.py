@@ -7,11 +7,11 @@ from pathlib import Path
 import joblib
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.binning import Cutting, frames_of
 from snnq.recordings.recordings import Recordings
+from snnq.system.bar import bar
 from snnq.system.files import sweep, write_atomically
 
 CHUNK = 64  # recordings that a process takes at a time
@@ -62,9 +62,9 @@ def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:
     )
     saturated = empty = 0
     parallel = joblib.Parallel(joblib.cpu_count() if many else 1, return_as="generator_unordered")
-    with tqdm(total=len(paths), desc=f"frames of {recordings.name}", unit="recording") as bar:
+    with bar(total=len(paths), desc=f"frames of {recordings.name}", unit="recording") as progress:
         for done, above, none in parallel(jobs):
-            bar.update(done)
+            progress.update(done)
             saturated += above
             empty += none
     if saturated:

@@ -6,14 +6,13 @@ every training `help(snnq.Settings)`, with their defaults in parentheses.
 """
 
 import argparse
-import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from snnq.quantization.rules import FULL, Levels
+from snnq.quantization.rules import Levels
 from snnq.recordings.frames_command import NAMES
 from snnq.training.run import Run
 
@@ -67,7 +66,6 @@ HELP = {
     "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
 }
 EXPECTED = {int: "a whole number", float: "a number"}
-FEW_BATCHES = 200  # of which a network from scratch hardly learns
 METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
@@ -97,36 +95,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_reader(str, True),
         help="tensorboard: write each epoch's row for TensorBoard too, into the run's folder (none)",
     )
-    parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
+    parser.add_argument("--quiet", action="store_true", help="without the summary before training, and its progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from snnq.training.fit import fit
     from snnq.training.parallel import joined
+    from snnq.training.record import RECORD
+    from snnq.training.summary import short_record, summary
 
     settings = {field.name: getattr(arguments, field.name) for field in fields(Run)}
     run = Run(**settings, log=arguments.log)
     folder = arguments.folder or Path("results/runs", run.name)
     with joined() as processes:
+        if processes.main and not arguments.quiet and not (folder / RECORD).exists():
+            print(summary(run), flush=True)
         fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
     if processes.main:
-        print(_summary(run, folder))
-
-
-def _summary(run: Run, folder: Path) -> str:
-    from snnq.recordings.benchmarks import recordings_name
-    from snnq.training.record import PACKED, RECORD, read_record
-
-    record = read_record(folder)
-    accuracy, recordings = record["accuracy"], record["recordings"]
-    soft = "" if run.levels == FULL else f" (soft {accuracy['last_soft']:.2%})"
-    batches = run.epochs * math.ceil(recordings["train"] / run.batch_size)
-    few = f"\nafter {batches} batches in all, which are few: --batch-size 4 or more --epochs make more"
-    return (
-        f"test accuracy after the last epoch: {accuracy['last']:.2%}{soft},"
-        f" {recordings['test']:,} recordings ({recordings_name(run.benchmark, record['data'])});"
-        f" record {folder / RECORD}, packed network {folder / PACKED}{few * (batches < FEW_BATCHES and run.start is None)}"
-    )
+        print(short_record(folder))
 
 
 def _reading(kind: Any) -> dict[str, Any]:
