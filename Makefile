@@ -9,7 +9,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STUDY := snnq study $(if $(CORES),--cores $(CORES))
 
-.PHONY: study ablations paper simulated figures reference test peers lab bench book
+.PHONY: study ablations paper simulated figures reference test test-gpu peers lab bench book
 
 study: $(INSTALLED)
 	$(STUDY) config/quick.yaml
@@ -33,13 +33,17 @@ reference: $(INSTALLED)
 test: $(INSTALLED)
 	python -m pytest $(PYTEST)
 
+# Where there is a GPU: what is proven elsewhere without one, on it.
+test-gpu: $(INSTALLED)
+	python -m pytest -p no:xdist -o addopts="" tests/test_cuda.py
+
 # The tests with every library and compiler that results are compared with; a missing one fails.
 peers: $(INSTALLED)
 	python -m pip install --quiet --no-deps -r requirements.peers.lock -r requirements.book.lock
 	python -m pytest --peers required $(PYTEST)
 
 # What needs real recordings or pictures (camera.py, simulation.py, simulated_to_real.py,
-# real_nmnist.py), or Triton of `make peers` (staircase_passes.py), is started by hand.
+# real_nmnist.py), Triton of `make peers` (staircase_passes.py) or a GPU (gpu.py) is started by hand.
 # Tables go to results/bench; those that the README states are in results/reference/bench.
 bench: $(INSTALLED)
 	snnq simulate data/digits

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import pandas as pd
 import torch
 from compare import in_turns, report
 from spikingjelly_loop import BATCH
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 
 import snnq
 from snnq.recordings.frames import Frames
@@ -30,6 +31,7 @@ from snnq.system.memory import keep_freed_memory
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.loop import Training
 from snnq.training.parallel import Processes
+from snnq.training.precision import products_in
 from snnq.training.splits import splits_of
 from snnq.training.task import Task
 
@@ -76,9 +78,9 @@ def _seconds(*command) -> float:
     return float(subprocess.check_output([sys.executable, *command], text=True).split()[-1])
 
 
-def chosen(train: Frames, arguments: argparse.Namespace) -> list[int]:
+def chosen(train: Frames, arguments: argparse.Namespace, size: int = BATCH) -> list[int]:
     """Recordings, evenly spaced: those of a class stand together."""
-    count = min(BATCH * arguments.batches, len(train))
+    count = min(size * arguments.batches, len(train) // size * size)
     return np.linspace(0, len(train) - 1, count).astype(int).tolist()
 
 
@@ -90,7 +92,13 @@ def seconds_per_step_of_fit(arguments: argparse.Namespace) -> float:
         batch_size=BATCH, validation=0.0, device="cpu",
     )  # fmt: skip
     train, *_ = splits_of(run)
-    train = Subset(train.dataset, chosen(train.dataset, arguments))
+    epoch = epochs(run, Subset(train.dataset, chosen(train.dataset, arguments)))
+    next(epoch)
+    return next(epoch)
+
+
+def epochs(run: snnq.Run, train: Dataset) -> Iterator[float]:
+    """Train an epoch at a time: the seconds of its steps, in the mean."""
     task = Task(
         settings=run, splits={"train": train, "validation": None, "test": None}, start=None,
         identity={}, about={}, title="", augmentation=run.augmentation,
@@ -102,8 +110,9 @@ def seconds_per_step_of_fit(arguments: argparse.Namespace) -> float:
         for epoch in range(run.epochs):
             training.progress.start_epoch()
             start = time.perf_counter()
-            training._pass(epoch)
-    return (time.perf_counter() - start) / training.progress.step
+            with products_in(run.precision):
+                training._pass(epoch)
+            yield (time.perf_counter() - start) / training.progress.step
 
 
 if __name__ == "__main__":

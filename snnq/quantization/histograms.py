@@ -41,7 +41,8 @@ def histogram_columns() -> list[str]:
 @torch.no_grad()
 def _of_layer(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]:
     scaled = quantizer_input(layer).float() * quantizer.beta
-    counts = (scaled / max(map(abs, quantizer.levels))).histc(BINS, -REACH, REACH)
+    # On the CPU: a GPU counts in any order, which deterministic algorithms forbid.
+    counts = (scaled / max(map(abs, quantizer.levels))).cpu().histc(BINS, -REACH, REACH)
     shares = dict(zip(histogram_columns(), (counts / scaled.numel()).tolist()))
     scales = {name: getattr(quantizer, name).item() for name in SCALES}
     return {"in_transition": _in_transition(scaled, quantizer), **scales, **shares}
