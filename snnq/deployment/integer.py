@@ -28,7 +28,7 @@ import numpy as np
 from torch import nn
 
 from snnq.deployment.integer_network import IntegerNetwork
-from snnq.deployment.integer_stage import IntegerStage, Integers
+from snnq.deployment.integer_stage import Integers, IntegerStage
 from snnq.deployment.stage import Stage
 from snnq.deployment.stages import stages_of
 
@@ -59,7 +59,8 @@ def to_integer(
     membrane_bits : int
         B, 2 to 20: potentials from −2^(B−1) to 2^(B−1) − 1.
     weight_bits : int
-        Of the weights that no quantizer has put on levels, 2 to 16, with a scale for each channel;
+        Of the weights that no quantizer has put on levels, 2 to 16, with a scale for each channel (of a
+        last layer without neurons one for all);
         and of levels that are no multiples of one number.
     leak_bits : int, optional
         q, 1 to 8, of the leak m / 2^q with any whole number m; without, m is a sum of at most two
@@ -133,6 +134,8 @@ def _whole_weights(stage: Stage, bits: int) -> tuple[Integers, np.ndarray]:
     most = 2 ** (bits - 1) - 1
     of_group = stage_weights.reshape(stage.groups, -1, stage_weights.shape[1])
     greatest = np.abs(of_group).max(axis=1, initial=0).ravel()
+    if math.isinf(stage.threshold):  # its outputs are compared with each other
+        greatest = np.full_like(greatest, greatest.max())
     if not np.isfinite(greatest).all():
         raise ValueError(f"{stage.name}: its weights are not all finite")
     unit = np.where(greatest == 0, 1.0, greatest) / most
