@@ -153,7 +153,7 @@ def test_the_c_program_has_no_floating_point_numbers(gcc, tmp_path):
 def of_powers(leaky: bool, soft: bool) -> nn.Module:
     """All its numbers are small multiples of powers of two: nothing is ever rounded, or clamped."""
     generator = torch.Generator().manual_seed(1)
-    reset, unit = None if soft else 0.0, 2 if leaky else 16
+    reset, unit = None if soft else 0.0, (4 if soft else 2) if leaky else 16
     node = lambda: neuron.LIFNode(2.0, v_reset=reset) if leaky else neuron.IFNode(v_reset=reset)
     model = nn.Sequential(
         layer.Conv2d(2, 3, 3, padding=1), node(), layer.MaxPool2d(2), layer.Flatten(),
@@ -172,7 +172,7 @@ def of_powers(leaky: bool, soft: bool) -> nn.Module:
 @pytest.mark.parametrize("soft", [False, True])
 def test_where_nothing_is_rounded_it_is_the_network_itself(leaky, soft):
     model, frames = of_powers(leaky, soft), counts((2, 8, 8), recordings=20, steps=5, rate=0.06)
-    snnq.quantize(model, tuple(x / (2 if leaky else 16) for x in range(-3, 4)), keep=()).eval()
+    snnq.quantize(model, tuple(x / ((4 if soft else 2) if leaky else 16) for x in range(-3, 4)), keep=()).eval()
     for quantizer in snnq.quantizers(model).values():
         quantizer.alpha.data.fill_(1.0)
     network = to_integer(model, 20, input_shape=(2, 8, 8))
