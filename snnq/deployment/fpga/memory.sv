@@ -1,0 +1,23 @@
+// A memory of ROWS words with a port to read, one clock later, and a port to write.
+module memory #(
+    parameter BITS = 8,
+    parameter ROWS = 16,
+    parameter AT = ROWS > 1 ? $clog2(ROWS) : 1,
+    parameter CONTENT = ""  // a file of hexadecimal words, of memories that are only read
+) (
+    input wire clk,
+    input wire read,
+    input wire [AT-1:0] read_at,
+    output reg [BITS-1:0] word,
+    input wire write,
+    input wire [AT-1:0] write_at,
+    input wire [BITS-1:0] written
+);
+  reg [BITS-1:0] words[0:ROWS-1];
+  initial if (CONTENT != "") $readmemh(CONTENT, words);
+
+  always @(posedge clk) begin
+    if (write) words[write_at] <= written;
+    if (read) word <= words[read_at];
+  end
+endmodule
