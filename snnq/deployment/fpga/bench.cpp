@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "Vnet.h"
+#include "shape.h"
 #include "verilated.h"
 
 struct Token { int kind, channel, y, x; };

@@ -101,14 +101,14 @@ module layer #(
 
   localparam PLACE = AT + AT_OUT_LINE + AT_OUT_COLUMN + AT_CHUNK + 1;
   reg [3:0] firing;  // a word is read, or in the first, second or third clock of its neurons
-  reg [PLACE-1:0] place[0:3];
-  wire [AT-1:0] cleared_at = place[0][PLACE-1-:AT];
+  reg [4*PLACE-1:0] places;
+  wire [AT-1:0] cleared_at = places[PLACE-1-:AT];
   wire [AT-1:0] fired_at;
   wire [AT_OUT_LINE-1:0] fired_y;
   wire [AT_OUT_COLUMN-1:0] fired_x;
   wire [AT_CHUNK-1:0] fired_chunk;
   wire fired_ends;
-  assign {fired_at, fired_y, fired_x, fired_chunk, fired_ends} = place[3];
+  assign {fired_at, fired_y, fired_x, fired_chunk, fired_ends} = places[4*PLACE-1-:PLACE];
 
   rom #(.BITS(LANES * SETTING), .ROWS(PIXEL), .CONTENT({NAME, "_neurons.mem"})) settings_of (
       .clk, .read(advance), .at(walk_chunk), .word(settings));
@@ -170,10 +170,7 @@ module layer #(
     added_at <= read_at;
     if (advance) begin
       firing <= {firing[2:0], walking};
-      place[0] <= {walk_at, walk_y, walk_x, walk_chunk, ends};
-      place[1] <= place[0];
-      place[2] <= place[1];
-      place[3] <= place[2];
+      places <= {places[3*PLACE-1:0], walk_at, walk_y, walk_x, walk_chunk, ends};
       if (firing[3]) window <= fired_ends ? 0 : pooled;
     end
     if (full && free) begin
