@@ -43,7 +43,7 @@ def export_fpga(
         The files cannot be written.
     """
     _refuse(network, lanes, queue)
-    layers = _layers(network, lanes)
+    layers = layers_of(network, lanes)
     memories = {"votes_classes.mem": _classes(layers[-1])}
     for layer in layers:
         memories |= layer.memories
@@ -89,7 +89,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _layers(network: IntegerNetwork, lanes: int) -> list[Layer]:
+def layers_of(network: IntegerNetwork, lanes: int) -> list[Layer]:
     layers, numbers = [], list(range(network.input_shape[0]))
     for i, stage in enumerate(network.stages):
         layers.append(Layer(f"layer_{i}", stage, numbers, lanes))
