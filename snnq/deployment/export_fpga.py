@@ -6,11 +6,13 @@ layers behind each other, and the words of their memories.
 
 import hashlib
 import textwrap
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from snnq.deployment.fpga_layer import Layer, bits, packed
 from snnq.deployment.integer_network import IntegerNetwork
+from snnq.deployment.stages import MOST
 from snnq.system.files import write_atomically
 
 LANES = range(1, 129)
@@ -19,7 +21,13 @@ CHECKSUMS = "memories.sha256"
 
 
 def export_fpga(
-    network: IntegerNetwork, folder: str | Path, *, lanes: int = 16, queue: int = 16
+    network: IntegerNetwork,
+    folder: str | Path,
+    *,
+    lanes: int = 16,
+    queue: int = 16,
+    most: int = MOST,
+    one_port: bool = False,
 ) -> None:
     """Write Verilog that does what a network of integers does, a test bench and a Makefile.
 
@@ -34,6 +42,13 @@ def export_fpga(
         are spread evenly over as few words as that takes.
     queue : int
         Events that may wait between two layers: a power of two, at least 2.
+    most : int
+        The greatest count of a pixel in a time step, 1 to 255. The sums of the first layer take
+        fewer bits where it is smaller.
+    one_port : bool
+        Layers of 512 words of neurons or more keep sums and membranes in memories that are never
+        read and written in the same clock, as the large ones of iCE40 UltraPlus are; events then
+        take up to twice as long.
 
     Raises
     ------
@@ -42,12 +57,12 @@ def export_fpga(
     OSError
         The files cannot be written.
     """
-    _refuse(network, lanes, queue)
-    layers = layers_of(network, lanes)
+    _refuse(network, lanes, queue, most)
+    layers = layers_of(network, lanes, most, one_port)
     memories = {"votes_classes.mem": _classes(layers[-1])}
     for layer in layers:
         memories |= layer.memories
-    texts = {"net.sv": _top(layers, queue), "shape.h": _shape(network), **memories}
+    texts = {"net.sv": _top(layers, queue), "shape.h": _shape(layers[0]), **memories}
     texts[CHECKSUMS] = "".join(
         f"{_digest(text.encode())}  {name}\n" for name, text in memories.items()
     )
@@ -73,7 +88,7 @@ def check_memories(folder: str | Path) -> None:
             raise ValueError(f"{path}: missing or changed since its export: export the network anew")
 
 
-def _refuse(network: IntegerNetwork, lanes: int, queue: int) -> None:
+def _refuse(network: IntegerNetwork, lanes: int, queue: int, most: int) -> None:
     if not isinstance(network, IntegerNetwork):
         raise ValueError(f"network is a {type(network).__name__}, expected one of to_integer")
     last = network.stages[-1]
@@ -81,6 +96,8 @@ def _refuse(network: IntegerNetwork, lanes: int, queue: int) -> None:
         raise ValueError(f"{last.name}: a last layer without neurons, expected one that spikes")
     if lanes not in LANES:
         raise ValueError(f"lanes={lanes}: expected {LANES[0]} to {LANES[-1]}")
+    if most not in range(1, MOST + 1):
+        raise ValueError(f"most={most}: expected 1 to {MOST}")
     if queue < 2 or queue & (queue - 1):
         raise ValueError(f"queue={queue}: expected a power of two, at least 2")
 
@@ -89,10 +106,15 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def layers_of(network: IntegerNetwork, lanes: int) -> list[Layer]:
+def layers_of(
+    network: IntegerNetwork, lanes: int = 16, most: int = MOST, one_port: bool = False
+) -> list[Layer]:
+    """The network's stages as Verilog has them; see `export_fpga`."""
     layers, numbers = [], list(range(network.input_shape[0]))
     for i, stage in enumerate(network.stages):
-        layers.append(Layer(f"layer_{i}", stage, numbers, lanes))
+        if i == 0:
+            stage = replace(stage, place=replace(stage.place, most=most))
+        layers.append(Layer(f"layer_{i}", stage, numbers, lanes, one_port))
         numbers = layers[-1].output_numbers
     return layers
 
@@ -102,10 +124,11 @@ def _classes(last: Layer) -> str:
     return packed([[of_class] for of_class in classes], [bits(last.place.classes)])
 
 
-def _shape(network: IntegerNetwork) -> str:
-    """Of the test bench's frames."""
-    channels, height, width = network.input_shape
-    return f"enum {{ CHANNELS = {channels}, HEIGHT = {height}, WIDTH = {width} }};\n"
+def _shape(first: Layer) -> str:
+    """Of the test bench's frames, and their greatest count."""
+    channels, height, width = first.place.image
+    sizes = f"CHANNELS = {channels}, HEIGHT = {height}, WIDTH = {width}, MOST = {first.place.most}"
+    return f"enum {{ {sizes} }};\n"
 
 
 def _top(layers: list[Layer], queue: int) -> str:

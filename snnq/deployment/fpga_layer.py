@@ -9,6 +9,7 @@ import numpy as np
 from snnq.deployment.integer_stage import Integers, IntegerStage
 from snnq.deployment.stage import Stage
 
+LARGE = 512  # words, more than a block RAM of iCE40 has
 Numbers = list[int | None]  # the channel that each number of an event stands for
 
 
@@ -28,12 +29,15 @@ class Layer:
     numbers : list of int or None
         Channels of the input, by the numbers that events have for them.
     most_lanes : int
+    one_port : bool
+        Of memories of LARGE words or more.
     """
 
     name: str
     stage: IntegerStage
     numbers: Numbers
     most_lanes: int
+    one_port: bool = False
 
     @property
     def place(self) -> Stage:
@@ -57,6 +61,12 @@ class Layer:
         """Height and width of the neurons that are there."""
         _, height, width = self.place.output
         return height * self.place.pool[0], width * self.place.pool[1]
+
+    @property
+    def words(self) -> int:
+        """Of sums, and of membranes."""
+        height, width = self.sides
+        return height * width * self.pixel
 
     @cached_property
     def neurons(self) -> list[Numbers]:
@@ -126,13 +136,14 @@ class Layer:
             "LEAK": stage.leak[0],
             "LEAK_BITS": stage.leak[1],
             "SOFT": int(self.place.soft),
+            "ONE_PORT": int(self.one_port and self.words >= LARGE),
         }
 
     @property
     def memories(self) -> dict[str, str]:
         """The files' texts, by name."""
         sizes = self.parameters
-        addresses = bits(sizes["ROWS"]), bits(self.sides[0] * self.sides[1] * self.pixel)
+        addresses = bits(sizes["ROWS"]), bits(self.words)
         of_axis = (1, sizes["COUNT"], *addresses)
         of_neuron = [sizes[name] for name in ("UP", "DOWNWARDS", "OFFSET", "MEMBRANE")]
         words = {

@@ -26,7 +26,7 @@ static int refuse(const std::string &path, const char *why)
     return 1;
 }
 
-// One recording's tokens; false where the file ends before them.
+// One recording's tokens; false where the file ends before them, or a count is too great.
 static bool read_tokens(FILE *file, uint32_t steps, std::vector<Token> &tokens)
 {
     std::vector<uint8_t> frame(CHANNELS * HEIGHT * WIDTH);
@@ -34,9 +34,12 @@ static bool read_tokens(FILE *file, uint32_t steps, std::vector<Token> &tokens)
     for (uint32_t step = 0; step < steps; step++) {
         if (fread(frame.data(), 1, frame.size(), file) != frame.size())
             return false;
-        for (int i = 0; i < (int)frame.size(); i++)
+        for (int i = 0; i < (int)frame.size(); i++) {
+            if (frame[i] > MOST)
+                return false;
             for (int k = 0; k < frame[i]; k++)
                 tokens.push_back({0, i / (HEIGHT * WIDTH), i / WIDTH % HEIGHT, i % WIDTH});
+        }
         tokens.push_back({step + 1 == steps ? 2 : 1, 0, 0, 0});
     }
     return true;
@@ -80,7 +83,7 @@ int main(int argc, char **argv)
         bool more = sent < head[1] && (sent == received || !gaps.empty());
         if (more && next == 0 && tokens.empty()) {
             if (!read_tokens(file, head[2], tokens))
-                return refuse(path, "cannot be read to its end");
+                return refuse(path, "cannot be read to its end, or has counts that the network was not made for");
             began[sent] = now, events[sent] = (long)tokens.size() - head[2];
         }
         net.in_valid = more && !waits();

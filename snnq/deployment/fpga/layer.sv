@@ -17,6 +17,7 @@ module layer #(
     parameter SUM = 8, MEMBRANE = 8, OFFSET = 8, INPUT = 16, UP = 1, DOWNWARDS = 1,
     parameter LEAK = 0, LEAK_BITS = 0, SOFT = 0,
     parameter QUEUE = 16,                             // events that may wait
+    parameter ONE_PORT = 0,                           // memories read or write, not both in a clock
     parameter AT_CHANNEL = CHANNELS > 1 ? $clog2(CHANNELS) : 1,
     parameter AT_LINE = LINES > 1 ? $clog2(LINES) : 1,
     parameter AT_COLUMN = COLUMNS > 1 ? $clog2(COLUMNS) : 1,
@@ -69,7 +70,8 @@ module layer #(
 
   // The sum that is wanted may still be on its way to the memory.
   wire in_flight = (read_valid && read_at == sum_at) || (added_valid && added_at == sum_at);
-  wire add = state == ADD && found && kind == 0 && !in_flight;
+  wire busy = ONE_PORT != 0 && added_valid;
+  wire add = state == ADD && found && kind == 0 && !in_flight && !busy;
   wire begin_firing = state == ADD && found && kind != 0 && !read_valid && !added_valid;
 
   reach #(
@@ -83,6 +85,8 @@ module layer #(
       .clk, .read(add), .at(row), .word(codes));
 
   // ---- Fire: walk, read, three clocks of the neurons, write.
+  reg [3:0] firing;  // a word is read, or in the first, second or third clock of its neurons
+  wire may_read = ONE_PORT == 0 || firing == 0;
   wire advance, walking, ends;
   wire [AT-1:0] walk_at;
   wire [AT_OUT_LINE-1:0] walk_y;
@@ -96,11 +100,10 @@ module layer #(
       .LINES(OUT_LINES), .COLUMNS(OUT_COLUMNS), .CHUNKS(PIXEL), .DOWN(POOL_DOWN),
       .ACROSS(POOL_ACROSS), .EACH(POOL_ADDS)
   ) walked (
-      .clk, .start(begin_firing || reset), .advance, .walking, .at(walk_at), .y(walk_y), .x(walk_x),
+      .clk, .start(begin_firing || reset), .advance(advance && may_read), .walking, .at(walk_at), .y(walk_y), .x(walk_x),
       .chunk(walk_chunk), .ends);
 
   localparam PLACE = AT + AT_OUT_LINE + AT_OUT_COLUMN + AT_CHUNK + 1;
-  reg [3:0] firing;  // a word is read, or in the first, second or third clock of its neurons
   reg [4*PLACE-1:0] places;
   wire [AT-1:0] cleared_at = places[PLACE-1-:AT];
   wire [AT-1:0] fired_at;
@@ -113,11 +116,11 @@ module layer #(
   rom #(.BITS(LANES * SETTING), .ROWS(PIXEL), .CONTENT({NAME, "_neurons.mem"})) settings_of (
       .clk, .read(advance), .at(walk_chunk), .word(settings));
 
-  memory #(.BITS(LANES * MEMBRANE), .ROWS(WORDS)) membranes (
+  memory #(.BITS(LANES * MEMBRANE), .ROWS(WORDS), .ONE_PORT(ONE_PORT)) membranes (
       .clk, .read(advance), .read_at(walk_at), .word(potentials),
       .write(firing[3] && advance), .write_at(fired_at), .written(after));
 
-  memory #(.BITS(LANES * SUM), .ROWS(WORDS)) all_sums (
+  memory #(.BITS(LANES * SUM), .ROWS(WORDS), .ONE_PORT(ONE_PORT)) all_sums (
       .clk, .read(state == ADD ? add : advance), .read_at(state == ADD ? sum_at : walk_at), .word(sums),
       .write(added_valid || firing[0]), .write_at(added_valid ? added_at : cleared_at),
       .written(added_valid ? added : {LANES * SUM{1'b0}}));
@@ -169,7 +172,7 @@ module layer #(
     added_valid <= read_valid;
     added_at <= read_at;
     if (advance) begin
-      firing <= {firing[2:0], walking};
+      firing <= {firing[2:0], walking && may_read};
       places <= {places[3*PLACE-1:0], walk_at, walk_y, walk_x, walk_chunk, ends};
       if (firing[3]) window <= fired_ends ? 0 : pooled;
     end
