@@ -1,5 +1,6 @@
 """Networks of integers as Verilog: against the reference, neuron by neuron, with Verilator."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spikingjelly.activation_based import layer, neuron
-from test_export_any import all_convolutions, counts, enlivened
-from test_integer import seen_by
+from test_export_any import all_convolutions, counts, enlivened, networks
+from test_integer import BITS, seen_by
 from torch import nn
 
 from snnq.deployment.export_c import write_frames
@@ -77,22 +80,19 @@ def lanes_of(word: int, lanes: int, width: int) -> list[int]:
     return [word >> (width * i) & ((1 << width) - 1) for i in range(lanes)]
 
 
-def assert_verilog_computes_the_same(network, frames, runtime, *, lanes=16, queue=16) -> list[float]:
-    """How many of each layer's neurons spike."""
+def assert_verilog_computes_the_same(network, folder: Path, frames: torch.Tensor, **options):
+    """Of what was built in a folder; how many of each layer's neurons spike."""
     rates, seen = seen_by(network, frames)
-    layers, last = layers_of(network, lanes), network.stages[-1]
-    with TemporaryDirectory() as folder:
-        export_fpga(network, folder, lanes=lanes, queue=queue)
-        build(Path(folder), runtime)
-        for options in STIMULI:
-            classes, found = simulated(layers, Path(folder), frames, *options)
-            for of, (spikes, potentials), expected in zip(layers, found, seen, strict=True):
-                height, width = of.sides
-                np.testing.assert_array_equal(spikes, expected[0][:, :, :height, :width])
-                np.testing.assert_array_equal(potentials, expected[1][:, :, :height, :width])
-            of_class = last.place.voters * last.place.most_spikes
-            votes = (rates.sum(0) * of_class).round().numpy()
-            np.testing.assert_array_equal(classes, votes.argmax(1))
+    layers, last = layers_of(network, **options), network.stages[-1]
+    of_class = last.place.voters * last.place.most_spikes
+    votes = (rates.sum(0) * of_class).round().numpy()
+    for stimulus in STIMULI:
+        classes, found = simulated(layers, folder, frames, *stimulus)
+        for of, (spikes, potentials), expected in zip(layers, found, seen, strict=True):
+            height, width = of.sides
+            np.testing.assert_array_equal(spikes, expected[0][:, :, :height, :width])
+            np.testing.assert_array_equal(potentials, expected[1][:, :, :height, :width])
+        np.testing.assert_array_equal(classes, votes.argmax(1))
     return [spikes.mean() for spikes, _ in seen]
 
 
@@ -114,28 +114,105 @@ def grouped():
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "shape", "levels", "bits", "lanes", "queue"),
-    [
-        (grouped, (2, 15, 10), "2bit", 9, 4, 16),
-        (grouped, (2, 15, 10), "binary", 4, 16, 2),
-        (all_convolutions, (3, 9, 13), "full", 12, 3, 2),
-    ],
-)
-def test_verilog_computes_the_same(runtime, model, shape, levels, bits, lanes, queue):
-    torch.manual_seed(0)
+def driven(shape) -> torch.Tensor:
+    """Frames that drive membranes to where they end, and some of nothing."""
     frames = counts(shape, recordings=4)
-    frames[0, :2] = 255  # drives membranes to where they end
+    frames[0, :2] = 255
     frames[1] = 0
-    network = to_integer(enlivened(model(), frames, levels), bits, input_shape=shape)
-    active = assert_verilog_computes_the_same(network, frames, runtime, lanes=lanes, queue=queue)
-    assert min(active) > 0
+    return frames
+
+
+def integers_of(model, shape, levels, bits):
+    torch.manual_seed(0)
+    return to_integer(enlivened(model, driven(shape), levels), bits, input_shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "levels", "bits", "lanes"),
+    [(grouped, (2, 15, 10), "2bit", 9, 4), (all_convolutions, (3, 9, 13), "full", 12, 3)],
+)
+def test_verilog_computes_the_same(runtime, tmp_path, model, shape, levels, bits, lanes):
+    network = integers_of(model(), shape, levels, bits)
+    export_fpga(network, tmp_path, lanes=lanes)
+    build(tmp_path, runtime)
+    assert min(assert_verilog_computes_the_same(network, tmp_path, driven(shape), lanes=lanes)) > 0
+
+
+@settings(max_examples=2)
+@given(networks(), BITS, st.sampled_from([1, 2, 16]), st.integers(0, 99))
+def test_verilog_of_any_network_computes_the_same(runtime, drawn, bits, lanes, seed):
+    model, shape, levels = drawn
+    if not any(isinstance(part, neuron.BaseNode) for part in list(model)[-2:]):
+        model.insert(len(model) - isinstance(model[-1], layer.VotingLayer), neuron.IFNode())
+    torch.manual_seed(seed)
+    network = to_integer(enlivened(model, driven(shape), levels), bits, input_shape=shape)
+    with TemporaryDirectory() as folder:
+        export_fpga(network, folder, lanes=lanes, queue=2)
+        build(Path(folder), runtime)
+        assert_verilog_computes_the_same(network, Path(folder), driven(shape), lanes=lanes)
 
 
 @pytest.fixture(scope="module")
 def small():
-    torch.manual_seed(0)
-    return to_integer(enlivened(grouped(), counts((2, 15, 10)), "binary"), 6, input_shape=(2, 15, 10))
+    return integers_of(grouped(), (2, 15, 10), "binary", 4)
+
+
+@pytest.fixture(scope="module")
+def built(small, runtime, tmp_path_factory) -> Path:
+    """With the smallest queues, and memories of one port."""
+    folder = tmp_path_factory.mktemp("built")
+    export_fpga(small, folder, queue=2, one_port=1, most=15)
+    build(folder, runtime)
+    return folder
+
+
+def test_memories_of_one_port_give_the_same(small, built):
+    frames = driven((2, 15, 10)).clamp(max=15)
+    assert_verilog_computes_the_same(small, built, frames)
+    frames[0, 0, 0] = 16
+    write_frames(built / "frames.bin", frames)
+    with pytest.raises(OSError, match="frames.bin: .* counts that the network was not made for"):
+        simulate(built, built / "frames.bin")
+
+
+PLACED = {
+    "fmax": {"clk": {"achieved": 50.0, "constraint": 80}},
+    "utilization": {
+        part: {"used": used, "available": 9}
+        for part, used in {"TRELLIS_COMB": 7, "TRELLIS_FF": 6, "DP16KD": 5, "MULT18X18D": 0}.items()
+    },
+}
+
+
+@pytest.fixture
+def placed(tmp_path, monkeypatch):
+    """Programs that stand for Yosys, and for a nextpnr that gives `PLACED`."""
+    (tmp_path / "report").write_text(json.dumps(PLACED))
+    for name, does in (("yosys", "touch ecp5.json"), ("next-ecp5", f"cp {tmp_path}/report $last")):
+        (tmp_path / name).write_text(f"#!/bin/sh\nfor last; do :; done\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("YOSYS", str(tmp_path / "yosys"))
+    monkeypatch.setenv("NEXTPNR", str(tmp_path / "next"))
+
+
+def test_a_report_holds_what_was_simulated_and_placed(built, placed):
+    frames = driven((2, 15, 10)).clamp(max=15)
+    write_frames(built / "frames.bin", frames)
+    report = fpga_report(built, built / "frames.bin")
+    assert report[["luts", "registers", "block_rams", "multipliers"]].tolist() == [7, 6, 5, 0]
+    assert report["recordings"] == 4 and report["events"] == frames.sum().item() / 4
+    assert report["cycles"] > report["events"] and report["cycles"] > report["latency_cycles"] > 0
+    assert report["ms"] == report["cycles"] / 50_000
+
+
+def test_a_report_says_what_does_not_fit(built, placed, tmp_path):
+    table = "Info:   DP16KD:  300/  208  144%\nInfo:   TRELLIS_FF:  20/ 83640  0%\n"
+    (tmp_path / "log").write_text(table)
+    (tmp_path / "next-ecp5").write_text(f"#!/bin/sh\ncp {tmp_path}/log ecp5_nextpnr.log\nexit 1\n")
+    (built / "ecp5_report.json").unlink(missing_ok=True)
+    write_frames(built / "frames.bin", driven((2, 15, 10)).clamp(max=15))
+    with pytest.raises(ValueError, match="does not fit on ecp5: DP16KD 300 of 208$"):
+        fpga_report(built, built / "frames.bin")
 
 
 def test_yosys_infers_no_latches(peer, small, tmp_path):
@@ -173,7 +250,7 @@ def test_what_cannot_be_written_is_refused(small, tmp_path):
         export_fpga(without, folder)
     with pytest.raises(ValueError, match="Sequential, expected one of to_integer"):
         export_fpga(grouped(), folder)
-    for name, value in (("lanes", 0), ("lanes", 129), ("queue", 1), ("queue", 12)):
+    for name, value in (("lanes", 0), ("lanes", 129), ("queue", 1), ("queue", 12), ("most", 256)):
         with pytest.raises(ValueError, match=f"{name}={value}: expected"):
             export_fpga(small, folder, **{name: value})
     with pytest.raises(ValueError, match="target='asic': expected one of ecp5, ice40"):

@@ -27,7 +27,7 @@ def export_fpga(
     lanes: int = 16,
     queue: int = 16,
     most: int = MOST,
-    one_port: bool = False,
+    one_port: int | None = None,
 ) -> None:
     """Write Verilog that does what a network of integers does, a test bench and a Makefile.
 
@@ -45,10 +45,10 @@ def export_fpga(
     most : int
         The greatest count of a pixel in a time step, 1 to 255. The sums of the first layer take
         fewer bits where it is smaller.
-    one_port : bool
-        Layers of 512 words of neurons or more keep sums and membranes in memories that are never
-        read and written in the same clock, as the large ones of iCE40 UltraPlus are; events then
-        take up to twice as long.
+    one_port : int, optional
+        From this number of words on, a layer's sums and membranes lie in memories that are never
+        read and written in the same clock, as the large ones of iCE40 UltraPlus are. Events take up
+        to twice as long there.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _digest(content: bytes) -> str:
 
 
 def layers_of(
-    network: IntegerNetwork, lanes: int = 16, most: int = MOST, one_port: bool = False
+    network: IntegerNetwork, lanes: int = 16, most: int = MOST, one_port: int | None = None
 ) -> list[Layer]:
     """The network's stages as Verilog has them; see `export_fpga`."""
     layers, numbers = [], list(range(network.input_shape[0]))

@@ -9,6 +9,7 @@ import argparse
 EXAMPLES = (
     "snnq export-fpga results/runs/mine/packed.safetensors out",
     "snnq export-fpga results/runs/mine/packed.safetensors out --report frames.bin",
+    "snnq export-fpga results/runs/mine/packed.safetensors out --lanes 1 --queue 2 --most 31 --one-port 512",
 )
 
 
@@ -20,6 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--lanes", type=int, default=16, help="neurons that a layer computes at a time (%(default)s)"
+    )
+    parser.add_argument(
+        "--queue", type=int, default=16, help="events that may wait for a layer (%(default)s)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=255, help="greatest count of a pixel in a time step (%(default)s)"
+    )
+    parser.add_argument(
+        "--one-port",
+        type=int,
+        metavar="WORDS",
+        help="from which size on memories are never read and written at once, as iCE40's large ones",
     )
     parser.add_argument(
         "--report", metavar="FRAMES", help="recordings to simulate, a file of snnq.write_frames"
@@ -36,7 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     from snnq.storage.pack import unpack
 
     network = to_integer(unpack(arguments.network), arguments.membrane_bits)
-    export_fpga(network, arguments.folder, lanes=arguments.lanes)
+    options = {name: getattr(arguments, name) for name in ("lanes", "queue", "most", "one_port")}
+    export_fpga(network, arguments.folder, **options)
     if arguments.report:
         print(fpga_report(arguments.folder, arguments.report, arguments.target).to_string())
     else:

@@ -9,7 +9,6 @@ import numpy as np
 from snnq.deployment.integer_stage import Integers, IntegerStage
 from snnq.deployment.stage import Stage
 
-LARGE = 512  # words, more than a block RAM of iCE40 has
 Numbers = list[int | None]  # the channel that each number of an event stands for
 
 
@@ -29,15 +28,15 @@ class Layer:
     numbers : list of int or None
         Channels of the input, by the numbers that events have for them.
     most_lanes : int
-    one_port : bool
-        Of memories of LARGE words or more.
+    one_port : int, optional
+        Words from which on memories have one port.
     """
 
     name: str
     stage: IntegerStage
     numbers: Numbers
     most_lanes: int
-    one_port: bool = False
+    one_port: int | None = None
 
     @property
     def place(self) -> Stage:
@@ -136,7 +135,7 @@ class Layer:
             "LEAK": stage.leak[0],
             "LEAK_BITS": stage.leak[1],
             "SOFT": int(self.place.soft),
-            "ONE_PORT": int(self.one_port and self.words >= LARGE),
+            "ONE_PORT": int(self.one_port is not None and self.words >= self.one_port),
         }
 
     @property

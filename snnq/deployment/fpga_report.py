@@ -60,14 +60,25 @@ def fpga_report(folder: str | Path, frames: str | Path, target: str = "ecp5") ->
     if target not in PARTS:
         raise ValueError(f"target={target!r}: expected one of {', '.join(PARTS)}")
     check_memories(folder)
-    simulated = simulate(folder, frames)[list(COLUMNS[1:])].mean()
+    simulated = simulate(folder, frames)
+    of_each = simulated.mean()
     _place(Path(folder), target)
     placed = json.loads((Path(folder) / f"{target}_report.json").read_text())
     used = {name: placed["utilization"][part]["used"] for name, part in PARTS[target].items()}
     mhz = min(clock["achieved"] for clock in placed["fmax"].values())
-    cycles = {"cycles": simulated["cycles"], "latency_cycles": simulated["latency"]}
-    times = {"ms": cycles["cycles"] / mhz / 1000, "latency_ms": cycles["latency_cycles"] / mhz / 1000}
-    return pd.Series({"target": target, "events": simulated["events"], **cycles, **used, "mhz": mhz, **times})
+    return pd.Series(
+        {
+            "target": target,
+            "recordings": len(simulated),
+            "events": of_each["events"],
+            "cycles": of_each["cycles"],
+            "latency_cycles": of_each["latency"],
+            **used,
+            "mhz": mhz,
+            "ms": of_each["cycles"] / mhz / 1000,
+            "latency_ms": of_each["latency"] / mhz / 1000,
+        }
+    )
 
 
 def simulate(folder: str | Path, frames: str | Path) -> pd.DataFrame:
@@ -116,8 +127,8 @@ def _make(folder: Path, *arguments: str) -> str:
     except FileNotFoundError as error:
         raise OSError(f"make is not installed: {INSTALL}") from error
     except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or [""])[-1]
-        missing = re.search(r"(\S+): (?:command )?not found|No such file", error.stderr)
-        what = f"make {' '.join(arguments)}"
-        raise OSError(f"{folder}: {what} failed: {INSTALL if missing else last}") from error
+        said = [line for line in error.stderr.splitlines() if not line.startswith("make: ***")]
+        missing = re.search("not found|No such file", error.stderr)
+        why = INSTALL if missing else "\n".join(said[-1:])
+        raise OSError(f"{folder}: make {' '.join(arguments)} failed: {why}") from error
     return done.stdout
