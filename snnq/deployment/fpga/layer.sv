@@ -57,22 +57,24 @@ module layer #(
       .clk, .reset, .in_valid, .in_ready, .in_token, .out_valid(waits), .out_ready(next),
       .out_token({next_kind, next_y, next_x, next_channel}));
 
-  // ---- Add: find addresses, read, add, write.
+  // ---- Add: find addresses, read weights, read sums, add, write.
   wire found;
   wire [1:0] kind;
   wire [AT_ROW-1:0] row;
   wire [AT-1:0] sum_at;
-  reg read_valid, added_valid;
-  reg [AT-1:0] read_at, added_at;
+  reg weighed_valid, read_valid, added_valid;
+  reg [AT-1:0] weighed_at, read_at, added_at;
   reg [LANES*SUM-1:0] added;
   wire [LANES*CODE-1:0] codes;
   wire [LANES*SUM-1:0] sums;
 
   // The sum that is wanted may still be on its way to the memory.
-  wire in_flight = (read_valid && read_at == sum_at) || (added_valid && added_at == sum_at);
-  wire busy = ONE_PORT != 0 && added_valid;
+  wire in_flight = (weighed_valid && weighed_at == sum_at) || (read_valid && read_at == sum_at)
+      || (added_valid && added_at == sum_at);
+  wire busy = ONE_PORT != 0 && read_valid;  // will be writing when this one's sum would be read
   wire add = state == ADD && found && kind == 0 && !in_flight && !busy;
-  wire begin_firing = state == ADD && found && kind != 0 && !read_valid && !added_valid;
+  wire adding = weighed_valid || read_valid || added_valid;
+  wire begin_firing = state == ADD && found && kind != 0 && !adding;
 
   reach #(
       .NAME(NAME), .CHANNELS(CHANNELS), .LINES(LINES), .COLUMNS(COLUMNS), .WEIGHT(AT_ROW), .SUM(AT),
@@ -121,7 +123,7 @@ module layer #(
       .write(firing[3] && advance), .write_at(fired_at), .written(after));
 
   memory #(.BITS(LANES * SUM), .ROWS(WORDS), .ONE_PORT(ONE_PORT)) all_sums (
-      .clk, .read(state == ADD ? add : advance), .read_at(state == ADD ? sum_at : walk_at), .word(sums),
+      .clk, .read(weighed_valid || advance), .read_at(weighed_valid ? weighed_at : walk_at), .word(sums),
       .write(added_valid || firing[0]), .write_at(added_valid ? added_at : cleared_at),
       .written(added_valid ? added : {LANES * SUM{1'b0}}));
 
@@ -130,7 +132,8 @@ module layer #(
     for (i = 0; i < LANES; i = i + 1) begin : lane
       wire [CODE-1:0] code = codes[i*CODE+:CODE];
       // Of one bit it is a choice, which takes no adder.
-      wire [SUM-1:0] weight = CODE == 1 ? (code[0] ? SUM'(BASE + STEP) : SUM'(BASE))
+      reg [SUM-1:0] weight;
+      always @(posedge clk) weight <= CODE == 1 ? (code[0] ? SUM'(BASE + STEP) : SUM'(BASE))
           : SUM'(BASE) + SUM'(STEP) * SUM'(code);
       always @(posedge clk) added[i*SUM+:SUM] <= sums[i*SUM+:SUM] + weight;
 
@@ -167,8 +170,10 @@ module layer #(
   wire fired_all = !walking && firing == 0 && !sends;
 
   always @(posedge clk) begin
-    read_valid <= add;
-    read_at <= sum_at;
+    weighed_valid <= add;
+    weighed_at <= sum_at;
+    read_valid <= weighed_valid;
+    read_at <= weighed_at;
     added_valid <= read_valid;
     added_at <= read_at;
     if (advance) begin
@@ -198,7 +203,7 @@ module layer #(
     if (reset) begin
       state <= FIRE;
       {first, mute, last} <= 3'b111;
-      {read_valid, added_valid, firing} <= 0;
+      {weighed_valid, read_valid, added_valid, firing} <= 0;
       window <= 0;
     end
   end
