@@ -40,12 +40,16 @@ def make(folder: Path, *arguments: str) -> None:
 
 
 def build(folder: Path, runtime: Path) -> None:
+    """Not optimized, and with what Verilator's own library was compiled to before."""
     (folder / "build").mkdir()
-    for compiled in runtime.iterdir():
-        shutil.copy(compiled, folder / "build")
-    make(folder, "lint", "bench", "OPTIMIZED=-O0")
-    for compiled in (folder / "build").glob("verilated*.o"):
-        shutil.copy(compiled, runtime)
+    compiled = list(runtime.iterdir())
+    for path in compiled:
+        shutil.copy(path, folder / "build")
+    kept = [f"--old-file={path.name}" for path in compiled]
+    options = " ".join(["OPT_FAST=-O0 OPT_GLOBAL=-O0 VM_PARALLEL_BUILDS=0", *kept])
+    make(folder, "lint", "bench", "OPTIMIZED=-O0", f"COMPILED={options}")
+    for path in (folder / "build").glob("verilated*.o"):
+        shutil.copy(path, runtime)
 
 
 def simulated(layers, folder: Path, frames: torch.Tensor, *options: str):

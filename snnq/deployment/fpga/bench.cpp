@@ -56,7 +56,8 @@ int main(int argc, char **argv)
     FILE *file = fopen(path.c_str(), "rb");
     char magic[4];
     uint32_t head[6];  // as this machine has them: little-endian
-    if (!file || fread(magic, 1, 4, file) != 4 || memcmp(magic, "SNNF", 4) || fread(head, 4, 6, file) != 6)
+    if (!file || fread(magic, 1, 4, file) != 4 || memcmp(magic, "SNNF", 4)
+        || fread(head, 4, 6, file) != 6)
         return refuse(path, "no file of frames");
     const uint32_t expected[6] = {1, head[1], head[2], CHANNELS, HEIGHT, WIDTH};
     if (memcmp(head, expected, sizeof head))

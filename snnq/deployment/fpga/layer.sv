@@ -14,8 +14,8 @@ module layer #(
     parameter COUNT = 1,                              // bits of numbers of lines or columns
     parameter DOWN = 1, ACROSS = 1,                   // words of weights between neighbours
     parameter CODE = 1, BASE = 0, STEP = 1,           // weight = BASE + STEP code, of CODE bits
-    parameter SUM = 8, MEMBRANE = 8, OFFSET = 8, INPUT = 16, UP = 1, DOWNWARDS = 1,
-    parameter LEAK = 0, LEAK_BITS = 0, SOFT = 0,
+    parameter SUM = 8, MEMBRANE = 8, OFFSET = 8, INPUT = 16, UP = 1, DOWNWARDS = 1,  // as in
+    parameter LEAK = 0, LEAK_BITS = 0, SOFT = 0,      // neuron.sv, where DOWNWARDS is DOWN
     parameter QUEUE = 16,                             // events that may wait
     parameter ONE_PORT = 0,                           // memories read or write, not both in a clock
     parameter AT_CHANNEL = CHANNELS > 1 ? $clog2(CHANNELS) : 1,
@@ -81,7 +81,8 @@ module layer #(
       .COUNT(COUNT), .CHUNKS(CHUNKS), .PIXEL(PIXEL), .LINE(LINE), .ACROSS(ACROSS), .DOWN(DOWN)
   ) reached (
       .clk, .reset, .in_valid(waits), .in_ready(next), .in_kind(next_kind), .in_y(next_y),
-      .in_x(next_x), .in_channel(next_channel), .out_valid(found), .out_ready(add || begin_firing), .kind, .weight(row), .sum(sum_at));
+      .in_x(next_x), .in_channel(next_channel), .out_valid(found),
+      .out_ready(add || begin_firing), .kind, .weight(row), .sum(sum_at));
 
   rom #(.BITS(LANES * CODE), .ROWS(ROWS), .CONTENT({NAME, "_weights.mem"})) weights (
       .clk, .read(add), .at(row), .word(codes));
@@ -102,8 +103,8 @@ module layer #(
       .LINES(OUT_LINES), .COLUMNS(OUT_COLUMNS), .CHUNKS(PIXEL), .DOWN(POOL_DOWN),
       .ACROSS(POOL_ACROSS), .EACH(POOL_ADDS)
   ) walked (
-      .clk, .start(begin_firing || reset), .advance(advance && may_read), .walking, .at(walk_at), .y(walk_y), .x(walk_x),
-      .chunk(walk_chunk), .ends);
+      .clk, .start(begin_firing || reset), .advance(advance && may_read), .walking, .at(walk_at),
+      .y(walk_y), .x(walk_x), .chunk(walk_chunk), .ends);
 
   localparam PLACE = AT + AT_OUT_LINE + AT_OUT_COLUMN + AT_CHUNK + 1;
   reg [4*PLACE-1:0] places;
@@ -123,7 +124,8 @@ module layer #(
       .write(firing[3] && advance), .write_at(fired_at), .written(after));
 
   memory #(.BITS(LANES * SUM), .ROWS(WORDS), .ONE_PORT(ONE_PORT)) all_sums (
-      .clk, .read(weighed_valid || advance), .read_at(weighed_valid ? weighed_at : walk_at), .word(sums),
+      .clk, .read(weighed_valid || advance), .read_at(weighed_valid ? weighed_at : walk_at),
+      .word(sums),
       .write(added_valid || firing[0]), .write_at(added_valid ? added_at : cleared_at),
       .written(added_valid ? added : {LANES * SUM{1'b0}}));
 
