@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
@@ -196,7 +197,7 @@ def _spike(node: neuron.BaseNode, stage: Stage) -> None:
     leak is towards it, and v starts there."""
     if not isinstance(node, neuron.IFNode):
         if isinstance(node, RoundedNode):
-            k = float(node.leak)
+            k = float(torch.as_tensor(node.leak).detach())
         elif isinstance(node, neuron.ParametricLIFNode):
             k = float(node.w.detach().double().sigmoid())
         else:
