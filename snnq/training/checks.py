@@ -15,7 +15,7 @@ from snnq.quantization.temperature import TEMPERATURE_CAP
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
 from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.benchmarks import FOLDER, found_benchmark
-from snnq.recordings.frames import CUTS
+from snnq.recordings.binning import CUTS
 from snnq.recordings.places import DATA
 from snnq.recordings.splits import resolved_split
 from snnq.storage.bits import MOST_LEVELS
