@@ -9,7 +9,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STUDY := snnq study $(if $(CORES),--cores $(CORES))
 
-.PHONY: study ablations paper simulated figures reference test peers lab bench
+.PHONY: study ablations paper simulated figures reference test peers lab bench book
 
 study: $(INSTALLED)
 	$(STUDY) config/quick.yaml
@@ -35,7 +35,7 @@ test: $(INSTALLED)
 
 # The tests with every library and compiler that results are compared with; a missing one fails.
 peers: $(INSTALLED)
-	python -m pip install --quiet --no-deps -r requirements.peers.lock
+	python -m pip install --quiet --no-deps -r requirements.peers.lock -r requirements.book.lock
 	python -m pytest --peers required $(PYTEST)
 
 # What needs real recordings or pictures (camera.py, simulation.py, simulated_to_real.py,
@@ -61,12 +61,18 @@ bench: $(INSTALLED)
 	python bench/c_inference.py
 
 lab: $(INSTALLED)
-	jupyter lab notebooks
+	jupyter lab --LabApp.default_url=/lab/tree/notebooks/1_quantizer.ipynb
+
+# A site from the executed notebooks, the tables and the docstrings. What was built before is built on.
+book: $(INSTALLED)
+	python -m pip install --quiet --no-deps -r requirements.book.lock
+	python -m sphinx --quiet -W --keep-going -d book/_build/doctrees book book/_build/html
+	@echo 'The book is there: open $(CURDIR)/book/_build/html/index.html'
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "snnq needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv --clear .venv
 	python -m pip install --progress-bar on -r requirements.lock
 	python -m pip install --no-deps --no-build-isolation --editable .
-	install -D -m 644 config/jupyter/jupyter_server_config.json .venv/etc/jupyter/jupyter_server_config.json
+	cp -r config/jupyter/jupyter_server_config.json config/jupyter/labconfig .venv/etc/jupyter
 	printf %s '$(CURDIR)' > $@

@@ -55,7 +55,7 @@ def frames_name(run):
     """Runs of one name are trained on the same frames."""
     cutting = run.steps, run.cut, run.size, other_split(run)
     cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
-    return f"{run.benchmark.replace(':', '-')}-{name_of(run.data)}-{cut}"
+    return f"{name_of(f'{run.benchmark}/{run.data}')}-{cut}"
 
 
 def other_split(run):
@@ -249,7 +249,7 @@ NEEDS = {
     "1_quantizer": [tables("histograms", "staircases"), room("quantization")],
     "2_events": [marks("frames", FRAMES), room("recordings")],
     "4_results": [
-        tables("runs", "histories", "transitions", "histograms", "table"),
+        tables("runs", "histories", "transitions", "histograms", "staircases", "table"),
         ablations_there_are,
         room("study"),
     ],
@@ -257,9 +257,9 @@ NEEDS = {
     "6_deployment": [tables("runs"), room("deployment", "storage")],
 }
 LONGEST = "6_deployment"  # and what the figures wait for: it is first
-ALSO_WRITES = {"6_deployment": tables("costs", "operations", "faults", "fidelity")}
+ALSO_WRITES = {"6_deployment": tables("costs", "layers", "operations", "faults", "fidelity")}
 PARAMETERS = {
-    "1_quantizer": f"-p study {FOLDER} -p interactive False",
+    "1_quantizer": f"-p study {FOLDER}",
     "2_events": shlex.join(
         ["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]
         + (["-p", "split", FIRST.split] if other_split(FIRST) else [])
@@ -299,7 +299,7 @@ for notebook in NOTEBOOKS:
 rule figures:
     input:
         tables("histories", "transitions", "histograms", "staircases", "table"),
-        tables("costs", "operations", "faults", "fidelity"),
+        tables("costs", "layers", "operations", "faults", "fidelity"),
         ablations_there_are,
         room("figures"),
     output:

@@ -17,7 +17,7 @@ from compare import compare, report
 from torch.utils.data import DataLoader, Subset
 
 import snnq
-from snnq.recordings.frames import frames_of
+from snnq.recordings.binning import frames_of
 from snnq.training.batches import collate
 
 BATCH, STEPS, RECORDINGS = 16, 10, 640

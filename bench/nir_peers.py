@@ -27,7 +27,7 @@ from torch import Tensor, nn
 import snnq
 from snnq.deployment.nir_export import DT
 
-NETWORK = "results/reference/quick/networks/nmnist-binary-seed0.safetensors"
+NETWORK = "results/reference/quick/networks/nmnist-binary-16channels-seed0.safetensors"
 RECORDINGS = 100
 Spikes = dict[str, Tensor]  # [N_t, N, …], by the neurons' names
 

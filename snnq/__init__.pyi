@@ -1,4 +1,5 @@
 # The public names and where they live: `__init__.py` imports each when it is first used.
+from . import figures as figures
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.efficiency import operations_of_runs as operations_of_runs
@@ -16,6 +17,10 @@ from .deployment.operations import cost_summary as cost_summary
 from .deployment.operations import costs as costs
 from .deployment.operations import operations as operations
 from .deployment.speed import speed as speed
+from .deployment.structure import structure as structure
+from .deployment.traces import traces as traces
+from .deployment.traces import traces_of_study as traces_of_study
+from .figures.comparison import compare as compare
 from .networks.fused import fuse as fuse
 from .networks.fused import unfuse as unfuse
 from .networks.models import build_model as build_model
@@ -61,5 +66,7 @@ from .training.record import read_record as read_record
 from .training.record import trained_network as trained_network
 from .training.run import Run as Run
 from .training.settings import Settings as Settings
+from .training.summary import short_record as short_record
+from .training.summary import summary as summary
 from .training.tensorboard import TensorBoard as TensorBoard
 from .training.train import train as train

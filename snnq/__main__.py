@@ -24,6 +24,7 @@ COMMANDS = {  # name: room, one line for the help
     "export-c": ("deployment", "write a packed network as plain C"),
     "export-fpga": ("deployment", "write a packed network as Verilog"),
     "study": ("study", "carry out a study: recordings, training, tables, notebooks, figures"),
+    "compare": ("figures", "set any runs side by side: what differs, and what each reached"),
     "gather": ("study", "write the tables of a study's finished runs"),
     "forecast": ("study", "say how far a study is, and how long it will still take here"),
     "figures": ("figures", "draw a study's figures from its tables"),

@@ -1,7 +1,15 @@
 """What several tests share: tiny recordings in N-MNIST's own format, the real ones, and runs."""
 
+import gc
+import os
+import runpy
+import sys
+import warnings
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import TemporaryFile
 from urllib.error import URLError
 
 import numpy as np
@@ -13,8 +21,11 @@ from hypothesis import settings
 import snnq
 from snnq.recordings.formats import EVENTS
 from snnq.recordings.writers import write_bin
+from snnq.study.forkserver import FORK
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import Study, Variant
+
+pytest_plugins = ["browser"]
 
 # Shared machines are slow at times; the same examples every time.
 settings.register_profile("snnq", deadline=None, derandomize=True)
@@ -29,6 +40,10 @@ def pytest_addoption(parser):
         default="optional",
         help="whether a missing library or compiler to compare with skips a test or fails it",
     )
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what was imported: collecting garbage need not look at it again
 
 
 torch.set_num_threads(1)  # of each of the processes that share the cores
@@ -163,6 +178,33 @@ def results(folder: Path) -> list:
     files = [(folder / name).read_bytes() for name in names]
     record = snnq.read_record(folder)
     return [*files, record["accuracy"], len(record["seconds"])]
+
+
+def forked(folder: Path, function: Callable, *arguments: object) -> CompletedProcess:
+    """What a function says in a folder and whether it fails, in a process of its own: one that is
+    forked from this one, and so need not import again what is imported here."""
+    with open(os.devnull) as nothing, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        files = [file.fileno() for file in (nothing, output, errors)]
+        job = FORK.Process(target=_fork, args=(files, folder, function, arguments))
+        job.start()
+        job.join()
+        texts = [os.pread(file, os.fstat(file).st_size, 0).decode() for file in files[1:]]
+    return CompletedProcess(function, job.exitcode, *texts)
+
+
+def _fork(files: list[int], folder: Path, function: Callable, arguments: tuple) -> None:
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which pytest has put aside
+    warnings.resetwarnings()
+    os.chdir(folder)
+    function(*arguments)
+
+
+def python_m(*argv: object) -> None:
+    """As `python -m` with these words."""
+    sys.argv[1:] = map(str, argv[1:])
+    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
 
 
 class Killed(BaseException):

@@ -23,7 +23,7 @@ from snnq.quantization.levels import BIASES
 from snnq.quantization.sigmoid import SCALES
 from snnq.quantization.temperature import TEMPERATURE_SCHEDULES
 from snnq.recordings.augmentation import AUGMENTATIONS
-from snnq.recordings.frames import CUTS
+from snnq.recordings.binning import CUTS
 from snnq.storage.inspect import float32_file_bytes
 from snnq.training import gradients
 from snnq.training.train_command import HELP
@@ -218,18 +218,26 @@ def test_train_leaves_what_fit_leaves(tiny, in_tmp, said):
     assert snnq.read_record("cli")["run"] == snnq.read_record("fit")["run"]
     assert list((in_tmp / "cli").glob("events.out.tfevents*"))
     accuracy = snnq.read_record("cli")["accuracy"]
-    assert out == (
-        f"test accuracy after the last epoch: {accuracy['last']:.2%}"
-        f" (soft {accuracy['last_soft']:.2%}), 40 real recordings;"
-        " record cli/run.json, packed network cli/packed.safetensors\n"
-    )
+    lines = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert "N-MNIST, real, ternary, seed 0: accuracy on 40 test samples" in out
+    assert ["record", "cli/run.json"] in lines and "cli/packed.safetensors" in out
+    shown = [line.split()[-1] for line in out.splitlines() if line.endswith("%")]
+    ways = "last", "last_soft", "validation", "best"
+    assert shown == [f"{accuracy[way]:.2%}" for way in ways]
+    batches = settings["epochs"] * -(-snnq.read_record("cli")["recordings"]["train"] // 8)
+    assert f"after {batches} batches in all, which are few: " in out
 
 
 def test_without_a_folder_it_is_named_by_the_run(tiny, in_tmp, said):
     settings = tiny | {"levels": "full", "epochs": 1}
-    code, out, _ = said("train", *as_options(settings), "--quiet")
+    code, out, _ = said("train", *as_options(settings))
     folder = in_tmp / "results/runs" / snnq.Run(**settings).name
     assert code == 0 and (folder / "run.json").exists() and "soft" not in out
+    before, after = out.split("N-MNIST, real", 2)[1:]
+    assert "30 training, 10 validation, 40 test samples" in before and "BatchNorm2d" in before
+    assert "after the last epoch" in after
+    code, again, _ = said("train", *as_options(settings))
+    assert code == 0 and again == f"N-MNIST, real{after}"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from snnq.recordings.frames import Frames
 from snnq.training import evaluation
 
 RECORDINGS, STEPS, SIZE = 7, 3, 8
+RECORDED = "lab, own"  # what tables call the recordings
 RATES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
 
@@ -149,8 +150,8 @@ def study_of(folder, runs, *columns):
     """Packed networks that differ in all of a run's columns, and the table of them."""
     rows = pd.DataFrame(runs, columns=["levels", "seed", *columns])
     rows["name"] = ["-".join(map(str, run)) for run in runs]
-    rows = rows.assign(recordings="digits, simulated", quantizer="sigmoid")
-    for column, default in (("benchmark", "nmnist"), ("channels", 2)):
+    rows["quantizer"] = "sigmoid"
+    for column, default in (("recordings", RECORDED), ("benchmark", "folder"), ("channels", 2)):
         rows[column] = rows.get(column, default)
     rows.to_csv(folder / "runs.csv", index=False)
     for number, row in enumerate(rows.itertuples()):
@@ -163,7 +164,7 @@ def study_of(folder, runs, *columns):
 def test_each_run_is_compared_with_full_precision_of_its_seed_and_order(tmp_path, data):
     runs = list(itertools.product(("full", "binary"), (0, 1), (0, 1)))
     study_of(tmp_path, [*runs, ("binary", 2, 0)], "order")
-    table = snnq.firing_fidelity(tmp_path, "nmnist", data)
+    table = snnq.firing_fidelity(tmp_path, RECORDED, data)
     assert list(table) == [
         *("recordings", "test_recordings", "benchmark", "channels", "levels", "quantizer"),
         *("seed", "order", "differs_in", "layer", "rate", "rate_full", "distance"),
@@ -196,17 +197,17 @@ def test_each_run_is_compared_with_full_precision_of_its_seed_and_order(tmp_path
             assert row["distance"] > 0
 
 
-def test_widths_and_benchmarks_are_kept_apart(tmp_path, data):
+def test_widths_and_recordings_are_kept_apart(tmp_path, data):
     runs = [
-        ("full", 0, 2, "nmnist"),
-        ("full", 0, 4, "nmnist"),
-        ("2bit", 0, 2, "nmnist"),
-        ("2bit", 0, 8, "nmnist"),
-        ("full", 0, 8, "dvsgesture"),
-        ("2bit", 0, 8, "dvsgesture"),
+        ("full", 0, 2, RECORDED),
+        ("full", 0, 4, RECORDED),
+        ("2bit", 0, 2, RECORDED),
+        ("2bit", 0, 8, RECORDED),
+        ("full", 0, 8, "field, own"),
+        ("2bit", 0, 8, "field, own"),
     ]
-    study_of(tmp_path, runs, "channels", "benchmark")
-    table = snnq.firing_fidelity(tmp_path, "nmnist", data)
+    study_of(tmp_path, runs, "channels", "recordings")
+    table = snnq.firing_fidelity(tmp_path, RECORDED, data)
     assert set(table["channels"]) == {2} and set(table["levels"]) == {"2bit"}
     assert set(table["order"]) == {0} and len(table) == 4
 
@@ -215,13 +216,13 @@ def test_identical_networks_have_no_distance(tmp_path, data):
     study_of(tmp_path, [("full", 0), ("full", 1)])
     packed = [tmp_path / f"runs/full-{seed}/packed.safetensors" for seed in (0, 1)]
     packed[1].write_bytes(packed[0].read_bytes())
-    table = snnq.firing_fidelity(tmp_path, "nmnist", data)
+    table = snnq.firing_fidelity(tmp_path, RECORDED, data)
     assert table["distance"].tolist() == [0] * 4 and (table["rate"] == table["rate_full"]).all()
 
 
 def test_without_full_precision_there_is_nothing_to_compare(tmp_path, data):
     study_of(tmp_path, [("binary", 0), ("2bit", 0)])
-    table = snnq.firing_fidelity(tmp_path, "nmnist", data)
+    table = snnq.firing_fidelity(tmp_path, RECORDED, data)
     assert table.empty and "distance" in table
 
 
@@ -229,6 +230,6 @@ def test_a_network_that_is_not_there_is_named(tmp_path, data):
     study_of(tmp_path, [("full", 0), ("binary", 0)])
     (tmp_path / "runs/binary-0/packed.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="runs/binary-0/packed.safetensors: no such file"):
-        snnq.firing_fidelity(tmp_path, "nmnist", data)
+        snnq.firing_fidelity(tmp_path, RECORDED, data)
     with pytest.raises(FileNotFoundError, match="runs.csv"):
-        snnq.firing_fidelity(tmp_path / "nowhere", "nmnist", data)
+        snnq.firing_fidelity(tmp_path / "nowhere", RECORDED, data)

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from conftest import PROJECT
 
+import snnq
 from snnq.study.forkserver import forking, with_forked_kernels
 from snnq.study.warm import PLACE
 
@@ -38,7 +39,15 @@ MODULES = {
         """,
     "fails": "raise ValueError('seven')",
     "changes": "import json; print(getattr(json, 'mark', 'new')); json.mark = 'old'",
+    "asked": "import torch; torch.cuda._lazy_init('here'); print(torch.cuda.asked)",
 }
+# Of the server's process, before all else: notes who asks torch whether there is a GPU.
+SITE = """
+    import torch
+    torch.cuda.asked = []
+    for name in ("is_available", "device_count", "init", "_lazy_init", "current_device"):
+        setattr(torch.cuda, name, lambda who=name: torch.cuda.asked.append(who))
+    """
 
 
 def write_modules(folder: Path) -> Path:
@@ -50,9 +59,11 @@ def write_modules(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder in which a fork server listens, and some modules are."""
-    folder = write_modules(tmp_path_factory.mktemp("forking"))
+    folder, site = write_modules(tmp_path_factory.mktemp("forking")), tmp_path_factory.mktemp("site")
+    (site / "sitecustomize.py").write_text(dedent(SITE))
     with (folder / "log").open("w") as log, ExitStack() as stack:
-        with chdir(folder):
+        with chdir(folder), pytest.MonkeyPatch.context() as patched:
+            patched.setenv("PYTHONPATH", f"{site}:{PROJECT}")
             stack.enter_context(forking(log))
         wait_for(lambda: (folder / PLACE).exists())
         yield folder
@@ -136,7 +147,24 @@ def test_a_killed_job_fails_its_client(waiting):
     assert client.returncode == 256 - signal.SIGKILL
 
 
-def test_a_notebooks_kernel_is_forked_and_shows_figures(place, monkeypatch):
+@pytest.fixture
+def papermill(place, monkeypatch):
+    """A function that executes a notebook in a kernel that is forked, and returns the cells' outputs."""
+    with chdir(PROJECT):
+        monkeypatch.setitem(SETTINGS, "JUPYTER_PATH", with_forked_kernels({})["JUPYTER_PATH"])
+
+    def executed(notebook, **parameters) -> list[list]:
+        given = [word for pair in parameters.items() for word in ("-p", *map(str, pair))]
+        words = ["papermill", "--no-progress-bar", str(notebook), "out.ipynb", *given]
+        code, _, errors = run(place, *words)
+        assert code == 0, errors
+        cells = nbformat.read(place / "out.ipynb", 4).cells
+        return [cell.outputs for cell in cells if cell.cell_type == "code"]
+
+    return executed
+
+
+def test_a_notebooks_kernel_is_forked_and_shows_figures(place, papermill):
     cells = [
         "import os, sys\nprint('torch' in sys.modules, 'JPY_PARENT_PID' in os.environ)",
         "import matplotlib.pyplot as plt\nplt.plot([1, 2]);",
@@ -144,30 +172,27 @@ def test_a_notebooks_kernel_is_forked_and_shows_figures(place, monkeypatch):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, place / "in.ipynb")
-    with chdir(PROJECT):
-        monkeypatch.setitem(SETTINGS, "JUPYTER_PATH", with_forked_kernels({})["JUPYTER_PATH"])
-    code, _, errors = run(place, "papermill", "--no-progress-bar", "in.ipynb", "out.ipynb")
-    assert code == 0, errors
-    text, figure = (cell.outputs for cell in nbformat.read(place / "out.ipynb", 4).cells)
+    text, figure = papermill("in.ipynb")
     assert text[0].text == "True True\n"
     assert [list(output.data) for output in figure] == [["image/png", "text/plain"]]
 
 
-def test_importing_touches_no_gpu(tmp_path):
+def test_notebook_3_trains_in_a_kernel_and_leaves_a_record(place, papermill, recordings):
+    settings = {"levels": "2bit", "epochs": 1, "channels": 2, "steps": 2, "folder": "mine"}
+    shown = papermill(PROJECT / "notebooks/3_train.ipynb", data=recordings, **settings)
+    record = snnq.read_record(place / "mine")
+    assert record["run"]["levels"] == "2bit"
+    assert record["run"]["epochs"] == len(snnq.read_history(place / "mine")) == 1
+    outputs = [output for cell in shown for output in cell]
+    assert sum("image/png" in output.get("data", ()) for output in outputs) == 4
+    # No training bar stays: nobody was there to watch it.
+    assert not any(output.get("name") == "stderr" for output in outputs)
+    assert "widget" not in str(outputs) and len(outputs[-1]["data"]["text/plain"].splitlines()) < 15
+
+
+def test_importing_touches_no_gpu(place):
     """A process that has been at one cannot be forked: its jobs would have none."""
-    code = """
-        import importlib, torch
-        def touched(*_): raise AssertionError
-        for name in ("is_available", "device_count", "init", "_lazy_init", "current_device"):
-            setattr(torch.cuda, name, touched)
-        from snnq.study.forkserver import IMPORTED
-        for name in IMPORTED: importlib.import_module(name)
-        """
-    command = [sys.executable, "-c", dedent(code)]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=SETTINGS, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    assert run(place, "asked")[:2] == (0, "['here']\n")
 
 
 def test_the_server_ends_when_nobody_holds_it(tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import snnq
-from snnq.recordings import frames
+from snnq.recordings import binning, frames, store
 from snnq.recordings.formats import EVENTS
 from snnq.recordings.recordings import Recordings
 from snnq.recordings.writers import write_bin
@@ -41,12 +41,12 @@ def counted_one_by_one(events, steps, cut, sensor=(34, 34), size=None):
     seed=st.integers(0, 2**31),
     count=st.integers(0, 80),
     steps=st.integers(1, 12),
-    cut=st.sampled_from(frames.CUTS),
+    cut=st.sampled_from(binning.CUTS),
     size=st.one_of(st.none(), st.integers(1, 34)),
 )
 def test_every_event_counts_once_in_its_step(seed, count, steps, cut, size):
     events = random_events(np.random.default_rng(seed), count)
-    found = frames.frames_of(events, steps, cut, (34, 34), size)
+    found = binning.frames_of(events, steps, cut, (34, 34), size)
     np.testing.assert_array_equal(found, counted_one_by_one(events, steps, cut, size=size))
     assert found.sum() == count
 
@@ -78,7 +78,7 @@ def test_all_real_recordings_become_frames(real_data, in_tmp):
 
 def test_frames_are_built_once(recordings, in_tmp, monkeypatch):
     snnq.load("nmnist", recordings, steps=3)
-    monkeypatch.setattr(frames, "frames_of", None)
+    monkeypatch.setattr(store, "frames_of", None)
     train, _ = snnq.load("nmnist", recordings, steps=3)
     assert train[0][0].shape == (3, 2, 34, 34)
 
@@ -120,7 +120,7 @@ def test_touched_and_copied_recordings_have_the_same_frames(in_tmp, monkeypatch)
     names = [split.name for split in snnq.load("nmnist", root)]
     (root / "NMNIST/Train/0/00000.bin").touch()
     shutil.copytree(root / "NMNIST", in_tmp / "copy/NMNIST", copy_function=shutil.copyfile)
-    monkeypatch.setattr(frames, "_build", None)
+    monkeypatch.setattr(store, "_build", None)
     for place in (root, in_tmp / "copy"):
         assert [split.name for split in snnq.load("nmnist", place)] == names
 
@@ -219,7 +219,7 @@ def test_an_interrupted_build_leaves_nothing(recordings, in_tmp, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(frames, "frames_of", interrupted)
+    monkeypatch.setattr(store, "frames_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         snnq.load("nmnist", recordings)
     assert frames_in(in_tmp / "data/frames") == []
@@ -230,7 +230,7 @@ def test_a_full_disk_is_told_before_the_work_and_leaves_nothing(recordings, in_t
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    monkeypatch.setattr(frames, "frames_of", None)  # no work is done
+    monkeypatch.setattr(store, "frames_of", None)  # no work is done
     with pytest.raises(
         OSError, match="No space left on device, for 1 MB of frames: '.*data/frames'"
     ):
@@ -240,8 +240,8 @@ def test_a_full_disk_is_told_before_the_work_and_leaves_nothing(recordings, in_t
 
 def test_frames_of_several_processes_are_those_of_one(recordings, in_tmp, monkeypatch):
     one, _ = snnq.load("nmnist", recordings, steps=3, cache="one")
-    monkeypatch.setattr(frames, "WORTH_PROCESSES", 0)
-    monkeypatch.setattr(frames, "CHUNK", 7)
+    monkeypatch.setattr(store, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(store, "CHUNK", 7)
     several, _ = snnq.load("nmnist", recordings, steps=3, cache="several")
     np.testing.assert_array_equal(one.frames, several.frames)
 
@@ -249,7 +249,7 @@ def test_frames_of_several_processes_are_those_of_one(recordings, in_tmp, monkey
 def test_a_bad_recording_is_named_by_another_process_too(in_tmp, monkeypatch):
     root = write_recordings(in_tmp / "data", per_class=1)
     (root / "NMNIST/Train/3/30000.bin").write_bytes(bytes([34, 0, 0, 0, 0]))
-    monkeypatch.setattr(frames, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(store, "WORTH_PROCESSES", 0)
     with pytest.raises(ValueError, match="30000.bin: event 0 has x=34"):
         snnq.load("nmnist", root)
     assert frames_in(in_tmp / "data/frames") == []

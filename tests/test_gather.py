@@ -84,7 +84,8 @@ def test_tables_say_what_the_records_say(gathered):
         if run.levels != "full":
             kept = pd.read_csv(gathered.run_folder(name) / "histograms.csv")
             of_run = transitions[[levels == run.levels for levels in transitions["levels"]]]
-            columns = ["epoch", "layer", "in_transition"]
+            columns = ["epoch", "layer", "in_transition", "alpha", "beta"]
+            assert kept[columns].notna().all(axis=None)
             found = of_run[columns].reset_index(drop=True)
             pd.testing.assert_frame_equal(found, kept[columns], rtol=1e-5)
     table = read_gathered(gathered.folder, "table").fillna({"reading": ""})
@@ -140,6 +141,21 @@ def test_staircases_are_those_of_the_trained_networks(gathered):
                 assert of_run.loc[layer, "temperature"] == quantizer.temperature
                 thresholds = quantizer.biases.tolist()
                 assert of_run.loc[layer, "thresholds"] == pytest.approx(thresholds, rel=1e-5)
+                weights = model.get_submodule(layer).weight.detach() / quantizer.alpha.detach()
+                at_level = [(weights - level).abs() < 1e-3 for level in quantizer.levels]
+                shares = [at.float().mean().item() for at in at_level]
+                assert of_run.loc[layer, "shares"] == pytest.approx(shares, rel=1e-5)
+                assert sum(shares) == pytest.approx(1) and max(shares) < 1
+
+
+def test_runs_of_before_scales_were_recorded_are_gathered(gathered):
+    (name,) = [name for name, run in gathered.runs.items() if run.levels == "binary"]
+    path = gathered.run_folder(name) / "histograms.csv"
+    pd.read_csv(path).drop(columns=["alpha", "beta"]).to_csv(path, index=False)
+    gather(gathered)
+    rows = read_gathered(gathered.folder, "transitions")
+    of_binary = rows["levels"] == "binary"
+    assert rows["alpha"].isna().equals(of_binary) and rows["in_transition"].notna().all()
 
 
 def test_weights_in_transition_are_those_of_every_run_and_histograms_of_one_seed(gathered):
@@ -204,9 +220,11 @@ def test_ablations_share_the_runs_of_the_table(gathered):
 
 
 def test_networks_that_are_drawn_are_of_one_seed_order_and_width(study):
-    points = list(product(("nmnist", "dvsgesture"), (2, 8, 4), (1, 0), (0, 1)))
-    runs = pd.DataFrame(points, columns=["benchmark", "channels", "seed", "order"])
-    assert one_of_each(runs).to_numpy().tolist() == [["nmnist", 8, 0, 0], ["dvsgesture", 8, 0, 0]]
+    points = list(product(("lab, own", "field, own"), (2, 8, 4), (1, 0), (0, 1)))
+    runs = pd.DataFrame(points, columns=["recordings", "channels", "seed", "order"])
+    assert one_of_each(runs).to_numpy().tolist() == [["lab, own", 8, 0, 0], ["field, own", 8, 0, 0]]
+    of_all = one_of_each(runs, widest=False)
+    assert of_all["channels"].tolist() == [2, 8, 4] * 2 and not of_all[["seed", "order"]].any(axis=None)
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,12 @@ from snnq.quantization.methods import QUANTIZERS
 
 os.environ["TRITON_INTERPRET"] = "1"  # before anything in this process imports Triton
 
-pytestmark = pytest.mark.filterwarnings(  # torch's of its own, when the compiler is imported
-    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.xdist_group("gpu staircase"),  # which share what torch.compile makes
+    pytest.mark.filterwarnings(  # torch's of its own, when the compiler is imported
+        "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+    ),
+]
 
 EIGHT_BITS = tuple(range(-255, 256, 2))
 level_sets = st.lists(

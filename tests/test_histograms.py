@@ -25,6 +25,7 @@ def test_histograms_are_numpys(network, levels, temperature):
         arguments = np.abs(np.subtract.outer(scaled, quantizer.biases.numpy())) * temperature
         share = (arguments.min(-1) < 4).mean()
         assert row.pop("in_transition") == pytest.approx(share, abs=1e-3) and 0.02 < share < 0.98
+        assert [row.pop(scale) for scale in ("alpha", "beta")] == [quantizer.alpha, quantizer.beta]
         scaled = scaled / max(map(abs, quantizer.levels))
         counts, edges = np.histogram(scaled, bins=60, range=(-1.5, 1.5))
         # Weights on an edge may fall to either side of it.

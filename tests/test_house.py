@@ -64,10 +64,11 @@ def test_each_room_says_what_lives_in_it(room):
     assert "Start with" in text and "Uses" in text
 
 
-def test_every_public_name_is_there():
-    assert set(snnq.__all__) <= set(dir(snnq))
-    for name in snnq.__all__:
-        assert getattr(snnq, name) is not None
+@pytest.mark.parametrize("package", [snnq, snnq.figures], ids=["snnq", "figures"])
+def test_the_public_names_are_there_and_no_others(package):
+    assert sorted(package.__all__) == dir(package)  # which completion shows
+    for name in package.__all__:
+        assert getattr(package, name) is not None
 
 
 def test_names_are_imported_when_they_are_used():

@@ -336,8 +336,8 @@ def test_tables_have_its_label_and_its_bits(study):
 def test_networks_of_the_reference_are_named_by_all_rules(study):
     runs = read_gathered(study.folder, "runs").itertuples()
     names = {network_name(run) for run in runs}
-    mixed = "nmnist-binary-last--1-0-1.5-under1000-4bit-seed0"
-    assert names == {"nmnist-full-seed0", "nmnist-binary-seed0", mixed}
+    mixed = "nmnist-binary-last--1-0-1.5-under1000-4bit-4channels-seed0"
+    assert names == {"nmnist-full-4channels-seed0", "nmnist-binary-4channels-seed0", mixed}
 
 
 def test_its_staircases_are_those_of_each_layer(study, tmp_path):

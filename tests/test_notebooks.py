@@ -1,14 +1,12 @@
 """The notebooks, cell by cell in this process as a kernel executes them, with tiny parameters.
 
-One goes the whole way, through papermill and a kernel of its own.
+`test_forkserver.py` has one that goes the whole way, through papermill and a kernel of its own.
 """
 
 import asyncio
 import inspect
 import json
 import shutil
-import subprocess
-import sys
 import types
 from dataclasses import fields
 
@@ -25,6 +23,7 @@ from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
 import snnq
+from snnq.study.folders import network_name
 from snnq.study.notebook import strip_when_saved
 
 pytestmark = pytest.mark.xdist_group("notebooks")  # which share a study that was trained once
@@ -105,8 +104,7 @@ def reference(project, tmp_path):
     shutil.copytree(project / STUDY, to, ignore=shutil.ignore_patterns("runs"))
     (to / "networks").mkdir()
     for row in snnq.packed_networks(project / STUDY).itertuples():
-        name = f"{row.benchmark}-{row.levels}-seed{row.seed}.safetensors"
-        shutil.copy(row.path, to / "networks" / name)
+        shutil.copy(row.path, to / f"networks/{network_name(row)}.safetensors")
     return tmp_path
 
 
@@ -138,28 +136,27 @@ def test_notebooks_write_no_figures_and_name_no_places_of_ours(path):
         assert word not in source
 
 
+def test_a_figures_caption_is_below_it(shell):
+    code = """
+import matplotlib.pyplot as plt
+from snnq.figures.style import note
+figure = note(plt.figure(figsize=(1, 1)), "what it *shows*")
+display(figure)
+display(figure)
+"""
+    with capture_output() as shown:
+        shell.run_cell(code).raise_error()
+    plt.close("all")
+    pictures, captions = shown.outputs[::2], shown.outputs[1::2]
+    assert [one.data["text/plain"].startswith("<Figure") for one in pictures] == [True, True]
+    assert [one.data["text/markdown"] for one in captions] == ["what it *shows*"] * 2
+
+
 def test_notebook_3_has_the_defaults_of_a_run():
     parameters = parameters_of("3_train.ipynb")
     assert parameters.pop("folder") is None and parameters.pop("restart") is False
     assert snnq.Run.of(parameters) == snnq.Run()
     assert parameters.keys() - {"log"} == {field.name for field in fields(snnq.Run)}
-
-
-def papermill(notebook, where, **parameters):
-    given = [word for pair in parameters.items() for word in ("-p", *map(str, pair))]
-    path = str(PROJECT / "notebooks" / notebook)
-    command = [sys.executable, "-m", "papermill", path, "out.ipynb"]
-    return subprocess.run([*command, *given], cwd=where, capture_output=True, text=True)
-
-
-def test_notebook_3_trains_in_a_kernel_and_leaves_a_record(recordings, tmp_path):
-    settings = {"levels": "2bit", "epochs": 1, "channels": 2, "steps": 2, "folder": "mine"}
-    done = papermill("3_train.ipynb", tmp_path, data=recordings, **settings)
-    assert done.returncode == 0, done.stderr
-    record = snnq.read_record(tmp_path / "mine")
-    assert record["run"]["levels"] == "2bit"
-    assert record["run"]["epochs"] == len(snnq.read_history(tmp_path / "mine")) == 1
-    assert (tmp_path / "out.ipynb").read_text().count("image/png") == 4
 
 
 @pytest.mark.parametrize(
@@ -180,7 +177,7 @@ def test_notebook_3_refuses_bad_parameters(execute, tmp_path, parameters, messag
 @pytest.mark.parametrize(
     ("name", "written", "known"),
     [
-        ("1_quantizer.ipynb", "interactiv", "interactive"),
+        ("1_quantizer.ipynb", "stduy", "study"),
         ("2_events.ipynb", "recording", "recordings"),
         ("3_train.ipynb", "learning_rat", "learning_rate"),
         ("4_results.ipynb", "stduy", "study"),
@@ -221,21 +218,22 @@ def test_notebook_2_shows_recordings_and_compares_them(execute, project, recordi
     if compare_with:
         parameters["compare_with"] = str(recordings)
     text, figures = execute("2_events.ipynb", project, **parameters)
-    assert figures == 5
+    assert figures == 6
     assert "N-MNIST, real: 40 of 60,000 training samples" in text and "official split" in text
     assert ("spread" in text) is bool(compare_with)
 
 
 def test_notebook_1_draws_from_the_tables(execute, project):
-    _, figures = execute("1_quantizer.ipynb", project, interactive=False)
+    _, figures = execute("1_quantizer.ipynb", project)
     assert figures == 4
 
 
 def test_notebook_4_shows_the_table_and_no_nan(execute, project):
     before = sorted(project.rglob("*"))
     text, figures = execute("4_results.ipynb", project)
-    assert figures == 6
-    assert "best on validation" in text and "weights_in_transition: not drawn" not in text
+    assert figures == 13
+    assert "filter: words and numbers" in text
+    assert "best on validation" in text and "not drawn" not in text
     assert "N-MNIST, real" in text and "Shymyrbay et al." in text
     assert "largest distance between soft and hard" in text
     assert "no 95 % CI of the difference can be determined" in text  # of one seed
@@ -264,14 +262,17 @@ def test_notebook_5_says_which_command_makes_ablations(execute, tmp_path):
 
 def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     text, figures = execute("6_deployment.ipynb", project, recordings=20, draws=2, table_folder="t")
-    assert figures == 5
-    names = "costs", "faults", "fidelity", "operations"
-    costs, faults, fidelity, operations = (pd.read_csv(project / f"t/{name}.csv") for name in names)
+    assert figures == 7
+    names = "costs", "faults", "fidelity", "operations", "layers", "traces"
+    tables = (pd.read_csv(project / f"t/{name}.csv") for name in names)
+    costs, faults, fidelity, operations, layers, traces = tables
     assert set(fidelity["levels"]) == {"2bit"} and set(fidelity["test_recordings"]) == {20}
     assert fidelity["layer"].is_unique and fidelity["distance"].between(0, 1).all()
     assert costs["weights_of"].unique().tolist() == ["full", "2bit"]
     of_networks = costs.groupby("weights_of")["effective"].sum()
     assert operations.set_index("levels")["effective"].to_dict() == pytest.approx(of_networks.to_dict())
+    assert layers.groupby("weights_of")["bytes"].sum().equals(costs.groupby("weights_of")["bytes"].sum().astype(int))
+    assert set(traces["weights_of"]) == {"full", "2bit"} and traces["step"].max() == 2
     packed = snnq.packed_networks(project / STUDY).set_index("levels")["path"]
     small = costs[costs["weights_of"] == "2bit"]
     assert small["bytes"].sum() == snnq.footprint(snnq.unpack(packed["2bit"]))["bytes"].sum()
@@ -334,7 +335,7 @@ def opened(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("root", [".", "notebooks"])  # JupyterLab's, `make lab` opens the second
+@pytest.mark.parametrize("root", [".", "notebooks"])  # JupyterLab's, `make lab` opens the first
 @pytest.mark.parametrize("manager", ["LargeFileManager", "AsyncLargeFileManager"])
 def test_notebooks_are_saved_as_they_were_stored(opened, root, manager):
     config = Config(json.loads(SERVER.read_text()))

@@ -2,6 +2,7 @@ import struct
 from pathlib import Path
 
 import h5py
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tonic
@@ -13,12 +14,16 @@ from hypothesis import strategies as st
 import snnq
 from snnq.__main__ import main
 from snnq.deployment.stages import stages_of
+from snnq.figures.events import event_statistics
 from snnq.recordings.benchmarks import get_benchmark, source
 from snnq.recordings.events import BadRecording
 from snnq.recordings.formats import READERS, read_events, sensor_of
 from snnq.recordings.splits import split_by_hash
+from snnq.recordings.statistics import statistics
 from snnq.recordings.writers import write_aedat4, write_bin
+from snnq.study.folders import missing_recordings
 from snnq.study.forecast import measure
+from snnq.study.gather import gather
 from snnq.study.profile import plan
 
 SIZE = 34  # pixels that the events below lie on, each way, and as much as they need
@@ -343,17 +348,82 @@ def test_a_run_of_recordings_that_are_not_there_waits_for_them(in_tmp):
         snnq.fit(run, in_tmp / "run", progress=False)
 
 
-def test_profiles_take_ones_own_recordings(in_tmp):
-    write_folder(in_tmp / "mine", ["npy"], 12)
-    settings = {"data": "mine", "channels": 2, "steps": 2, "epochs": 1, "device": "cpu"}
-    profile = {"study": "own", "benchmarks": {"folder": {"settings": settings}}}
-    study = plan(profile | {"levels": ["full"], "seeds": [0]})
-    (run,) = study.runs.values()
-    assert (run.benchmark, run.data, run.split) == ("folder", "mine", None)
-    assert measure(study)["seconds_per_epoch"].notna().all()
-    snnq.fit(run, study.run_folder(run.name), progress=False)
-    assert study.finished() == {run.name}
-    assert snnq.read_runs("results/own/runs")["recordings"].tolist() == ["mine, own"]
+def test_so_few_that_a_split_has_none_are_refused(in_tmp):
+    write_folder(in_tmp / "mine", ["npy"], 6)
+    run = snnq.Run(benchmark="folder", data="mine")
+    with pytest.raises(ValueError, match="folder-test-.*: no .* in mine, expected more, or another split"):
+        snnq.fit(run, in_tmp / "run", progress=False)
+    with pytest.raises(ValueError, match="validation=0.1: holds out all of the 3 training recordings"):
+        snnq.fit(snnq.Run(benchmark="folder", data="mine", split="50/50"), in_tmp / "run", progress=False)
+
+
+def profile_of(**benchmarks):
+    settings = {"benchmark": "folder", "channels": 2, "steps": 2, "size": 16, "epochs": 1, "device": "cpu"}
+    profile = {"study": "own", "levels": ["full"], "seeds": [0], "settings": settings}
+    return profile | {"benchmarks": benchmarks}
+
+
+def test_a_profile_takes_several_folders_of_ones_own(in_tmp):
+    write_folder(in_tmp / "my lab", ["npy"], 12)
+    write_folder(in_tmp / "field", ["bin"], 15)
+    one, other = ({"settings": {"data": name}} for name in ("my lab", "field"))
+    profile = profile_of(one=one, other=other)
+    study = plan(profile | {"ablations": {"none": {"benchmark": "other", "levels": ["full"], "changes": {"": {}}}}})
+    assert [run.rpartition("-")[0] for run in study.runs] == ["my-lab-full-seed0", "field-full-seed0"]
+    assert [row.run for row in study.ablations] == [list(study.runs)[1]]
+    assert measure(study)["recordings"].tolist() == ["my-lab", "field"]
+    for name, run in study.runs.items():
+        snnq.fit(run, study.run_folder(name), progress=False)
+    assert study.finished() == set(study.runs)
+    gather(study)
+    recordings = ["field, own", "my lab, own"]
+    assert sorted(snnq.read_gathered("results/own", "table")["recordings"]) == recordings
+    packed = snnq.packed_networks("results/own")
+    assert packed["recordings"].tolist() == recordings
+    for name, run in zip(recordings, reversed(study.runs.values())):
+        _, test = snnq.load("folder", run.data, 2, size=16)
+        assert snnq.operations_of_runs("results/own", name, test)["recordings"].tolist() == [name]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"settings": {"data": "elsewhere/lab"}}, "other: tables call its recordings 'lab', as those of one"),
+        ({"settings": {"data": "field"}, "simulate": ""}, "field: recordings of your own are not simulated"),
+        ({"settings": {"data": "field", "benchmark": "fold"}}, "benchmark='fold': expected one of nmnist"),
+        ({}, "data='data': expected the folder of your recordings"),
+    ],
+)  # fmt: skip
+def test_profiles_of_folders_that_are_refused(in_tmp, other, message):
+    with pytest.raises(ValueError, match=message):
+        plan(profile_of(one={"settings": {"data": "lab"}}, other=other))
+
+
+def test_what_notebooks_say_of_recordings_that_are_not_there(in_tmp):
+    place = "results/own", "folder", "mine"
+    assert "mine: no recordings here, expected <class>/* with one of" in missing_recordings(*place)
+    (in_tmp / "mine/Train").mkdir(parents=True)
+    assert missing_recordings(*place) == "mine: has Train alone, expected train and test"
+    (in_tmp / "mine/Train").rmdir()
+    write_folder(in_tmp / "mine/a", ["npy"], 6)
+    assert "expected recordings as mine/*/*" in missing_recordings(*place)
+    assert missing_recordings("results/own", "folder", "mine/a") is None
+    (in_tmp / "data/NMNIST").mkdir(parents=True)  # which is no download yet
+    assert "no recordings of nmnist in data" in missing_recordings("results/own", "nmnist", "data")
+    assert "no train recordings of tonic's here" in missing_recordings("results/own", "tonic:SHD", "data")
+
+
+def test_signs_of_events_are_counted_whatever_their_shares(in_tmp):
+    root = write_folder(in_tmp / "mine", ["npy"], 6)
+    for path in root.glob("*/*.npy"):
+        events = np.load(path)
+        events["p"] = 1
+        np.save(path, events)
+    found = statistics(snnq.Recordings("folder", root, True), 6)
+    figure = event_statistics({"mine, own": found})
+    (drawn,) = figure.axes[2].patches
+    assert drawn.get_xy()[:, 1].max() > 0
+    plt.close(figure)
 
 
 # Networks

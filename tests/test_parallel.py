@@ -1,19 +1,24 @@
 """A run across two processes, which torchrun starts, is that of one process within rounding."""
 
 import os
-import subprocess
-import sys
+import shutil
+import signal
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import PROJECT, fit, results, write_recordings
-from safetensors.torch import load_file
+from conftest import at_call, fit, forked, results, write_recordings
+from safetensors.torch import load_file, save_file
+from torch.distributed.launcher.api import elastic_launch
+from torch.distributed.run import config_from_args, parse_args
 
 import snnq
 from snnq.quantization.layers import layers_of
+from snnq.system.interruption import Stopped
+from snnq.training import gradients
 from snnq.training.optimizer import Optimizer
-from snnq.training.parallel import Processes
+from snnq.training.parallel import Processes, joined
 from snnq.training.session import refuse_unless_possible
 from snnq.training.step import Step
 
@@ -22,32 +27,26 @@ SETTINGS = {"levels": "ternary", "data": "data", "channels": 8, "epochs": 2, "st
 # Of 40 recordings the last batch has one, so that a process has none.
 SETTINGS |= {"batch_size": 13, "validation": 0.0, "learning_rate": 1e-2, "device": "cpu"}
 
-SCRIPT = """
-import os, shutil, signal, sys
-from conftest import at_call, fit
-from safetensors.torch import save_file
-from test_parallel import SETTINGS, steps_in_float64
-from snnq.system.interruption import Stopped
-from snnq.training import gradients
-from snnq.training.parallel import joined
 
-with joined() as processes:
-    model, sums = steps_in_float64(processes)
-    if processes.main:
-        save_file(model | sums, "float64.safetensors")
-    fit(SETTINGS, "whole")
-    if not processes.main:  # that one alone hears of it
-        stop = at_call(5, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
-        gradients.loss_of = stop
-    try:
-        fit(SETTINGS, "stopped")
-    except Stopped as stopped:
-        print(processes.rank, stopped, flush=True)
-    if processes.main:
-        shutil.copytree("stopped", "by one")
-    history = fit(SETTINGS, "stopped")
-    assert len(history) == 2, history
-"""
+
+def script():
+    """What each of two processes does."""
+    with joined() as processes:
+        model, sums = steps_in_float64(processes)
+        if processes.main:
+            save_file(model | sums, "float64.safetensors")
+        fit(SETTINGS, Path("whole"))
+        if not processes.main:  # that one alone hears of it
+            stop = at_call(5, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
+            gradients.loss_of = stop
+        try:
+            fit(SETTINGS, Path("stopped"))
+        except Stopped as stopped:
+            print(processes.rank, stopped, flush=True)
+        if processes.main:
+            shutil.copytree("stopped", "by one")
+        history = fit(SETTINGS, Path("stopped"))
+        assert len(history) == 2, history
 
 
 def steps_in_float64(processes: Processes) -> tuple[dict, dict]:
@@ -68,17 +67,20 @@ def steps_in_float64(processes: Processes) -> tuple[dict, dict]:
     return model.state_dict(), sums
 
 
+def torchrun():
+    """As the program does, but that each process is forked, with what is imported."""
+    options = ["--nproc-per-node=2", "--start-method=fork", "--rdzv-backend=c10d"]
+    options += ["--rdzv-endpoint=localhost:0", "--rdzv-id=test", "function"]
+    config, *_ = config_from_args(parse_args(options))
+    elastic_launch(config, script)()
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """A folder in which two processes have run the script, and what they said."""
     folder = tmp_path_factory.mktemp("together")
     write_recordings(folder / "data")
-    (folder / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    paths = {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "script.py"], cwd=folder, env=os.environ | paths, capture_output=True, text=True
-    )
+    done = forked(folder, torchrun)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout.splitlines()
 

@@ -41,7 +41,7 @@ def clock(monkeypatch):
 
 
 def measured(full, binary):
-    columns = {"benchmark": "nmnist", "channels": 2, "levels": ["full", "binary"]}
+    columns = {"recordings": "nmnist", "channels": 2, "levels": ["full", "binary"]}
     return pd.DataFrame(columns | {"seconds_per_epoch": [full, binary]})
 
 

@@ -125,7 +125,7 @@ def test_each_choice_has_a_panel_with_a_point_of_each_network(study):
         "best on the test",
         "ninety",
     ]
-    labels = ["points against the last"] * 2 + ["points against eighty"]
+    labels = ["difference to the last (points)"] * 2 + ["difference to eighty (points)"]
     assert [axis.get_xlabel() for axis in panels] == labels
     assert panels[0].get_ylabel() == "CIFAR10-DVS, real\nchoice of epoch"
     assert panels[0].get_xlim() == panels[1].get_xlim()
@@ -144,5 +144,5 @@ def test_each_choice_has_a_panel_with_a_point_of_each_network(study):
         assert drawn == pytest.approx(expected)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["4", "8"]
-    assert "mean and 95 % CI over 3 seeds" in figure.get_supxlabel()
+    assert "Mean and 95 % confidence interval over 3 seeds;" in figure.get_label()
     plt.close(figure)

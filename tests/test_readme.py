@@ -119,12 +119,15 @@ def test_every_reference_run_is_of_a_commit(table):
 
 def test_each_network_of_the_reference_is_a_run_of_it():
     runs = snnq.read_gathered(QUICK, "runs")
-    widest = runs.groupby("benchmark")["channels"].transform("max") == runs["channels"]
-    runs = runs[(runs["seed"] == 0) & widest].set_index(["benchmark", "levels"])
-    found = snnq.packed_networks(QUICK)
-    assert len(found) == 5
+    of_ablations = snnq.read_gathered(QUICK, "ablations")[list(runs)]  # the only one of 2 bits
+    runs = pd.concat([runs, of_ablations]).drop_duplicates("name").set_index("name")
+    found, table = snnq.packed_networks(QUICK, widest=False), snnq.read_gathered(QUICK, "table")
+    own = ["benchmark", "channels", "levels"]
+    assert {*found[own].itertuples(index=False)} == {
+        *table[own].itertuples(index=False), ("nmnist", 4, "2bit"),
+    }  # fmt: skip
     for row in found.itertuples():
-        run = runs.loc[(row.benchmark, row.levels)]
+        run = runs.loc[row.name]
         source = snnq.unpack(PROJECT / row.path).source
         shared = ("seed", "epochs", "batch_size", "learning_rate", "channels", "neuron", "quantizer")
         shared += ("data", "steps", "augmentation", "temperature_final", "backward_temperature")

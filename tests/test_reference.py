@@ -1,12 +1,14 @@
 """A finished study taken into the reference."""
 
 import json
+import shutil
 import subprocess
+from contextlib import chdir
+from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
-from conftest import fit
 from nbformat.v4 import new_code_cell, new_notebook
 
 import snnq
@@ -15,6 +17,7 @@ from snnq.study.gather import gather
 from snnq.study.profile import plan
 from snnq.study.reference import take_reference
 
+pytestmark = pytest.mark.xdist_group("reference")  # which share a study that was trained once
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -23,36 +26,43 @@ def git(*arguments):
     subprocess.run(command, check=True, capture_output=True)
 
 
-@pytest.fixture
-def study(tiny, in_tmp):
-    """A finished study in a clean working tree; its notebooks are a cell each."""
-    settings = {name: value for name, value in tiny.items() if name != "epochs"}
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, recordings):
+    """A folder with a finished study; its notebooks are a cell each."""
     profile = {
         "study": "test",
         "benchmarks": {"nmnist": {}},
         "levels": ["full", "binary"],
         "seeds": [0],
-        "settings": settings | {"epochs": 1},
+        "settings": {"data": str(recordings), "channels": 2, "steps": 2, "device": "cpu", "epochs": 1},
         "full": {},
         "quantized": {},
     }
-    found = plan(profile)
-    for name, run in found.runs.items():
-        folder = found.run_folder(name)
-        fit(vars(run), folder)
-        record = snnq.read_record(folder) | {"commit": COMMIT}
-        (folder / "run.json").write_text(json.dumps(record))
-        write_notebook(folder / "3_train.ipynb")
-    gather(found)
-    for name in ("costs", "operations", "faults", "fidelity"):
-        (found.folder / f"{name}.csv").write_text("layer\n")
-    for name in reference.NOTEBOOKS:
-        write_notebook(found.folder / f"notebooks/{name}.ipynb")
+    found, place = plan(profile), tmp_path_factory.mktemp("study")
+    with chdir(place):
+        for name, run in found.runs.items():
+            folder = found.run_folder(name)
+            snnq.fit(run, folder, progress=False)
+            record = snnq.read_record(folder) | {"commit": COMMIT}
+            (folder / "run.json").write_text(json.dumps(record))
+            write_notebook(folder / "3_train.ipynb")
+        gather(found)
+        for name in ("costs", "operations", "faults", "fidelity", "layers"):
+            (found.folder / f"{name}.csv").write_text("layer\n")
+        for name in reference.NOTEBOOKS:
+            write_notebook(found.folder / f"notebooks/{name}.ipynb")
+    return place
+
+
+@pytest.fixture
+def study(finished, in_tmp):
+    """The study's folder, in a clean working tree of the test's own."""
+    shutil.copytree(finished, in_tmp, dirs_exist_ok=True)
     (in_tmp / ".gitignore").write_text("results/*\n!results/reference/\ndata/\n")
     git("init", "-q")
     git("add", ".gitignore")
     git("commit", "-q", "-m", "x")
-    return found.folder
+    return Path("results/test")
 
 
 def write_notebook(path, source="1 + 1"):
@@ -72,16 +82,42 @@ def test_tables_notebooks_and_networks_with_cards(study, in_tmp):
     names = {path.stem for path in (place / "notebooks").iterdir()}
     assert names == {*reference.NOTEBOOKS, "3_train"}
     assert "papermill" not in (place / "notebooks/1_quantizer.ipynb").read_text()
-    networks = sorted(path.name for path in (place / "networks").iterdir())
-    assert networks == [
-        f"nmnist-{levels}-seed0.{kind}" for levels in ("binary", "full") for kind in ("md", "safetensors")
-    ]
+    names = {f"nmnist-{levels}-2channels-seed0" for levels in ("binary", "full")}
+    networks = {path.name for path in (place / "networks").iterdir()}
+    assert networks == {"README.md", *(f"{name}.{kind}" for name in names for kind in ("md", "safetensors"))}
+    page = (place / "networks/README.md").read_text()
+    assert all(f"[{name}]({name}.md)" in page for name in names) and "Not here" not in page
+
+
+def test_a_card_says_what_a_network_is_and_how_to_load_it(study):
+    place = take_reference(study) / "networks"
     record = snnq.read_record(next((study / "runs").glob("*binary*")))
-    card = (place / "networks/nmnist-binary-seed0.md").read_text()
-    path = place / "networks/nmnist-binary-seed0.safetensors"
-    for stated in (f"{100 * record['accuracy']['last']:.2f} %", COMMIT, str(path), "real recordings"):
+    path = place / "nmnist-binary-2channels-seed0.safetensors"
+    card = path.with_suffix(".md").read_text()
+    accuracy, run = record["accuracy"]["last"], snnq.Run.of(record["run"])
+    low, high = (100 * end for end in snnq.wilson(accuracy, 40))
+    for stated in (
+        f"{100 * accuracy:.2f} % of 40 test samples",
+        f"interval {low:.2f} to {high:.2f}",
+        f"| `{run}`, commit `{COMMIT}` |",
+        "| N-MNIST, real; 30 to train on, 10 for validation |",
+        "frames [2 time steps, N, 2, 34, 34]",
+        f"| {path.stat().st_size:,} bytes; ",
+        "MIT",
+    ):
         assert stated in card
-    assert snnq.unpack(path).source == record["run"]
+    found = {}
+    exec(card.split("```")[1].removeprefix("python"), found)
+    assert found["accuracy"] == pytest.approx(accuracy) and len(found["test"]) == 40
+    assert found["network"].source == record["run"]
+
+
+def test_networks_without_room_are_named(study, monkeypatch):
+    monkeypatch.setattr(reference, "MOST_NETWORK_BYTES", 10_000)
+    networks = take_reference(study) / "networks"
+    assert {path.stem for path in networks.glob("*.safetensors")} == {"nmnist-binary-2channels-seed0"}
+    page = (networks / "README.md").read_text()
+    assert "more than 0.01 MB: nmnist-full-2channels-seed0. `snnq study config/test.yaml` trains" in page
 
 
 def test_what_was_there_before_is_replaced(study):
@@ -124,5 +160,5 @@ def test_a_notebook_that_names_a_path_of_this_machine_is_refused(study, in_tmp):
 
 def test_notebooks_that_are_too_large_are_refused(study):
     write_notebook(study / "notebooks/4_results.ipynb", "#" * reference.MOST_BYTES)
-    with pytest.raises(ValueError, match="bytes of notebooks, expected 3,000,000 at most"):
+    with pytest.raises(ValueError, match="bytes of notebooks, expected 4,000,000 at most"):
         take_reference(study)

@@ -155,9 +155,9 @@ def test_ncaltech101_recordings_hold_what_the_picture_always_covers():
     thresholds = still.camera.thresholds(rng)
     for shape, most in (((90, 120), (234, 174)), ((120, 60), (84, 174)), ((40, 120), (234, 74))):
         flat = resized(np.full(shape, 200, dtype=np.uint8), setting.size)
-        assert len(next(iter(simulate._recorded([flat], still, thresholds, rng)))) == 0
+        assert len(next(iter(simulate.recorded([flat], still, thresholds, rng)))) == 0
         noise = resized(rng.integers(0, 256, shape).astype(np.uint8), setting.size)
-        (events,) = simulate._recorded([noise], setting, thresholds, rng)
+        (events,) = simulate.recorded([noise], setting, thresholds, rng)
         assert (events["x"].max() + 1, events["y"].max() + 1) == most
 
 

@@ -5,17 +5,17 @@ import math
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
+import snakemake.cli  # noqa: F401, once for all processes that are forked
 import yaml
-from conftest import PROJECT
+from conftest import PROJECT, forked, python_m
 
 import snnq
+import snnq.study.sources  # noqa: F401
 from snnq.study.forecast import read_profiles
 from snnq.study.profile import plan
 
@@ -286,10 +286,12 @@ def snakemake(folder, profile, *options):
     for name in ("Snakefile", "config", "notebooks", "snnq"):
         (folder / name).symlink_to(PROJECT / name)
     (folder / "profile.yaml").write_text(yaml.safe_dump(profile))
-    command = [sys.executable, "-m", "snakemake", "--dry-run", *options]
-    return subprocess.run(
-        [*command, "--configfile", "profile.yaml"], cwd=folder, capture_output=True, text=True
-    )
+    return dry_run(folder, *options)
+
+
+def dry_run(folder, *options):
+    words = ["snakemake", "--dry-run", *options, "--configfile", "profile.yaml"]
+    return forked(folder, python_m, *words)
 
 
 def test_a_misspelt_profile_stops_the_study_before_its_first_job(tmp_path):
@@ -323,15 +325,13 @@ def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatc
     (frames,) = set(re.findall(r"output: (\S+/marks/frames/\S+)", found.stdout))
     Path(frames).parent.mkdir(parents=True)
     Path(frames).touch()  # as the step before does
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
-    command += ["--configfile", "profile.yaml"]
-    found = subprocess.run(command, capture_output=True, text=True)
+    found = dry_run(tmp_path, "--cores", "1")
     assert found.returncode == 0 and found.stdout.count("rule train:") == 0, found.stdout
     first, *_ = study.trained
     (study.run_folder(first) / "run.json").unlink()
     assert study.finished() == set()
     assert len(list((study.folder / "marks/runs").iterdir())) == 3
-    found = subprocess.run(command, capture_output=True, text=True)
+    found = dry_run(tmp_path, "--cores", "1")
     assert found.stdout.count("rule train:") == 3, found.stdout
 
 
@@ -363,7 +363,7 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     building = re.findall(r"snnq frames (\w+) .*", found.stdout)
     split = re.findall(r"snnq frames (\w+) .* --split 90/10\n", found.stdout)
     assert sorted(building) == ["cifar10dvs", "nmnist"] and split == ["cifar10dvs"]
-    assert "marks/frames/cifar10dvs-a'b: 1-3-number-90_10.done" in found.stdout
+    assert "marks/frames/cifar10dvs_a'b: 1-3-number-90_10.done" in found.stdout
 
 
 def test_nothing_in_a_profile_is_executed(tmp_path):

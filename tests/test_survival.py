@@ -64,7 +64,7 @@ def test_a_signal_saves_and_says_how_to_go_on(undisturbed, in_tmp, monkeypatch, 
     monkeypatch.setattr(training_gradients, "loss_of", ask)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(
-        KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*goes on"
+        KeyboardInterrupt, match=f"{name}: saved after step 3 of epoch 1 in .*run again to go on"
     ):
         fit(settings, in_tmp / "run")
     assert signal.getsignal(signal.SIGINT) is before
@@ -159,7 +159,7 @@ def test_a_stopped_training_is_one_line_in_a_notebook(tiny, in_tmp, monkeypatch,
     done = shell.run_cell("snnq.fit(snnq.Run(**tiny), 'run', progress=False)")
     assert isinstance(done.error_in_exec, KeyboardInterrupt)  # to papermill it is a failure
     assert capsys.readouterr().out == (
-        "SIGINT: saved after step 1 of epoch 2 in run; the same command goes on from there\n"
+        "Stopped by SIGINT: saved after step 1 of epoch 2 in run; run again to go on from there\n"
     )
 
 

@@ -124,7 +124,7 @@ def test_a_run_on_spikes_along_one_axis(in_tmp, capsys):
     test = snnq.load("tonic:SHD", "data", steps=3)[1]
     expected = snnq.predict(network, test)[0]
     assert snnq.predict(snnq.unpack("run/packed.safetensors"), test)[0].equal(expected)
-    assert snnq.Run.of(record["run"]).name.startswith("tonic-SHD-binary-seed0")
+    assert snnq.Run.of(record["run"]).name.startswith("SHD-binary-seed0")
 
 
 def test_augmentation_moves_one_row_along_itself():

@@ -22,7 +22,10 @@ import snnq
 from snnq.networks.zoo import zoo
 from snnq.quantization.layers import layers_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of norse
+pytestmark = [
+    pytest.mark.xdist_group("zoo"),  # which share its trained networks
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),  # of norse
+]
 
 STEPS, SIZE, CLASSES = 2, 16, 3  # frames are [N_t, N, 2, 16, 16]
 

@@ -7,24 +7,25 @@ from torch.utils.data import Dataset
 
 from snnq.deployment.operations import operations
 from snnq.storage.pack import unpack
-from snnq.study.gather import read_correct, read_gathered
+from snnq.study.folders import runs_on
+from snnq.study.gather import read_correct
 from snnq.study.tables import WIDTH, results_table
-from snnq.training.record import PACKED
 
 REACHED = {"last_mean": "mean", "last_low": "mean_low", "last_high": "mean_high", "seeds": "seeds"}
 COUNTED = ["dense", "synops", "effective", "nanojoules"]
 
 
-def operations_of_runs(study: str | Path, benchmark: str, data: Dataset) -> pd.DataFrame:
+def operations_of_runs(study: str | Path, recordings: str, data: Dataset) -> pd.DataFrame:
     """Synaptic operations and energy of a study's networks of each width, of its first seed and order.
 
     Parameters
     ----------
     study : path
         Folder of a study with its finished runs.
-    benchmark : str
+    recordings : str
+        What its tables call them: "N-MNIST, real" say.
     data : Dataset
-        Of the benchmark: what the packed networks see.
+        Of these recordings: what the packed networks see.
 
     Returns
     -------
@@ -39,14 +40,12 @@ def operations_of_runs(study: str | Path, benchmark: str, data: Dataset) -> pd.D
     FileNotFoundError
         The study has no `runs.csv`, or a run's packed network is not there.
     """
-    runs = read_gathered(study, "runs")
-    runs = runs[runs["benchmark"] == benchmark]
+    runs = runs_on(study, recordings)
     kind = [*WIDTH, "levels"]
     reached = results_table(runs, read_correct(study))[[*kind, *REACHED]].rename(columns=REACHED)
     first = (runs["seed"] == runs["seed"].min()) & (runs["order"] == runs["order"].min())
-    runs = runs.loc[first, [*kind, "seed", "name"]]
-    networks = [unpack(Path(study, "runs", name, PACKED)) for name in runs.pop("name")]
-    counts = [operations(network, data)[COUNTED].sum() for network in networks]
+    runs = runs.loc[first, [*kind, "seed", "packed"]]
+    counts = [operations(unpack(path), data)[COUNTED].sum() for path in runs.pop("packed")]
     table = runs.join(pd.DataFrame(counts, runs.index))
     for rows in (table, reached):
         rows["levels"] = rows["levels"].map(str)

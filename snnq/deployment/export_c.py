@@ -19,6 +19,7 @@ from snnq.deployment.integer_network import IntegerNetwork
 from snnq.deployment.integer_stage import IntegerStage
 from snnq.deployment.stage import Stage
 from snnq.deployment.stages import stages_of
+from snnq.networks.rounded import membrane_bits_of
 from snnq.system.files import write_atomically
 
 MAGIC, VERSION = b"SNNF", 1  # of a file of frames
@@ -53,6 +54,7 @@ def export_c(
     if isinstance(model, IntegerNetwork):
         layers, kind = [_of_integers(stage) for stage in model.stages], _weight_kind(model.stages)
     else:
+        _refuse_rounded(model)
         layers, kind = [_of_floats(stage) for stage in stages_of(model, input_shape)], None
     source = resources.files("snnq.deployment") / "c"
     header = [f"#define INTEGERS {kind}\n"] if kind else []
@@ -118,6 +120,12 @@ def _sizes(stages: list[Stage]) -> str:
 
 def _words(stage: Stage) -> int:
     return math.ceil(stage.rows.shape[1] / WORD)
+
+
+def _refuse_rounded(model: nn.Module) -> None:
+    bits = membrane_bits_of(model)
+    if bits is not None:
+        raise ValueError(f"membrane_bits={bits}: C in floating point has none; export to_integer(model)")
 
 
 class _Layer(NamedTuple):

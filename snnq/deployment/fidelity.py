@@ -19,11 +19,9 @@ from torch.utils.data import Dataset
 from snnq.deployment.activity import neuron_rates
 from snnq.quantization.rules import FULL
 from snnq.storage.pack import unpack
-from snnq.study.gather import read_gathered
-from snnq.study.tables import number_of_levels
-from snnq.training.record import PACKED
+from snnq.study.folders import runs_on
+from snnq.study.tables import WIDTH, number_of_levels
 
-WIDTH = ["recordings", "benchmark", "channels"]  # what two runs that are compared share
 REPEATS = ("seed", "order")  # what repeats a run, where the study has it
 COLUMNS = (*WIDTH, "levels", "quantizer", *REPEATS, "differs_in")
 
@@ -31,7 +29,7 @@ COLUMNS = (*WIDTH, "levels", "quantizer", *REPEATS, "differs_in")
 def firing_distance(rates: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> pd.Series:
     """The earth mover's distance between two networks' firing rates, layer by layer.
 
-    W₁ = ∫ |F(r) − F′(r)| dr  for the distributions F, F′ over a layer's neurons of the rates r
+    W₁ = ∫ abs(F(r) − F′(r)) dr, for the distributions F, F′ over a layer's neurons of the rates r
 
     It is at least the difference of the mean rates. A limit: which neuron has which rate does not
     count, so that it is 0 for the same neurons in another order. Networks from other first weights
@@ -64,7 +62,7 @@ def firing_distance(rates: Mapping[str, Tensor], reference: Mapping[str, Tensor]
     return pd.Series(distances, name="distance")
 
 
-def firing_fidelity(study: str | Path, benchmark: str, data: Dataset) -> pd.DataFrame:
+def firing_fidelity(study: str | Path, recordings: str, data: Dataset) -> pd.DataFrame:
     """The firing distance of each run of a study to full precision of its width, seed and order.
 
     And as a yardstick, that between two full-precision runs where nothing differs but the seed, or
@@ -74,8 +72,10 @@ def firing_fidelity(study: str | Path, benchmark: str, data: Dataset) -> pd.Data
     ----------
     study : path
         Folder of a study with its finished runs.
+    recordings : str
+        What its tables call them: "N-MNIST, real" say.
     data : Dataset
-        Of the benchmark: what the packed networks see.
+        Of these recordings: what the packed networks see.
 
     Returns
     -------
@@ -91,13 +91,12 @@ def firing_fidelity(study: str | Path, benchmark: str, data: Dataset) -> pd.Data
     FileNotFoundError
         The study has no `runs.csv`, or a run's packed network is not there.
     """
-    runs = read_gathered(study, "runs")
-    runs = runs[runs["benchmark"] == benchmark]
+    runs = runs_on(study, recordings)
     most_first = {"key": lambda levels: -levels.map(number_of_levels), "kind": "stable"}
     runs = runs.sort_values("levels", **most_first)
     pairs = _pairs(runs.assign(levels=runs["levels"].map(str)))
-    names = pd.unique(pairs[["name", "name_full"]].to_numpy().ravel())
-    rates = {name: neuron_rates(unpack(Path(study, "runs", name, PACKED)), data) for name in names}
+    compared = runs[runs["name"].isin(pairs[["name", "name_full"]].stack())]
+    rates = {run.name: neuron_rates(unpack(run.packed), data) for run in compared.itertuples()}
     known = [column for column in COLUMNS if column in pairs]
     tables = [
         _compared(rates[pair["name"]], rates[pair["name_full"]]).assign(**pair[known])

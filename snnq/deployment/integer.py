@@ -12,7 +12,7 @@ u = g |a| 2^−f of its own channel, everything but the leak is a whole number, 
 The sign of a goes into the weights. f is the greatest whole number with θ ≤ 2^(B−2) for membranes of
 B bits: potentials from −2 to 2 thresholds at least, in steps of a 2^(B−2)th to a 2^(B−3)th of one.
 Where f < 0 the sum is finer than the membrane, and X is rounded. The leak gλ is taken as m / 2^q,
-with m a sum of at most two powers of two, or any whole number.
+with m a sum or difference of at most two powers of two, or any whole number.
 
 Sources: integer thresholds from batch norm, Umuroglu et al., FINN, FPGA 2017, sec. 4.2.2; one scale
 for weights and membranes, Yin et al., MINT, ASP-DAC 2024, eq. 6. What is different here: a unit for
@@ -31,10 +31,11 @@ from snnq.deployment.integer_network import IntegerNetwork
 from snnq.deployment.integer_stage import Integers, IntegerStage
 from snnq.deployment.stage import Stage
 from snnq.deployment.stages import stages_of
+from snnq.networks.rounded import MEMBRANE_BITS, membrane_bits_of, nearest_leak
 
-MEMBRANE_BITS = range(2, 21)
 WEIGHT_BITS = range(2, 17)
 LEAK_BITS = range(1, 9)
+DEFAULT_BITS = 12  # of membranes
 PACKED_BITS = 4  # of weights that are stored as bits of a word, not as numbers
 SUMMED_BITS = 31  # of what a last layer without neurons sums up
 LARGEST = 2**30  # X, so that a membrane is added to it in 32 bits
@@ -43,7 +44,7 @@ WHOLE = 1_000  # the greatest whole number that levels are written with
 
 def to_integer(
     model: nn.Module,
-    membrane_bits: int = 12,
+    membrane_bits: int | None = None,
     *,
     weight_bits: int = 8,
     leak_bits: int | None = None,
@@ -56,15 +57,15 @@ def to_integer(
     model : nn.Module
         Any network that `export_c` takes and whose last layer spikes, or has one scale for all
         classes.
-    membrane_bits : int
-        B, 2 to 20: potentials from −2^(B−1) to 2^(B−1) − 1.
+    membrane_bits : int, optional
+        B, 2 to 20; those that the network was trained with, else 12: potentials from −2^(B−1) to 2^(B−1) − 1.
     weight_bits : int
         Of the weights that no quantizer has put on levels, 2 to 16, with a scale for each channel (of a
         last layer without neurons one for all);
         and of levels that are no multiples of one number.
     leak_bits : int, optional
-        q, 1 to 8, of the leak m / 2^q with any whole number m; without, m is a sum of at most two
-        powers of two, and q at most 8.
+        q, 1 to 8, of the leak m / 2^q with any whole number m; without, m / 2^q is the nearest sum
+        or difference of at most two powers of two, and q at most 8.
     input_shape : sequence of int, optional
         (channels, height, width) of a frame, or (inputs,). Networks of `build_model` know theirs.
 
@@ -79,6 +80,8 @@ def to_integer(
         A layer that C does not compute, by its name; numbers of bits out of range; sums that 32 bits
         do not hold; a last layer without neurons and with scales of its own for the classes.
     """
+    if membrane_bits is None:
+        membrane_bits = membrane_bits_of(model) or DEFAULT_BITS
     _refuse_bits("membrane_bits", membrane_bits, MEMBRANE_BITS)
     _refuse_bits("weight_bits", weight_bits, WEIGHT_BITS)
     if leak_bits is not None:
@@ -194,9 +197,7 @@ def _leak(k: float, bits: int | None) -> tuple[int, int]:
     if bits is not None:
         whole = Fraction(round(k * 2**bits), 2**bits)
     else:
-        powers = [Fraction(1, 2**q) for q in range(LEAK_BITS[-1] + 1)]
-        sums = {0, *powers, *(a + b for a in powers for b in powers)}
-        whole = min(sums, key=lambda sum: (abs(sum - Fraction(k)), sum))
+        whole = nearest_leak(k)
     return whole.numerator, whole.denominator.bit_length() - 1
 
 

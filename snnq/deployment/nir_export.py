@@ -45,7 +45,7 @@ def export_nir(
     Parameters
     ----------
     model : nn.Module
-        It takes inputs [N_t, N, *input_shape] and calls layers of torch and SpikingJelly one after
+        It takes inputs [N_t, N, ...] and calls layers of torch and SpikingJelly one after
         another: convolutions and linear layers, quantized or not; batch norm right behind them;
         IF, LIF and PLIF neurons that are reset to a potential; max-pooling of spikes, average
         pooling; flattening, voting, dropout.

@@ -1,40 +1,67 @@
 """Figures of the ablations, in the style of `snnq.figures.style`."""
 
+from textwrap import fill
+
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures.style import WIDTH, grid, in_lines, name_grid
-from snnq.study.tables import ablation_panels
+from snnq.figures.colors import looks
+from snnq.figures.style import SMALLEST, grid, in_lines, name_grid
+from snnq.study.comparisons import Correct, orders
+from snnq.study.tables import ablation_panels, ablation_table
 
-LINE = 0.24  # inches for a change
+LINE, PANEL = 0.3, 3.4  # inches for a change, and a level set
+LETTERS = 30  # of a change's name in a line
 
 
-def ablation(rows: pd.DataFrame) -> Figure:
-    """Test accuracy after the last epoch of each change: every seed, and mean and s.d. over them; a
-    row of panels for each width, where there are several, and a column for each level set. The band
-    is mean and s.d. of the first change, which is the recipe.
+def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
+    """Points of test accuracy that each change brings against the first one, which is the recipe: every
+    seed and order (grey), and mean and 95 % confidence interval over them and the test samples. A row of
+    panels for each width, where there are several, and a column for each level set; the recipe's
+    accuracy stands in its line.
 
-    Rows of one ablation, as `snnq.gather_ablations` writes them: change, channels, levels, seed,
-    last.
+    Parameters
+    ----------
+    rows : DataFrame
+        Of one ablation, as `snnq.gather_ablations` writes them: change, channels, levels, seed,
+        last.
+    correct : mapping, optional
+        See `snnq.read_correct`; without it intervals are of the seeds alone.
     """
-    panels = ablation_panels(rows)
+    panels, table = ablation_panels(rows), ablation_table(rows, correct)
     widths, level_sets = (list(dict.fromkeys(names)) for names in zip(*panels))
     changes = list(rows["change"].unique())
-    size = WIDTH * (1 + len(level_sets)) / 1.6, len(widths) * (0.9 + LINE * len(changes))
+    size = PANEL * len(level_sets), len(widths) * (0.75 + LINE * len(changes))
     figure, axes = grid(len(widths), len(level_sets), size, sharey=True)
     for (channels, levels), group in panels.items():
-        _draw(axes[widths.index(channels), level_sets.index(levels)], group, changes)
+        axis = axes[widths.index(channels), level_sets.index(levels)]
+        (look,) = looks([levels]).values()
+        is_here = table["levels"].map(str) == str(levels)
+        if channels is not None:
+            is_here &= table["channels"] == channels
+        _draw(axis, group, table[is_here].set_index("change"), changes, look["color"])
     names = [f"{channels} channels" if len(widths) > 1 else "" for channels in widths]
-    name_grid(axes, names, map(in_lines, level_sets), "test accuracy (%)")
+    name_grid(axes, names, map(in_lines, level_sets))
+    figure.supxlabel("accuracy difference (points)")
     return figure
 
 
-def _draw(axis, group: pd.DataFrame, changes: list[str]) -> None:
-    accuracy = 100 * group["last"]
-    mean, sd = (accuracy.groupby(group["change"], sort=False).agg(how) for how in ("mean", "std"))
-    axis.axvspan(mean.iloc[0] - sd.iloc[0], mean.iloc[0] + sd.iloc[0], color="0.92", lw=0)
-    places = {change: len(changes) - 1 - i for i, change in enumerate(changes)}
-    axis.plot(accuracy, group["change"].map(places), "o", ms=3, color="0.65")
-    axis.errorbar(mean, mean.index.map(places), xerr=sd, fmt="D", ms=4, capsize=2, color="C0")
-    axis.set_yticks(list(places.values()), list(places), fontsize="small")
-    axis.set_ylim(-0.6, len(changes) - 0.4)
+def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, changes: list[str], color: str) -> None:
+    places = {change: place for place, change in enumerate(changes)}
+    paired = runs.assign(order=orders(runs), last=100 * runs["last"])
+    paired = paired.pivot_table("last", ["seed", "order"], "change", sort=False)
+    paired = paired.sub(paired[changes[0]], axis=0).drop(columns=changes[0])
+    axis.axvline(0, color="0.6", lw=0.8)
+    for change, points in paired.items():
+        axis.plot(points, [places[change]] * len(points), "o", ms=2.5, color="0.65")
+    others = table.drop(index=changes[0])
+    found = others["difference"]
+    ends = [found - others["low"], others["high"] - found]
+    heights = others.index.map(places)
+    axis.errorbar(found, heights, xerr=ends, fmt="D", ms=3.5, capsize=2, color=color)
+    axis.set_yticks(list(places.values()), [fill(name, LETTERS) for name in changes])
+    axis.set_ylim(len(changes) - 0.5, -0.5)
+    low, high = axis.get_xlim()
+    side = {"xytext": (4, 0), "ha": "left"} if high > -low else {"xytext": (-4, 0), "ha": "right"}
+    accuracy = f"{table.loc[changes[0], 'mean']:.1f} %"
+    axis.annotate(accuracy, (0, 0), textcoords="offset points", va="center", fontsize=SMALLEST, **side)

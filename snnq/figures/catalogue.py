@@ -7,31 +7,33 @@ No figure here needs training, networks or recordings, and each is the same to t
 is drawn from the same tables on the same machine.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from snnq.figures import deployment, epochs, quantizer, results
+from snnq.figures import captioned, deployment, epochs, quantizer, results
 from snnq.figures.ablations import ablation
+from snnq.figures.captions import ABLATION, whole
 from snnq.figures.protocol import protocol
+from snnq.figures.source import results_caption, rows_of
 from snnq.figures.style import note, save, set_style
-from snnq.quantization.rules import FULL
-from snnq.study.comparisons import orders
-from snnq.study.frontier import frontier_table
+from snnq.study.comparisons import Correct
+from snnq.study.frontier import ahead_from, frontier_table
 from snnq.study.gather import read_correct, read_gathered
 from snnq.study.protocol import protocol_table
 from snnq.study.tables import results_table
+from snnq.system.files import write_atomically
 
 LEVEL_SETS = ("binary", "ternary", "2bit", "4bit")
-BACKWARD_TEMPERATURE = 2.0  # the recipe's, see `config/quick.yaml`
-ABLATION = "ablation_"
+CAPTIONS = "captions.md"
+INTERVALS = "mean and 95 % confidence interval"
 
 
 def draw(name: str, study: str | Path) -> Figure:
-    """A figure of a study, with what it shows written below.
+    """A figure of a study, with its caption, see `note`.
 
     Parameters
     ----------
@@ -52,19 +54,30 @@ def draw(name: str, study: str | Path) -> Figure:
         found = ablations(study)
         if name not in found:
             raise ValueError(f"name={name!r}: expected one of {', '.join(found)}")
-        return _ablation(found[name])
-    if name not in CATALOGUE:
+        figure = _ablation(found[name], read_correct(study))
+    elif name in CATALOGUE:
+        figure = CATALOGUE[name](Path(study))
+    else:
         raise ValueError(f"name={name!r}: expected one of {', '.join(CATALOGUE)}, or {ABLATION}…")
-    return CATALOGUE[name](Path(study))
+    return note(figure, whole(name, figure.get_label()))
+
+
+def caption(name: str, study: str | Path) -> str:
+    """What belongs below a figure: what it shows, of which recordings, over how many seeds and test
+    samples. Arguments and errors are those of `draw`."""
+    figure = draw(name, study)
+    plt.close(figure)
+    return figure.get_label()
 
 
 def draw_all(study: str | Path, folder: str | Path) -> list[str]:
-    """Save every figure whose table is there as PNG and PDF; returns their names.
+    """Save every figure whose table is there as PNG and PDF, and their captions in `captions.md`;
+    returns their names.
 
     Those that cannot be drawn are named, in a line each.
     """
-    drawn = []
-    for name in _names(study):
+    captions = {}
+    for name in names(study):
         try:
             figure = draw(name, study)
         except FileNotFoundError as error:
@@ -72,8 +85,10 @@ def draw_all(study: str | Path, folder: str | Path) -> list[str]:
             continue
         save(figure, folder, name)
         plt.close(figure)
-        drawn.append(name)
-    return drawn
+        captions[name] = figure.get_label()
+    sections = (f"![{name}]({name}.png)\n\n{text}\n" for name, text in captions.items())
+    write_atomically(Path(folder, CAPTIONS), lambda path: path.write_text("\n".join(sections)))
+    return list(captions)
 
 
 def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
@@ -91,61 +106,55 @@ def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
     }
 
 
-def _names(study: str | Path) -> Iterable[str]:
-    yield from CATALOGUE
+def names(study: str | Path) -> list[str]:
+    """Of every figure of a study: those that need no ablations, and one for each of its ablations; says
+    where it has none."""
     try:
-        yield from ablations(study)
+        return [*CATALOGUE, *ablations(study)]
     except FileNotFoundError as error:
         print(f"{ABLATION}…: not drawn; {error}")
+        return [*CATALOGUE]
 
 
-def _rows(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
-    """A table that has rows, those of full precision left out where they are not asked for."""
-    rows = read_gathered(study, table)
-    if quantized:
-        rows = rows[rows["levels"] != FULL]
-    if rows.empty:
-        kind = "quantized runs" if quantized else "rows"
-        raise FileNotFoundError(f"{study / table}.csv: no {kind} in it")
-    return rows
+def _frontier(study: Path) -> Figure:
+    runs = rows_of(study, "runs")
+    table = frontier_table(runs, read_correct(study))
+    found = {of: ahead_from(rows) for of, rows in table.groupby("recordings", sort=False)}
+    rings = [
+        f"Ring: on {recordings}, {row['levels']} is ahead at equal bytes from {row['channels']}"
+        f" channels on ({row['bytes'] / 1000:.3g} kB)."
+        for recordings, row in found.items()
+        if row is not None
+    ]
+    return note(results.frontier(table), " ".join([f"{results_caption(runs, INTERVALS)}.", *rings]))
 
 
-def _of_results(
-    figure: Callable[[pd.DataFrame], Figure], table: Callable[..., pd.DataFrame]
-) -> Callable[[Path], Figure]:
-    def drawn(study: Path) -> Figure:
-        runs = _rows(study, "runs")
-        found = table(runs, read_correct(study))
-        return note(figure(found), results_caption(runs, "mean and 95 % CI"))
-
-    return drawn
+def _accuracy_against_bits(study: Path) -> Figure:
+    runs = rows_of(study, "runs")
+    figure = results.accuracy_against_bits(results_table(runs, read_correct(study)))
+    return note(figure, results_caption(runs, INTERVALS))
 
 
-def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
-    """What is shown, and how many seeds and test samples are behind it."""
-    tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
-    samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
-    counts = f"{runs['seed'].nunique()} seeds"
-    if (in_each := orders(runs).nunique()) > 1:
-        counts += f" with {in_each} orders of batches each"
-    return "; ".join([f"{shown} over {counts}", *samples])
+def _slopes(study: Path) -> Figure:
+    backward = rows_of(study, "runs", quantized=True)["backward_temperature"].iloc[0]
+    if pd.isna(backward):
+        return quantizer.slopes(LEVEL_SETS, None)
+    figure = quantizer.slopes(LEVEL_SETS, backward)
+    return note(figure, f"Dashed: the slope in training at any temperature, at T' = {backward:g}")
 
 
 def _hard_and_soft(study: Path) -> Figure:
-    histories = _rows(study, "histories", quantized=True)
-    return note(epochs.hard_and_soft(histories), results_caption(_rows(study, "runs")))
+    histories = rows_of(study, "histories", quantized=True)
+    return note(epochs.hard_and_soft(histories), results_caption(rows_of(study, "runs")))
 
 
 def _weights_in_training(study: Path) -> Figure:
-    histograms = _first(_rows(study, "histograms"))
-    layers = histograms["layer"].unique()
-    layer = layers[len(layers) // 2]
-    figure = epochs.weights_in_training(histograms[histograms["layer"] == layer])
-    return note(figure, f"{_run(histograms)}, the weights of {layer}")
+    histograms, staircases = (_first(rows_of(study, t)) for t in ("histograms", "staircases"))
+    return note(epochs.weights_in_training(histograms, staircases), _run(histograms))
 
 
 def _weights_in_transition(study: Path) -> Figure:
-    rows, runs = _rows(study, "transitions"), _rows(study, "runs")
+    rows, runs = rows_of(study, "transitions"), rows_of(study, "runs")
     of_first = rows["recordings"].iloc[0]
     rows, runs = (table[table["recordings"] == of_first] for table in (rows, runs))
     widths = rows["channels"].unique()
@@ -158,11 +167,11 @@ def _weights_in_transition(study: Path) -> Figure:
 
 def _protocol(study: Path) -> Figure:
     figure = protocol(protocol_table(study))
-    return note(figure, results_caption(_rows(study, "runs"), "mean and 95 % CI"))
+    return note(figure, results_caption(rows_of(study, "runs"), INTERVALS))
 
 
 def _trained_weights(study: Path) -> Figure:
-    staircases, histograms = (_first(_rows(study, t)) for t in ("staircases", "histograms"))
+    staircases, histograms = (_first(rows_of(study, t)) for t in ("staircases", "histograms"))
     level_sets = staircases["levels"].unique()
     levels = "2bit" if "2bit" in level_sets else level_sets[0]
     staircases, histograms = (t[t["levels"] == levels] for t in (staircases, histograms))
@@ -186,43 +195,52 @@ def _of_deployment(
     figure: Callable[[pd.DataFrame], Figure], table: str
 ) -> Callable[[Path], Figure]:
     def drawn(study: Path) -> Figure:
-        rows = _rows(study, table)
-        samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
-        return note(figure(rows), f"{_run(rows)}, {samples}")
+        rows = rows_of(study, table)
+        return note(figure(rows), _samples(rows))
 
     return drawn
 
 
+def _samples(rows: pd.DataFrame) -> str:
+    return f"{_run(rows)}, {rows['test_recordings'].iloc[0]:,} test samples"
+
+
 def _against_operations(study: Path) -> Figure:
-    rows = _rows(study, "operations")
-    accuracy = f"accuracy: mean and 95 % CI over {rows['seeds'].max()} seeds"
+    rows = rows_of(study, "operations")
+    accuracy = f"accuracy: {INTERVALS} over {rows['seeds'].max()} seeds"
     counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
     figure = results.accuracy_against_operations(rows)
     return note(figure, f"{rows['recordings'].iloc[0]}; {accuracy}; {counted}")
 
 
 def _firing_distance(study: Path) -> Figure:
-    rows = _rows(study, "fidelity")
+    rows = rows_of(study, "fidelity")
     samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
     runs = f"mean and range over {rows['seed'].nunique()} seeds"
     figure = deployment.firing_distance_by_layer(rows)
     return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {runs}")
 
 
-def _ablation(rows: pd.DataFrame) -> Figure:
+def _accuracy_against_faults(study: Path) -> Figure:
+    faults, costs = rows_of(study, "faults"), rows_of(study, "costs")
+    return note(deployment.accuracy_against_faults(faults, costs), _samples(faults))
+
+
+def _ablation(rows: pd.DataFrame, correct: Correct) -> Figure:
     seeds = f"{rows['seed'].nunique()} seeds"
     samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
-    return note(ablation(rows), f"{rows['recordings'].iloc[0]}, {samples}, {seeds}")
+    figure = ablation(rows, correct)
+    return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {seeds}")
 
 
-# What each needs is in the tables of `snnq.study.gather`; the first three need none.
+# What each needs is in the tables of `snnq.study.gather`; two of the first need none.
 CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "quantizer_staircase": lambda _: quantizer.staircases(LEVEL_SETS),
-    "quantizer_slope": lambda _: quantizer.slopes(LEVEL_SETS, BACKWARD_TEMPERATURE),
+    "quantizer_slope": _slopes,
     "quantizer_soft_to_hard": lambda _: quantizer.soft_to_hard(LEVEL_SETS),
     "quantizer_trained_weights": _trained_weights,
-    "frontier": _of_results(results.frontier, frontier_table),
-    "accuracy_against_bits": _of_results(results.accuracy_against_bits, results_table),
+    "frontier": _frontier,
+    "accuracy_against_bits": _accuracy_against_bits,
     "accuracy_against_operations": _against_operations,
     "hard_and_soft": _hard_and_soft,
     "weights_in_transition": _weights_in_transition,
@@ -230,6 +248,14 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "protocol": _protocol,
     "bytes_by_layer": _of_deployment(deployment.bytes_by_layer, "costs"),
     "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
-    "accuracy_against_faults": _of_deployment(deployment.accuracy_against_faults, "faults"),
+    "accuracy_against_faults": _accuracy_against_faults,
     "firing_distance_by_layer": _firing_distance,
+    "accuracy_by_epoch": captioned.accuracy_by_epoch,
+    "difference_beside_published": captioned.difference_beside_published,
+    "accuracy_beside_published": captioned.accuracy_beside_published,
+    "confusions": captioned.confusions,
+    "weights_on_levels": captioned.weights_on_levels,
+    "scales_by_epoch": captioned.scales_by_epoch,
+    "network": captioned.network,
+    "spikes_and_membranes": captioned.spikes_and_membranes,
 }

@@ -5,20 +5,22 @@ from collections.abc import Iterable
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 from torch import Tensor
 
-from snnq.figures.style import HEIGHT, WIDTH, panels, shared_legend
+from snnq.figures.colors import looks
+from snnq.figures.layers import own_levels
+from snnq.figures.style import HEIGHT, WIDTH, panels, ramp, shared_legend
 from snnq.quantization.histograms import histogram_columns
-from snnq.quantization.levels import resolve_levels
 from snnq.quantization.sigmoid import SigmoidQuantizer
 from snnq.quantization.staircase import staircase
 
 TEMPERATURES = (1, 3, 10, 40)
 SWEEP = np.geomspace(1, 2000, 60)
 POINTS = 1201
+LOWEST_SLOPE = 1e-2  # on the axis
 
 
 def staircases(level_sets: Iterable[str], temperatures: Iterable[float] = TEMPERATURES) -> Figure:
@@ -34,47 +36,50 @@ def staircases(level_sets: Iterable[str], temperatures: Iterable[float] = TEMPER
 def draw_staircase(axis, levels, temperatures: Iterable[float]) -> None:
     """Soft outputs at some temperatures and the hard one, for weights from −1 to 1."""
     weights, quantizer = _example(levels)
-    temperatures = list(temperatures)
-    for temperature, color in zip(temperatures, _ramp(len(temperatures))):
+    for temperature, color in ramp("temperature", temperatures).items():
         axis.plot(weights, _soft(quantizer, weights, temperature), color=color, label=temperature)
     axis.plot(weights, quantizer.eval()(weights).detach(), "k:", lw=1, label="hard")
 
 
 def slopes(
-    level_sets: Iterable[str], backward: float, temperatures: Iterable[float] = TEMPERATURES
+    level_sets: Iterable[str],
+    backward: float | None,
+    temperatures: Iterable[float] = TEMPERATURES,
 ) -> Figure:
-    """∂y/∂w against weight, true at each temperature, and at a separate backward temperature."""
+    """∂y/∂w against weight, true at each temperature; and dashed at a separate backward temperature,
+    where there is one, which is the slope whatever the temperature."""
     figure, axes = panels(len(level_sets), "slope ∂y/∂w", "weight w")
     for axis, levels in zip(axes, level_sets):
         weights, quantizer = _example(levels)
-        for temperature, color in zip(temperatures, _ramp(len(temperatures))):
+        for temperature, color in ramp("temperature", temperatures).items():
             slope = _slope(quantizer, weights, temperature)
             axis.plot(weights, slope, color=color, label=f"T = {temperature}")
-        slope = _slope(quantizer, weights, temperatures[-1], backward)
-        axis.plot(weights, slope, "r--", lw=1.2, label=f"T = {temperatures[-1]}, T' = {backward:g}")
-        axis.set_yscale("symlog", linthresh=1)
-        axis.set_title(levels)
+        if backward is not None:
+            slope = _slope(quantizer, weights, backward)
+            axis.plot(weights, slope, "k--", label=f"T' = {backward:g}, at any T")
+        axis.set(yscale="log", ylim=LOWEST_SLOPE, title=levels)
     shared_legend(figure, axes[:1])
     return figure
 
 
 def soft_to_hard(level_sets: Iterable[str]) -> Figure:
-    """Mean distance between soft and hard output, in steps, against temperature."""
+    """Mean distance between soft and hard output, in steps between levels, against temperature."""
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
     weights = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
-    for levels in level_sets:
+    for levels, look in looks(level_sets).items():
         quantizer = SigmoidQuantizer(weights, levels)
         hard = quantizer.eval()(weights).detach()
         step = quantizer.alpha.item() * np.diff(quantizer.levels).mean()
         gaps = [(_soft(quantizer, weights, T) - hard).abs().mean() / step for T in SWEEP]
-        axis.plot(SWEEP, gaps, label=levels)
-    axis.set(xscale="log", yscale="log", xlabel="temperature T", ylabel="mean |soft − hard| / step")
-    axis.legend(fontsize="x-small")
+        axis.plot(SWEEP, gaps, **look, ms=4, markevery=10)
+    axis.set(xscale="log", yscale="log", xlabel="temperature T", ylabel="mean |soft − hard| (steps)")
+    axis.legend()
     return figure
 
 
 def weights_on_staircase(staircases: pd.DataFrame, histograms: pd.DataFrame) -> Figure:
-    """Where each quantized layer's weights βw (grey) sit on its staircase, after training.
+    """Where each quantized layer's weights βw (grey) sit on its staircase, after training: hard, as
+    evaluation sees it, and soft (dashed) at the last temperature, where that is another one.
 
     The share of weights beyond the histogram is in the title.
 
@@ -82,33 +87,47 @@ def weights_on_staircase(staircases: pd.DataFrame, histograms: pd.DataFrame) -> 
     ----------
     staircases, histograms : DataFrame
         Rows of one network as `snnq.study.gather` writes them, one for each layer: levels (the
-        network's), layer, layer_levels (its own; tables of before there was mixed precision lack
-        them), temperature and thresholds; and the share of the weights in each bin.
+        network's), layer, layer_levels (its own, see `own_levels`), temperature and thresholds; and the share of the weights in each bin.
     """
     bins = histogram_columns()
     width = float(bins[1]) - float(bins[0])
     figure, axes = panels(len(staircases), "quantized weight y/α", "scaled weight βw")
     shares = histograms.set_index("layer")[bins]
-    for axis, row in zip(axes, staircases.itertuples()):
-        levels = row.layer_levels if "layer_levels" in staircases else resolve_levels(row.levels)
+    most = 100 * shares.to_numpy().max()
+    for axis, row, levels in zip(axes, staircases.itertuples(), own_levels(staircases)):
         greatest = max(map(abs, levels))
         places, heights = greatest * np.array(bins, dtype=float), shares.loc[row.layer]
+        density = _behind(axis)
+        density.bar(places, 100 * heights, width * greatest, color="0.82", lw=0)
+        density.set(ylim=(0, 1.05 * most), yticks=[])
         seen = places[heights.to_numpy() > 0]
-        density = axis.twinx()
-        density.bar(places, heights, width * greatest, color="0.8", lw=0)
-        density.set(yticks=[])
-        density.spines["right"].set_visible(False)
-        axis.set_zorder(density.get_zorder() + 1)
-        axis.patch.set_visible(False)
-        grid = torch.linspace(seen.min() - width, seen.max() + width, POINTS)
-        one, biases = torch.ones(()), torch.tensor(row.thresholds)
-        temperature = torch.tensor(float(row.temperature))
-        soft = staircase(grid, one, one, biases, temperature, temperature, levels)
-        axis.plot(grid, soft, label=f"T = {row.temperature:g}")
+        _draw_trained(axis, row, levels, np.linspace(seen.min() - width, seen.max() + width, POINTS))
         beyond = 1 - heights.sum()
         axis.set_title(row.layer + (f", {beyond:.0%} further out" if beyond > 0.005 else ""))
-        axis.legend(loc="upper left", fontsize="x-small")
+    density.yaxis.set_major_locator(AutoLocator())
+    density.set_ylabel("share of weights (%)", color="0.4")
+    shared_legend(figure, axes)
     return figure
+
+
+def _behind(axis):
+    """An axis of its own y for bars behind what is drawn."""
+    behind = axis.twinx()
+    behind.spines["right"].set_visible(False)
+    axis.set_zorder(behind.get_zorder() + 1)
+    axis.patch.set_visible(False)
+    return behind
+
+
+def _draw_trained(axis, row, levels: Iterable[float], scaled: np.ndarray) -> None:
+    (look,) = looks([row.levels]).values()
+    hard = np.array(levels)[np.searchsorted(row.thresholds, scaled)]
+    axis.plot(scaled, hard, color=look["color"], label="hard")
+    one, biases = torch.ones(()), torch.tensor(row.thresholds)
+    temperature = torch.tensor(float(row.temperature))
+    weights = torch.from_numpy(scaled).float()
+    soft = staircase(weights, one, one, biases, temperature, temperature, levels)
+    axis.plot(scaled, soft, "--", color="0.3", lw=0.9, label=f"soft, T = {row.temperature:g}")
 
 
 def _example(levels) -> tuple[Tensor, SigmoidQuantizer]:
@@ -121,12 +140,7 @@ def _soft(quantizer: SigmoidQuantizer, weights: Tensor, temperature: float) -> T
     return quantizer.soft(weights).detach()
 
 
-def _slope(quantizer, weights: Tensor, temperature: float, backward: float | None = None) -> Tensor:
+def _slope(quantizer, weights: Tensor, temperature: float) -> Tensor:
     quantizer.temperature.fill_(temperature)
-    quantizer.backward_temperature = backward
     weights = weights.clone().requires_grad_()
     return torch.autograd.grad(quantizer.soft(weights).sum(), weights)[0]
-
-
-def _ramp(count: int) -> list:
-    return sns.color_palette("flare", count)

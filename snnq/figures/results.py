@@ -2,16 +2,15 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from snnq.figures.style import WIDTH, in_lines, panels, shared_legend
-from snnq.quantization.rules import FULL
+from snnq.figures.colors import looks
+from snnq.figures.style import beside, grid, in_lines, panels, ramp, shared_legend
 from snnq.study.frontier import ahead_from
 from snnq.study.tables import number_of_levels
 
-MARKERS = "oD^vP*Xph"
+LINE, PANEL = 0.36, 3.4  # inches for a level set, and for recordings
 
 
 def frontier(table: pd.DataFrame) -> Figure:
@@ -19,16 +18,18 @@ def frontier(table: pd.DataFrame) -> Figure:
     interval, a line over widths for each level set, a panel for each recordings.
 
     Where the binary networks are better than full precision at equal bytes from some width on, that
-    network has a ring, and is named (see `snnq.ahead_from`). Rows of `snnq.frontier_table`.
+    network has a ring (see `snnq.ahead_from`). Rows of `snnq.frontier_table`.
     """
     groups = list(table.groupby("recordings", sort=False))
-    styles = _styles(table["levels"])
-    figure, axes = panels(len(groups), "test accuracy (%)", "network (kB)", width=1.2 * WIDTH)
+    styles = looks(table["levels"])
+    figure, axes = panels(len(groups), "test accuracy (%)", "network (kB)")
     for axis, (recordings, rows) in zip(axes, groups):
         _lines_over_widths(axis, rows, rows["bytes"] / 1000, styles)
         axis.set_title(recordings)
-        _name_point(axis, ahead_from(rows))
-    shared_legend(figure, axes, "weights")
+        if (found := ahead_from(rows)) is not None:
+            ring = {"ms": 11, "mfc": "none", "mec": "0.2", "mew": 0.9}
+            axis.plot(found["bytes"] / 1000, found["mean"], "o", **ring)
+    shared_legend(figure, axes)
     return figure
 
 
@@ -38,40 +39,43 @@ def accuracy_against_operations(table: pd.DataFrame) -> Figure:
 
     Rows of `snnq.operations_of_runs`.
     """
-    styles = _styles(table["levels"])
-    figure, axes = panels(2, "test accuracy (%)", "", width=1.2 * WIDTH)
+    styles = looks(table["levels"])
+    figure, axes = panels(2, "test accuracy (%)", "")
     for axis, column, unit, name in (
-        (axes[0], "effective", 1e3, "thousand synaptic operations"),
-        (axes[1], "nanojoules", 1e3, "energy of their arithmetic (µJ)"),
+        (axes[0], "effective", 1e3, "synaptic operations per sample (thousands)"),
+        (axes[1], "nanojoules", 1e3, "energy per sample (µJ)"),
     ):
         _lines_over_widths(axis, table, table[column] / unit, styles)
         axis.set_xlabel(name)
-    shared_legend(figure, axes, "weights")
+    shared_legend(figure, axes)
     return figure
 
 
 def accuracy_against_bits(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last epoch against the bits of a weight, mean and 95 % confidence
-    interval, a line for each width, a panel for each recordings. Rows of `snnq.results_table`."""
+    """Accuracy after the last epoch of each level set, with the bits of its weights, mean and 95 %
+    confidence interval, a point for each width, a panel for each recordings. Not joined: level sets
+    are not on a scale. Rows of `snnq.results_table`."""
+    table = table.assign(levels=table["levels"].map(str))
     groups = list(table.groupby("recordings", sort=False))
-    widths = sorted(table["channels"].unique())
-    colors = dict(zip(widths, sns.color_palette("crest", len(widths)))) if len(widths) > 1 else {}
-    figure, axes = panels(len(groups), "test accuracy (%)", "bits per weight", width=1.2 * WIDTH)
-    for axis, (recordings, rows) in zip(axes, groups):
+    colors = ramp("channels", sorted(table["channels"].unique()))
+    height = 0.9 + LINE * table["levels"].nunique()
+    figure, axes = grid(1, len(groups), (PANEL * len(groups), height))
+    for axis, (recordings, rows) in zip(axes[0], groups):
         level_sets = sorted(rows["levels"].unique(), key=number_of_levels)
-        # Evenly spaced: 1.58 and 2 bits would run into each other.
-        places = {levels: place for place, levels in enumerate(level_sets)}
-        rows = rows.assign(place=[places[levels] for levels in rows["levels"]])
-        for channels, line in rows.sort_values("place").groupby("channels"):
-            ends = line["last_low"], line["last_high"]
-            style = {"color": colors.get(channels, "C0"), "marker": "o", "label": str(channels)}
-            _with_intervals(axis, line["place"], line["last_mean"], *ends, **style)
-        bits = rows.groupby(rows["levels"].map(str))["bits"].mean()
-        names = [f"{bits[str(levels)]:.3g}\n{in_lines(levels)}" for levels in level_sets]
-        axis.set_xticks(range(len(names)), names)
-        axis.set(title=recordings, xlim=(-0.5, len(names) - 0.5))
-    if colors:
-        shared_legend(figure, axes, "channels")
+        places = rows["levels"].map({levels: place for place, levels in enumerate(level_sets)})
+        widths = list(rows.groupby("channels"))
+        for shift, (channels, own) in zip(beside(len(widths)), widths):
+            ends = [own["last_mean"] - own["last_low"], own["last_high"] - own["last_mean"]]
+            axis.errorbar(
+                own["last_mean"], places[own.index] - shift, xerr=ends, fmt="o", ms=4, elinewidth=0.9,
+                color=colors[channels], label=str(channels),
+            )  # fmt: skip
+        bits = rows.groupby("levels")["bits"].mean()
+        names = [f"{in_lines(levels)}, {bits[levels]:.3g}" for levels in level_sets]
+        axis.set_yticks(range(len(names)), names)
+        axis.set(title=recordings, xlabel="test accuracy (%)", ylim=(-0.5, len(names) - 0.5))
+    axes[0, 0].set_ylabel("level set, bits per weight")
+    shared_legend(figure, axes[0], "channels")
     return figure
 
 
@@ -88,30 +92,5 @@ def _lines_over_widths(axis, rows: pd.DataFrame, x: pd.Series, styles: dict[str,
     axis.minorticks_off()
 
 
-def _styles(level_sets: pd.Series) -> dict[str, dict]:
-    """Of a line for each level set, by its name, those of most levels first; full precision is
-    grey."""
-    most_first = sorted(level_sets.unique(), key=number_of_levels, reverse=True)
-    names = [str(levels) for levels in most_first]
-    low_bit = [name for name in names if name != FULL]
-    styles = {FULL: {"color": "0.35", "marker": "s", "label": FULL}} if FULL in names else {}
-    for place, name in enumerate(low_bit):
-        marker = MARKERS[place % len(MARKERS)]
-        styles[name] = {"color": f"C{place}", "marker": marker, "label": name}
-    return styles
-
-
 def _with_intervals(axis, x, mean, low, high, **style) -> None:
     axis.errorbar(x, mean, [mean - low, high - mean], ms=4, lw=1.2, elinewidth=0.9, **style)
-
-
-def _name_point(axis, found: pd.Series | None) -> None:
-    """A ring round what `ahead_from` found, and its name below the title."""
-    if found is None:
-        return
-    size = found["bytes"] / 1000
-    axis.plot(size, found["mean"], "o", ms=10, mfc="none", mec="0.2", mew=0.9)
-    ahead = f"{found['levels']} ahead at equal bytes from {found['channels']} channels on ({size:.3g} kB)"
-    axis.set_title(axis.get_title(), pad=14)
-    below_title = {"ha": "center", "va": "bottom", "transform": axis.transAxes}
-    axis.text(0.5, 1.02, ahead, fontsize="x-small", color="0.2", **below_title)

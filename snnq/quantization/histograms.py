@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
-from snnq.quantization.sigmoid import SigmoidQuantizer
+from snnq.quantization.sigmoid import SCALES, SigmoidQuantizer
 
 IN_TRANSITION = 4.0  # |T(βw − b)| below which a sigmoid is between 0.018 and 0.982
 REACH = 1.5  # of the histograms, in units of the greatest level; weights start within 1.25
@@ -21,8 +21,9 @@ def weight_histograms(model: nn.Module) -> list[dict[str, str | float]]:
     list of dict
         "layer"; "in_transition", the share of its weights that lie between two levels as training
         sees them: |T(βw − b)| < 4 for one of the thresholds b, at the present temperature T, and not
-        hardened; and for each bin the share of the layer's weights in it, under the bin's middle in units of the
-        greatest level max|Y|. Weights beyond ±1.5 max|Y| are in no bin.
+        hardened; "alpha" and "beta", the layer's scales of output and input; and for each bin the
+        share of the layer's weights in it, under the bin's middle in units of the greatest level
+        max|Y|. Weights beyond ±1.5 max|Y| are in no bin.
     """
     return [
         {"layer": name, **_of_layer(model.get_submodule(name), quantizer)}
@@ -42,7 +43,8 @@ def _of_layer(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]
     scaled = quantizer_input(layer).float() * quantizer.beta
     counts = (scaled / max(map(abs, quantizer.levels))).histc(BINS, -REACH, REACH)
     shares = dict(zip(histogram_columns(), (counts / scaled.numel()).tolist()))
-    return {"in_transition": _in_transition(scaled, quantizer), **shares}
+    scales = {name: getattr(quantizer, name).item() for name in SCALES}
+    return {"in_transition": _in_transition(scaled, quantizer), **scales, **shares}
 
 
 def _in_transition(scaled: Tensor, quantizer: SigmoidQuantizer) -> float:

@@ -1,6 +1,8 @@
 """The four benchmarks, and by their names what may stand beside them."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,18 @@ def folder_of(name: str, root: str | Path) -> Path:
     return root if root.name == inner.name and not inner.exists() else inner
 
 
+def title_of(name: str, root: str | Path) -> str:
+    """What the recordings of that name are called: the benchmark's title, or the name of their folder."""
+    if name in BENCHMARKS:
+        return BENCHMARKS[name].title
+    return Path(os.path.abspath(folder_of(name, root))).name  # of ".." too; links keep their name
+
+
+def word_of(name: str, root: str | Path) -> str:
+    """The same in one word, for the names of files: the benchmark's name, or that of their folder."""
+    return name if name in BENCHMARKS else re.sub(r"[^\w.-]+", "-", title_of(name, root))
+
+
 def place_in_tables(name: str) -> int:
     """The order of benchmarks in tables: that of `BENCHMARKS`, then all others."""
     names = list(BENCHMARKS)
@@ -156,7 +170,7 @@ def source(benchmark: str, root: str | Path) -> dict:
     folder = folder_of(benchmark, root)
     path = folder / SOURCE_FILE
     made = json.loads(path.read_text()) if path.exists() else {"simulated": False}
-    return made if benchmark in BENCHMARKS else made | {"name": folder.resolve().name}
+    return made if benchmark in BENCHMARKS else made | {"name": title_of(benchmark, root)}
 
 
 def recordings_name(benchmark: str, made: Mapping[str, Any]) -> str:

@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from snnq.system.bar import bar
 from snnq.system.files import write_atomically
 
 THREADS = 8  # which wait for the disk more than they compute
@@ -64,9 +63,9 @@ def known_of(
             return [name, *seen, find(path)]
         return [name, *known[name]]
 
-    bar = {"total": len(paths), "desc": f"{what} of {folder}", "unit": "file", "delay": SILENT}
+    options = {"total": len(paths), "desc": f"{what} of {folder}", "unit": "file", "delay": SILENT}
     with ThreadPoolExecutor(THREADS) as pool:
-        found = {name: kept for name, *kept in tqdm(pool.map(kept_with, paths), **bar)}
+        found = {name: kept for name, *kept in bar(pool.map(kept_with, paths), **options)}
     if keep and not found.items() <= known.items():
         text = json.dumps(known | found)
         with suppress(OSError):  # a full or read-only place: they are found again

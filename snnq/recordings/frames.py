@@ -1,41 +1,33 @@
-"""Recordings as frames: events added up in time steps, one memory-mapped array per split."""
+"""Recordings as frames: data sets that a network is trained and tested on."""
 
 import hashlib
 import json
-import os
-import warnings
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
-from filelock import FileLock
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.benchmarks import found_benchmark, get_benchmark
+from snnq.recordings.binning import VERSION, Cutting
 from snnq.recordings.fingerprints import fingerprints
 from snnq.recordings.places import DATA, FRAMES
 from snnq.recordings.recordings import Recordings
-from snnq.system.files import sweep, write_atomically
-
-VERSION = 2  # of what `frames_of` computes: raise it when the frames change
-CUTS = ("number", "time")
-CHUNK = 64  # recordings that a process takes at a time
-WORTH_PROCESSES = 2**26  # bytes of recordings: building fewer takes less than starting processes
+from snnq.recordings.store import stored
 
 
 class Frames(Dataset):
     """Frames and labels of one split.
 
-    Item i is (uint8 tensor [N_t, C, H, W], class), with a channel for each sign of events. The items of a batch, as a `DataLoader` asks for
-    them, are read at once.
+    Item i is (uint8 tensor [N_t, C, H, W], class), with a channel for each sign of events. The items
+    of a batch, as a `DataLoader` asks for them, are read at once.
 
     Attributes
     ----------
     name : str
         The benchmark, the split, and a digest of all that determines the frames.
+    title : str
+        What they are of, see `Recordings`; the name where nobody says.
     device : torch.device
         The CPU.
     frames : uint8 array [recordings, N_t, C, H, W], memory-mapped
@@ -44,8 +36,12 @@ class Frames(Dataset):
 
     device = torch.device("cpu")
 
-    def __init__(self, name: str, frames: np.ndarray, labels: np.ndarray):
-        self.name, self.frames, self.labels = name, frames, labels
+    def __init__(self, name: str, frames: np.ndarray, labels: np.ndarray, title: str = ""):
+        self.name, self.frames, self.labels, self.title = name, frames, labels, title or name
+
+    def __repr__(self) -> str:
+        shape, classes = [*self.frames.shape[1:]], len(np.unique(self.labels))
+        return f"Frames({self.title}: {len(self):,} samples {shape} of {classes} classes)"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -123,7 +119,10 @@ def load(
     splits, cutting = _checked(benchmark, root, (steps, cut, size), split, fetch=True)
     cache = Path(cache)
     names = [_name(split, cutting, cache) for split in splits]
-    return tuple(_cached(split, cutting, cache, name) for split, name in zip(splits, names))
+    return tuple(
+        Frames(name, stored(split, cutting, cache, name), split.labels, split.title)
+        for split, name in zip(splits, names)
+    )
 
 
 def names_of_frames(
@@ -147,34 +146,6 @@ def names_of_frames(
     return tuple(_name(split, cutting, Path(cache), keep=False) for split in splits)
 
 
-def frames_of(
-    events: np.ndarray,
-    steps: int,
-    cut: str,
-    sensor: tuple[int, int],
-    size: int | None = None,
-    polarities: int = 2,
-) -> np.ndarray:
-    """Events of a sensor (height, width) added up in N_t steps: int64 [N_t, polarities, H, W].
-
-    Every event counts exactly once. With `size`, pixel x goes to column ⌊x·size/width⌋.
-    """
-    if cut == "number":
-        step = np.minimum(np.arange(len(events)) // max(1, len(events) // steps), steps - 1)
-    else:
-        since = events["t"] - (events["t"].min() if len(events) else 0)
-        step = since * steps // (since.max(initial=0) + 1)
-    height, width = sensor if size is None else (size, size)
-    x = events["x"] if size is None else events["x"] * size // sensor[1]
-    y = events["y"] if size is None else events["y"] * size // sensor[0]
-    shape = (steps, polarities, height, width)
-    place = np.ravel_multi_index((step, events["p"], y, x), shape)
-    return np.bincount(place, minlength=np.prod(shape)).reshape(shape)
-
-
-Cutting = tuple[int, str, int | None]  # steps, cut, size
-
-
 def _checked(
     benchmark: str,
     root: str | Path,
@@ -185,15 +156,10 @@ def _checked(
     """Both splits, and how they are to be cut."""
     steps, cut, size = cutting
     found = get_benchmark(benchmark, root, fetch)
-    if cut not in CUTS:
-        raise ValueError(f"cut={cut!r}: expected one of {', '.join(CUTS)}")
-    steps = found.steps if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"steps={steps}: expected at least 1")
-    if size is not None and not 1 <= size <= min(found.height, found.width):
-        raise ValueError(f"size={size}: expected 1 to {min(found.height, found.width)}")
+    cutting = Cutting(found.steps if steps is None else steps, cut, size)
+    cutting.refuse_for((found.height, found.width))
     splits = [Recordings(benchmark, root, train, fetch, split) for train in (True, False)]
-    return splits, (steps, cut, size)
+    return splits, cutting
 
 
 def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = True) -> str:
@@ -206,82 +172,3 @@ def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = Tr
     digest = hashlib.sha256(what.encode()).hexdigest()[:16]
     cut = "-".join(str(value) for value in cutting if value is not None)
     return f"{recordings.name}-{cut}-{digest}"
-
-
-def _cached(recordings: Recordings, cutting: Cutting, cache: Path, name: str) -> Frames:
-    path = cache / f"{name}.npy"
-    if not path.exists():
-        with _locked(cache, name):  # others that need the same frames wait for them
-            sweep(cache, name)
-            if not path.exists():
-                write_atomically(path, lambda partial: _build(recordings, cutting, partial))
-    frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Frames(name, frames, recordings.labels)
-
-
-def _locked(cache: Path, name: str) -> FileLock:
-    """Raises OSError where frames cannot be kept."""
-    lock = FileLock(cache / f".{name}.lock")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        reason = f"{error.strerror}, for frames that are not there yet"
-        raise OSError(error.errno, reason, str(cache)) from None
-    return lock
-
-
-def _build(recordings: Recordings, cutting: Cutting, path: Path) -> None:
-    """Fill a file with every recording's frames, on all cores where that is worth it."""
-    steps, _, size = cutting
-    benchmark, paths = recordings.benchmark, recordings.paths
-    height, width = (size, size) if size else (benchmark.height, benchmark.width)
-    _allocate(path, (len(paths), steps, benchmark.polarities, height, width))
-    many = sum(file.stat().st_size for file in recordings.files) > WORTH_PROCESSES
-    jobs = (
-        joblib.delayed(_fill)(path, first, benchmark, paths[first : first + CHUNK], cutting)
-        for first in range(0, len(paths), CHUNK)
-    )
-    saturated = empty = 0
-    parallel = joblib.Parallel(joblib.cpu_count() if many else 1, return_as="generator_unordered")
-    with tqdm(total=len(paths), desc=f"frames of {recordings.name}", unit="recording") as bar:
-        for done, above, none in parallel(jobs):
-            bar.update(done)
-            saturated += above
-            empty += none
-    if saturated:
-        warnings.warn(
-            f"{recordings.name}: {saturated} counts above 255 were set to 255", stacklevel=2
-        )
-    if empty:
-        warnings.warn(f"{recordings.name}: {empty} recordings hold no event", stacklevel=2)
-
-
-def _allocate(path: Path, shape: tuple[int, ...]) -> None:
-    """A zero array on disk, with room for all of it: a full disk is no error to a memory map, but
-    the end of the process."""
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    with path.open("rb+") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            needed = f"{np.prod(shape) / 1e6:.0f} MB of frames"
-            raise OSError(
-                error.errno, f"{error.strerror}, for {needed}", str(path.parent)
-            ) from None
-
-
-def _fill(
-    path: Path, first: int, benchmark: Benchmark, paths: list[Path], cutting: Cutting
-) -> tuple[int, int, int]:
-    """Frames of some recordings, from place `first` on: how many, counts above 255, empty ones."""
-    steps, cut, size = cutting
-    array = np.load(path, mmap_mode="r+", allow_pickle=False)
-    saturated = empty = 0
-    for i, recording in enumerate(paths, start=first):
-        events, sensor = benchmark.read(recording), (benchmark.height, benchmark.width)
-        frames = frames_of(events, steps, cut, sensor, size, benchmark.polarities)
-        saturated += np.count_nonzero(frames > 255)
-        empty += len(events) == 0
-        array[i] = np.minimum(frames, 255)
-    return len(paths), saturated, empty

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snnq.recordings.benchmark import Benchmark
-from snnq.recordings.benchmarks import FOLDER
+from snnq.recordings.benchmarks import FOLDER, title_of
 from snnq.recordings.fingerprints import known_of
 from snnq.recordings.formats import READERS, sensor_of
 from snnq.recordings.places import FRAMES
@@ -46,7 +46,7 @@ def own_recordings(given: str, root: str | Path, cache: str | Path = FRAMES) -> 
     root = Path(root).expanduser()
     found = Benchmark(
         name=f"{FOLDER}:{given}" if given else FOLDER,
-        title=root.resolve().name,
+        title=title_of(FOLDER, root),
         tonic_name="",
         width=0,
         height=0,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from snnq.recordings.benchmark import Benchmark
-from snnq.recordings.benchmarks import FOLDER, get_benchmark
+from snnq.recordings.benchmarks import FOLDER, get_benchmark, recordings_name, source
 from snnq.recordings.download import download
 from snnq.recordings.events import BadRecording
 from snnq.recordings.layout import has_recordings, refuse_download, warn_of_others
@@ -37,6 +37,8 @@ class Recordings:
     ----------
     name : str
         Benchmark, split where it is not the benchmark's own, and side.
+    title : str
+        For people: what they are called, see `recordings_name`, and the side.
     paths : list of Path
         Every recording, ordered by class and path, whatever the file system's order; of a tonic
         class its place there.
@@ -70,7 +72,9 @@ class Recordings:
         split = resolved_split(self.benchmark, split)
         self.root = Path(root).expanduser()
         shares = "" if split == self.benchmark.split else f"-{split.replace('/', '-')}"
-        self.name = f"{benchmark.replace(':', '-')}{shares}-{'train' if train else 'test'}"
+        side = "train" if train else "test"
+        self.name = f"{benchmark.replace(':', '-')}{shares}-{side}"
+        self.title = f"{recordings_name(benchmark, source(benchmark, self.root))}, {side}"
         self.complete = complete_split(self.benchmark, split)[0 if train else 1]
         found = _listed(self.benchmark, self.root, train, fetch)
         if not self.benchmark.has_official_split:
@@ -79,6 +83,11 @@ class Recordings:
         self.paths = [path for paths in found for path in paths]
         self.labels = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
         self.files = self.benchmark.files(self.root, self.paths)
+
+    def __repr__(self) -> str:
+        of, classes = self.benchmark, len(self.benchmark.classes)
+        what = f"{len(self):,} of {self.complete:,} recordings, {classes} classes"
+        return f"Recordings({self.title}: {what}, sensor {of.width}×{of.height}, in {self.root})"
 
     def __len__(self) -> int:
         return len(self.paths)

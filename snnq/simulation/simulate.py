@@ -15,7 +15,6 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from tqdm import tqdm
 
 from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
@@ -24,6 +23,7 @@ from snnq.simulation.camera import Camera, record_pictures, record_scene
 from snnq.simulation.pictures import Picture, resized
 from snnq.simulation.presets import SETTINGS, Setting
 from snnq.simulation.selection import numbered, refuse_other_classes, refuse_same_names
+from snnq.system.bar import bar
 from snnq.system.files import files_below
 
 VERSION = 2  # of what is simulated: raise it when the same pictures come to give other events
@@ -178,9 +178,9 @@ def _digest(pictures: list[Picture]) -> str:
 def _run(jobs: Iterator, count: int, recordings: int) -> None:
     """Jobs in processes that take them as they go, so that few are in memory at a time."""
     workers = min(count, joblib.cpu_count())
-    with tqdm(total=recordings, desc="simulating", unit="recording") as bar:
+    with bar(total=recordings, desc="simulating", unit="recording") as progress:
         for done in joblib.Parallel(workers, return_as="generator_unordered")(jobs):
-            bar.update(done)
+            progress.update(done)
 
 
 def _read(pictures: list[Picture]) -> list[Picture]:
@@ -196,16 +196,18 @@ def _write_pictures(
     thresholds = setting.camera.thresholds(rng)
     if first:
         rng = np.random.default_rng([seed, first])
-    for picture, events in zip(pictures, _recorded(images, setting, thresholds, rng)):
+    for picture, events in zip(pictures, recorded(images, setting, thresholds, rng)):
         path = folder / path_of(picture)
         path.parent.mkdir(parents=True, exist_ok=True)
         write(events, path)
     return len(pictures)
 
 
-def _recorded(
+def recorded(
     images: list[np.ndarray], setting: Setting, thresholds: np.ndarray, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
+    """The events of each of some pictures, which already have their size, before the camera of a
+    setting with such thresholds."""
     camera = setting.camera
     if not setting.cropped and len({image.shape for image in images}) == 1:
         batch = 256 if camera.width * camera.height < 2_000 else 4

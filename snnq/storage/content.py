@@ -27,7 +27,7 @@ from snnq.storage.format import (
 from snnq.system.files import first_line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Content:
     """What is in a packed file, see `snnq.storage.format`.
 
@@ -44,6 +44,12 @@ class Content:
     description: dict[str, Any]
     quantized: dict[str, tuple[Levels, Shape]]
     tensors: dict[str, Tensor]
+
+    def __repr__(self) -> str:
+        of = self.description["architecture"] or self.description.get("class")
+        levels = {layer: len(levels) for layer, (levels, _) in self.quantized.items()}
+        size = sum(tensor.nbytes for tensor in self.tensors.values())
+        return f"Content({of}, {len(self.tensors)} tensors, {size:,} bytes, levels: {levels})"
 
     @property
     def stacked(self) -> bool:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from snnq.recordings.benchmarks import folder_of, place_in_tables
+from snnq.recordings.benchmarks import BENCHMARKS, get_benchmark, place_in_tables
+from snnq.recordings.layout import has_recordings
+from snnq.recordings.places import DIGITS
 from snnq.study.gather import command_for, one_of_each, read_gathered, refuse_missing
 from snnq.study.tables import number_of_levels
 from snnq.training.record import PACKED
 
 REFERENCE = Path("results/reference")  # results that are kept in git, a folder for each study
-DIGITS = "data/digits"  # what `snnq simulate` makes unless told otherwise
-COLUMNS = ("recordings", "benchmark", "levels", "seed", "path")
+COLUMNS = ("recordings", "benchmark", "channels", "levels", "seed", "name", "path")
 
 
 def is_reference(study: str | Path) -> bool:
@@ -49,41 +50,77 @@ def study_folder(study: str | Path, table: str = "runs") -> Path:
     return reference
 
 
-def packed_networks(study: str | Path) -> pd.DataFrame:
-    """The packed networks of a study's first seed and order, the widest ones, for `snnq.unpack`.
+def packed_networks(study: str | Path, widest: bool = True) -> pd.DataFrame:
+    """The packed networks of a study's first seed and order, for `snnq.unpack`.
+
+    Parameters
+    ----------
+    study : path
+    widest : bool
+        Of each benchmark the widest networks of the study's table alone; or those of every width,
+        and of the level sets that only its ablations have, trained by the same recipe.
 
     Returns
     -------
     pandas.DataFrame
-        recordings, benchmark, levels, seed and path, a row for each file that is there: the runs'
-        own (`runs/<name>/packed.safetensors`), or the reference's
-        (`networks/<benchmark>-<levels>-seed<k>.safetensors`); the most levels of a benchmark first.
+        recordings, benchmark, channels, levels, seed, name (of the run) and path, a row for each
+        file that is there: the runs' own (`runs/<name>/packed.safetensors`), or the reference's
+        (`networks/<network_name>.safetensors`); narrow networks first, and of a width those of the
+        most levels.
 
     Raises
     ------
     FileNotFoundError
         The study has no `runs.csv`, or no packed network; says which command makes it.
     """
-    runs = one_of_each(read_gathered(study, "runs"))
+    runs = read_gathered(study, "runs")
+    if not widest:
+        runs = pd.concat([runs, _by_the_recipe(study)], ignore_index=True)
+    runs = one_of_each(runs, widest)
     runs = runs.assign(path=[_packed(Path(study), run) for run in runs.itertuples()])
-    found = runs.dropna(subset="path").drop_duplicates(["benchmark", "levels"])
+    found = runs.dropna(subset="path").drop_duplicates(["recordings", "channels", "levels"])
     if found.empty:
         raise FileNotFoundError(f"{study}: no packed networks; `{command_for(study)}` trains them")
     order = {
         "benchmark": lambda names: names.map(place_in_tables),
+        "recordings": lambda names: names,
+        "channels": lambda widths: widths,
         "levels": lambda names: -names.map(number_of_levels),
     }
     found = found.sort_values(
-        ["benchmark", "levels"], key=lambda column: order[column.name](column), ignore_index=True
+        [*order], key=lambda column: order[column.name](column), ignore_index=True
     )
     return found[list(COLUMNS)]
+
+
+def runs_on(study: str | Path, recordings: str) -> pd.DataFrame:
+    """A study's runs on some recordings, as tables call them, each with the path of its packed network.
+
+    Raises
+    ------
+    FileNotFoundError
+        The study has no `runs.csv`.
+    """
+    runs = read_gathered(study, "runs")
+    runs = runs[runs["recordings"] == recordings]
+    return runs.assign(packed=[Path(study, "runs", name, PACKED) for name in runs["name"]])
 
 
 def network_name(run) -> str:
     """What a run's packed network is called in a reference, from a row of `runs.csv`."""
     levels = run.levels if isinstance(run.levels, str) else f"{len(run.levels)}levels"
-    words = re.sub(r"[^\w.-]+", "-", levels.replace("<", "under"))  # of mixed levels: several
-    return f"{run.benchmark.replace(':', '-')}-{words}-seed{run.seed}"
+    levels = levels.replace("<", "under")  # of mixed levels: several
+    what = run.benchmark if run.benchmark in BENCHMARKS else run.recordings
+    return re.sub(r"[^\w.-]+", "-", f"{what}-{levels}-{run.channels}channels-seed{run.seed}")
+
+
+def _by_the_recipe(study: str | Path) -> pd.DataFrame:
+    """The runs of a study's ablations that nothing is changed in: the first change of each."""
+    try:
+        rows = read_gathered(study, "ablations")
+    except FileNotFoundError:
+        return pd.DataFrame()
+    return rows[rows["change"] == rows.groupby("ablation")["change"].transform("first")]
 
 
 def _packed(study: Path, run) -> str | None:
@@ -93,11 +130,20 @@ def _packed(study: Path, run) -> str | None:
 
 
 def missing_recordings(study: str | Path, benchmark: str, data: str | Path) -> str | None:
-    """Which command makes a study's recordings where they are not there; None where they are.
+    """What is missing where a study's recordings are not there, and which command makes them, or what
+    was expected; None where they are.
 
     For notebooks that go on without them rather than download them.
     """
-    if folder_of(benchmark, data).exists():
-        return None
-    command = f"snnq simulate {data}" if str(data) == DIGITS else command_for(study)
-    return f"no recordings of {benchmark} in {data}: `{command}` makes them"
+    try:
+        found = get_benchmark(benchmark, data)
+        if has_recordings(found, Path(data)):
+            return None
+    except (OSError, ValueError) as error:  # nothing there, or what is no recording
+        return str(error)
+    return f"no recordings of {benchmark} in {data}: `{recordings_by(study, data)}` makes them"
+
+
+def recordings_by(study: str | Path, data: str | Path) -> str:
+    """The command that makes a study's recordings in a data folder, or has them downloaded."""
+    return f"snnq simulate {data}" if str(data) == DIGITS else command_for(study)

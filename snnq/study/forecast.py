@@ -30,11 +30,11 @@ from snnq.training.step import Step
 MEASURED = "forecast.csv"  # in the study's folder: seconds per epoch, as measured last
 CPU_NUMBERS = 2**26  # of a layer's outputs in a measured step without a GPU: a full batch may not fit
 TIMED_STEPS = 3
-KIND = ["benchmark", "channels", "levels"]
+KIND = ["recordings", "channels", "levels"]
 
 
 def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A row per kind of run, which is a benchmark, a width and a level set.
+    """A row per kind of run: what it is trained on, its width and its level set.
 
     Those of the pretraining count as full precision.
 
@@ -47,9 +47,9 @@ def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        benchmark, channels, levels, runs, finished, epochs of all of them, done, seconds_per_epoch
-        (median of finished runs; else as measured, else the mean of the benchmark and width, else
-        NaN), hours_left.
+        recordings (see `Run.recordings`), channels, levels, runs, finished, epochs of all of them,
+        done, seconds_per_epoch (median of finished runs; else as measured, else the mean of the
+        recordings and width, else NaN), hours_left.
     """
     rows = []
     for kind, runs in kinds_of(study).items():
@@ -70,7 +70,7 @@ def forecast(study: Study, measured: pd.DataFrame | None = None) -> pd.DataFrame
         known = table[KIND].merge(measured, "left")["seconds_per_epoch"]
         table["seconds_per_epoch"] = table["seconds_per_epoch"].fillna(known)
     seconds = table["seconds_per_epoch"]
-    alike = seconds.groupby([table["benchmark"], table["channels"]])
+    alike = seconds.groupby([table["recordings"], table["channels"]])
     table["seconds_per_epoch"] = seconds.fillna(alike.transform("mean"))
     left = table["epochs"] - table["done"]
     return table.assign(hours_left=left * table["seconds_per_epoch"] / 3600)
@@ -80,7 +80,7 @@ def measure(study: Study) -> pd.DataFrame:
     """Seconds per epoch of each kind of run of which none is finished, from a few steps.
 
     On random frames, so before the recordings are there; for as many recordings as are there, or
-    as the complete benchmark has. Columns benchmark, channels, levels, seconds_per_epoch, which is
+    as the complete benchmark has. Columns recordings, channels, levels, seconds_per_epoch, which is
     NaN for a kind that does not fit into memory: a warning names it.
     """
     waiting = {
@@ -91,7 +91,7 @@ def measure(study: Study) -> pd.DataFrame:
     rows, measured = [], {}
     for kind, run in tqdm(waiting.items(), "measuring steps", unit="kind of run", disable=None):
         # One level set costs about as much as another.
-        alike = run.benchmark, run.channels, run.levels == FULL
+        alike = run.recordings, run.channels, run.levels == FULL
         if alike not in measured:
             measured[alike] = _epoch_seconds_if_it_fits(run)
         rows.append((*kind, measured[alike]))
@@ -118,8 +118,8 @@ def read_profiles(paths: Iterable[Path]) -> dict:
 
 
 def kind_of(run: Run) -> tuple[str, int, str]:
-    """Runs of one kind take about as long: their benchmark, width and level set, see `KIND`."""
-    return run.benchmark, run.channels, label_of(run.levels)
+    """Runs of one kind take about as long, see `KIND`."""
+    return run.recordings, run.channels, label_of(run.levels)
 
 
 def kinds_of(study: Study) -> dict[tuple[str, int, str], dict[str, Run]]:
@@ -142,7 +142,7 @@ def _epoch_seconds_if_it_fits(run: Run) -> float:
         with memory_advice(f"batch_size={run.batch_size}, channels={run.channels}"):
             return _epoch_seconds(run)
     except MemoryError as error:
-        warnings.warn(f"{run.benchmark}, {label_of(run.levels)}: {error}", stacklevel=3)
+        warnings.warn(f"{run.recordings}, {label_of(run.levels)}: {error}", stacklevel=3)
         return math.nan
 
 

@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
 
 from snnq.quantization.histograms import histogram_columns
 from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
 from snnq.quantization.rules import FULL
+from snnq.quantization.sigmoid import SCALES, SigmoidQuantizer
 from snnq.study.profile import Study
 from snnq.study.tables import read_runs, results_table
 from snnq.system.files import first_line, save_tensors, write_atomically
@@ -23,10 +26,10 @@ from snnq.training.record import HISTOGRAMS, PREDICTIONS, read_history, trained_
 
 PREDICTIONS_ABLATIONS = "predictions_ablations.safetensors"
 TABLES = ("runs", "table", "histories", "transitions", "histograms", "staircases", "ablations")
-LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds")  # JSON in the tables
+LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds", "shares")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
-TRANSITION = ["quantizer", "epoch", "layer", "in_transition"]
+TRANSITION = ["quantizer", "epoch", "layer", "in_transition", *SCALES]
 LABEL = "label"  # beside the classes predicted by runs, in a file of predictions
 
 
@@ -35,10 +38,10 @@ def gather(study: Study) -> None:
 
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
     each. Of the runs quantized with sigmoids `transitions.csv`, a row per epoch and layer: the share
-    of its weights in transition, see `weight_histograms`. Of those of the first seed, order and the
-    widest networks `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer after the
-    last epoch: its levels, its temperature, and its thresholds in units of βw. And
-    `predictions.safetensors`, see `read_correct`.
+    of its weights in transition, α and β, see `weight_histograms`. Of those of the first seed, order
+    and the widest networks `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer
+    after the last epoch: its levels, its temperature, its thresholds in units of βw, and the share of
+    its weights at each level. And `predictions.safetensors`, see `read_correct`.
     """
     runs = read_runs(study.folder / "runs", study.runs)
     _write(study.folder, "runs", runs.drop(columns="folder"))
@@ -53,17 +56,17 @@ def gather(study: Study) -> None:
     drawn = list(one_of_each(sigmoids).itertuples())
     columns = ["epoch", "layer", *histogram_columns()]
     _write(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
-    columns = ["layer", "layer_levels", "temperature", "thresholds"]
+    columns = ["layer", "layer_levels", "temperature", "thresholds", "shares"]
     _write(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
 
 
-def one_of_each(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of each benchmark the runs of the first seed, the first order, and the widest networks."""
-    of_benchmark = runs.groupby("benchmark")
-    chosen = runs["channels"] == of_benchmark["channels"].transform("max")
-    for name in ("seed", "order"):
-        chosen &= runs[name] == of_benchmark[name].transform("min")
-    return runs[chosen]
+def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
+    """Of the runs on the same recordings those of the first seed and order, of the widest networks or
+    of all."""
+    extremes = {"seed": "min", "order": "min"} | ({"channels": "max"} if widest else {})
+    for name, extreme in extremes.items():
+        runs = runs[runs[name] == runs.groupby("recordings")[name].transform(extreme)]
+    return runs
 
 
 def gather_ablations(study: Study) -> None:
@@ -90,14 +93,27 @@ def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
     ValueError
         A file that cannot be read.
     """
-    correct = {}
+    found = read_predictions(folder)
+    return {name: predicted == label for name, (predicted, label) in found.items()}
+
+
+def read_predictions(folder: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By the name of a run, the classes uint8 [test recordings] that it predicted after the last epoch,
+    with hard weights, and the right ones; see `read_correct`.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be read.
+    """
+    predictions = {}
     for path in (Path(folder) / name for name in (PREDICTIONS, PREDICTIONS_ABLATIONS)):
         classes = _classes(path) if path.exists() else {}
         for name, predicted in classes.items():
             test_set, _, run = name.partition("/")
             if run != LABEL:
-                correct[run] = predicted == classes[f"{test_set}/{LABEL}"]
-    return correct
+                predictions[run] = predicted, classes[f"{test_set}/{LABEL}"]
+    return predictions
 
 
 def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
@@ -189,24 +205,38 @@ def _named(run, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _transitions(run) -> pd.DataFrame:
     rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
-    return _named(run, rows.assign(quantizer=run.quantizer)[TRANSITION])
+    # Runs of before α and β were recorded have none.
+    return _named(run, rows.assign(quantizer=run.quantizer).reindex(columns=TRANSITION))
 
 
 def _histograms(run) -> pd.DataFrame:
-    rows = pd.read_csv(Path(run.folder) / HISTOGRAMS).drop(columns="in_transition")
+    rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
+    rows = rows[["epoch", "layer", *histogram_columns()]]
     first, last = rows["epoch"].min(), rows["epoch"].max()
     epochs = {round(first + share * (last - first)) for share in (0, 1 / 4, 1 / 2, 1)}
     return _named(run, rows[rows["epoch"].isin(epochs)])
 
 
 def _staircases(run) -> pd.DataFrame:
+    model = trained_network(run.folder)
     rows = [
         {
             "layer": name,
             "layer_levels": quantizer.levels,
             "temperature": quantizer.temperature.item(),
-            "thresholds": [float(f"{threshold:.6g}") for threshold in quantizer.biases.tolist()],
+            "thresholds": _short(quantizer.biases),
+            "shares": _short(_shares(model.get_submodule(name), quantizer)),
         }
-        for name, quantizer in quantizers(trained_network(run.folder)).items()
+        for name, quantizer in quantizers(model).items()
     ]
     return _named(run, pd.DataFrame(rows))
+
+
+def _shares(layer: nn.Module, quantizer: SigmoidQuantizer) -> Tensor:
+    """Of a layer's weights, at each level."""
+    places = quantizer.level_indices(quantizer_input(layer)).flatten()
+    return places.bincount(minlength=len(quantizer.levels)).double() / places.numel()
+
+
+def _short(values: Tensor) -> list[float]:
+    return [float(f"{value:.6g}") for value in values.tolist()]

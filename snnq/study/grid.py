@@ -31,6 +31,7 @@ def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Gri
     Parameters
     ----------
     benchmark : str
+        Unless the settings have one.
     own : mapping
         Lists and parts of the benchmark, which come before the profile's.
     profile : mapping
@@ -46,7 +47,7 @@ def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Gri
     grid = Grid({}, {})
     for point in _points(own, profile):
         settings = _settings(own, profile, "full" if point["levels"] == FULL else "quantized")
-        settings |= {"benchmark": benchmark, **point}
+        settings = {"benchmark": benchmark} | settings | point
         if settings.get("start") == FROM_FULL:
             raise ValueError(
                 "start='full': expected a folder or none; the settings of full-precision runs to start"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.recordings.benchmarks import BENCHMARKS, SOURCE_FILE, folder_of, title_of
 from snnq.study.grid import Grid, runs_of
 from snnq.study.sections import checked
 from snnq.training.identity import differences, frames_of_run, identity_of, recorded_identity
@@ -106,7 +106,12 @@ def plan(profile: Mapping[str, Any]) -> Study:
     are as `Run` takes them: a name, a list of numbers, or for mixed precision a mapping.
     `settings` of the profile go to every run; those under `full` and `quantized` only to runs of
     that kind. Each of `benchmarks` may have all of these of its own, which come before the
-    profile's, and `simulate`, how its recordings are made.
+    profile's, and `simulate`, how its recordings are made. Its name is that of a benchmark, unless
+    its settings have one, as for two folders of one's own:
+
+        benchmarks:
+          lab: {settings: {benchmark: folder, data: recordings/lab}}
+          field: {settings: {benchmark: folder, data: recordings/field}}
 
     With `pretraining`, settings of full-precision runs beside `settings`, all runs start from the
     one of their benchmark, width and seed, full precision included, so that it has seen as many
@@ -121,19 +126,22 @@ def plan(profile: Mapping[str, Any]) -> Study:
     ------
     ValueError
         A key that no profile has, a missing one, one that holds something else than it should,
-        settings that `Run` refuses, or a folder for simulated recordings with others in it.
+        settings that `Run` refuses, two of `benchmarks` whose recordings tables call the same, or
+        a folder for simulated recordings with others in it.
     """
     profile = checked(profile)
     folder = Path("results", profile["study"])
     table, needed = Grid({}, {}), Grid({}, {})
     simulate: dict[str, str] = {}
+    called: dict[str, str] = {}
     for benchmark, own in profile["benchmarks"].items():
         grid = runs_of(benchmark, own, profile, folder)
         _refuse_braces(grid.runs)
+        _refuse_same_title(benchmark, grid.runs, called)
         table |= grid
         if "simulate" in own:
             simulate |= {run.data: own["simulate"] for run in grid.runs.values()}
-            _refuse_real(benchmark, {run.data for run in grid.runs.values()})
+            _refuse_real({(run.benchmark, run.data) for run in grid.runs.values()})
     ablations = []
     for name, ablation in profile["ablations"].items():
         for variants, grid in _variants(name, ablation, profile, folder):
@@ -154,10 +162,26 @@ def _refuse_braces(runs: dict[str, Run]) -> None:
             raise ValueError(f"data={run.data!r}: expected no braces, which Snakemake replaces")
 
 
-def _refuse_real(benchmark: str, data: Iterable[str]) -> None:
+def _refuse_same_title(key: str, runs: dict[str, Run], called: dict[str, str]) -> None:
+    """Tables tell recordings apart by what they are called; `called` says by which key so far."""
+    for run in runs.values():
+        title = title_of(run.benchmark, run.data)
+        if (other := called.setdefault(title, key)) != key:
+            raise ValueError(
+                f"benchmarks: {key}: tables call its recordings {title!r}, as those of {other}; expected"
+                " another benchmark, or a folder of another name"
+            )
+
+
+def _refuse_real(places: Iterable[tuple[str, str]]) -> None:
     """Before a study trains on whatever lies where its simulated recordings are to be."""
-    for root in sorted(data):
-        folder = get_benchmark(benchmark).folder(root)
+    for benchmark, root in sorted(places):
+        folder = folder_of(benchmark, root)
+        if benchmark not in BENCHMARKS:
+            raise ValueError(
+                f"{folder}: recordings of your own are not simulated; expected no `simulate` beside"
+                f" benchmark={benchmark!r}"
+            )
         if not (folder / SOURCE_FILE).exists() and folder.exists() and any(folder.iterdir()):
             raise ValueError(
                 f"{folder}: has no {SOURCE_FILE}, so what lies there may be real, and the study"

@@ -7,37 +7,25 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
+from snnq.study.cards import card, index
 from snnq.study.folders import REFERENCE, network_name, packed_networks
-from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS, read_gathered
-from snnq.study.intervals import wilson
-from snnq.training.record import read_record
+from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS, command_for, read_gathered
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table"),
-    *("costs", "operations", "faults", "fidelity"),  # by notebook 6
+    *("costs", "operations", "faults", "fidelity", "layers"),  # by notebook 6
 )
-OPTIONAL = ("ablations.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
+OPTIONAL = ("ablations.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
-MOST_BYTES = 3_000_000  # of the notebooks together
-CARD = """\
-# {title}
-
-A spiking network for {benchmark}, {levels} weights, packed: {file_bytes:,} bytes.
-
-- Trained on {origin} recordings{images}; {epochs} epochs, seed {seed}, commit `{commit}`.
-- Accuracy on {test_recordings} test samples after the last epoch: {accuracy:.2f} % (95 % Wilson interval
-  {low:.2f} to {high:.2f}), on this seed's network alone.
-- Load it with `snnq.unpack("{path}")`; input is frames [{steps} time steps, N, 2, H, W], output
-  firing rates [N, classes].
-- MIT licence, as the project.
-"""
+MOST_BYTES = 4_000_000  # of the notebooks together
+MOST_NETWORK_BYTES = 8_000_000  # of the networks together
 
 
 def take_reference(study: str | Path) -> Path:
     """Copy a study's tables, executed notebooks and packed networks to `results/reference/<name>`.
 
-    The networks are those of the lowest seed, each with a card beside it. What was there before is
-    replaced as a whole.
+    The networks are those of the first seed and order, of every width and level set, in 8 MB at
+    most, each with a card beside it. What was there before is replaced as a whole.
 
     Raises
     ------
@@ -60,7 +48,7 @@ def take_reference(study: str | Path) -> Path:
     try:
         _copy_tables(study, partial)
         _copy_notebooks(study, runs, partial / "notebooks")
-        _copy_networks(study, runs, partial / "networks", final / "networks")
+        _copy_networks(study, partial / "networks", final / "networks")
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
     finally:
@@ -105,27 +93,20 @@ def _copy_notebooks(study: Path, runs: pd.DataFrame, place: Path) -> None:
         raise ValueError(f"{study}: {size:,} bytes of notebooks, expected {MOST_BYTES:,} at most")
 
 
-def _copy_networks(study: Path, runs: pd.DataFrame, place: Path, final: Path) -> None:
+def _copy_networks(study: Path, place: Path, final: Path) -> None:
+    """Small ones first, as long as they have room, each with its card; and a page that lists them."""
     place.mkdir()
-    for packed in packed_networks(study).itertuples(index=False):
-        run = runs[runs["name"] == Path(packed.path).parent.name].iloc[0]
-        name = network_name(run)
-        shutil.copyfile(packed.path, place / f"{name}.safetensors")
-        (place / f"{name}.md").write_text(_card(run, Path(packed.path), final / f"{name}.safetensors"))
-
-
-def _card(run: pd.Series, packed: Path, final: Path) -> str:
-    record = read_record(packed.parent)
-    low, high = wilson(run["last"], run["test_recordings"])
-    images = record["data"].get("images")
-    return CARD.format(
-        **run,
-        title=final.stem,
-        file_bytes=packed.stat().st_size,
-        origin="simulated" if run["simulated"] else "real",
-        images=f" of {images}" if images else "",
-        accuracy=100 * run["last"],
-        low=100 * low,
-        high=100 * high,
-        path=final,
-    )
+    found = packed_networks(study, widest=False)
+    sizes = pd.Series([Path(path).stat().st_size for path in found["path"]], found.index)
+    fits = sizes.sort_values(kind="stable").cumsum() <= MOST_NETWORK_BYTES
+    names, rows = list(map(network_name, found.itertuples())), []
+    for row, packed in enumerate(found.itertuples()):
+        if fits[row]:
+            file = f"{names[row]}.safetensors"
+            shutil.copyfile(packed.path, place / file)
+            text, facts = card(study, packed, names[row], final / file)
+            (place / f"{names[row]}.md").write_text(text)
+            rows.append(facts)
+    left_out = [name for row, name in enumerate(names) if not fits[row]]
+    page = index(study, pd.DataFrame(rows), left_out, MOST_NETWORK_BYTES / 1e6, command_for(study))
+    (place / "README.md").write_text(page)

@@ -41,12 +41,13 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     folders = [path.parent for path in paths if "run" in read_record(path.parent)]
     if not folders:
         raise FileNotFoundError(f"{folder}: no finished run here; `make study` trains them")
-    found = pd.DataFrame([_row(folder) for folder in folders])
+    found = pd.DataFrame([run_row(folder) for folder in folders])
     order = {"key": lambda names: names.map(place_in_tables), "kind": "stable"}
     return found.sort_values("benchmark", **order, ignore_index=True)
 
 
-def _row(folder: Path) -> dict:
+def run_row(folder: Path) -> dict:
+    """A finished run of `snnq.fit` as a row of `read_runs`."""
     record = read_record(folder)
     levels = plain_levels(record["run"]["levels"])
     return {

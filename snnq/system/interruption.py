@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
     """
 
     def _render_traceback_(self) -> list[str]:  # which IPython asks for
-        return [str(self)]
+        return [f"Stopped by {self}"]
 
 
 class Interruption:

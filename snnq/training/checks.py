@@ -15,7 +15,7 @@ from snnq.quantization.temperature import TEMPERATURE_CAP
 from snnq.recordings.augmentation import AUGMENTATIONS, MIRRORING
 from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.benchmarks import FOLDER, found_benchmark
-from snnq.recordings.frames import CUTS
+from snnq.recordings.binning import CUTS
 from snnq.recordings.places import DATA
 from snnq.recordings.splits import resolved_split
 from snnq.storage.bits import MOST_LEVELS
@@ -73,7 +73,7 @@ def _goes_with(run: Run, benchmark: Benchmark) -> None:
             " may be of another class"
         )
     kind = run.benchmark, run.neuron, run.channels, run.network, run.size
-    kind += tuple(benchmark.dimensions.items())
+    kind += (("membrane_bits", run.membrane_bits), *benchmark.dimensions.items())
     _network(*kind)
     if run.levels != FULL:
         _quantized(kind, run.levels, run.keep, run.quantizer)

@@ -70,7 +70,7 @@ def fit(run: Run, folder: str | Path, progress: bool = True, restart: bool = Fal
             start=partial(_start, run, folder, model, progress, restart),
             identity=identity,
             about=about_run(run, identity, {name: len(split) for name, split in splits.items()}),
-            title=f"{run.benchmark} {label_of(run.levels)} seed {run.seed}",
+            title=f"{run.recordings} {label_of(run.levels)} seed {run.seed}",
             augmentation=run.augmentation,
             callbacks=callbacks,
         )

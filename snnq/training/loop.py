@@ -4,16 +4,17 @@ import math
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from snnq.quantization.network import set_progress, set_temperature
+from snnq.quantization.network import quantizers, set_progress, set_temperature
 from snnq.quantization.temperature import temperature_at
 from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.resident import resident
+from snnq.system.bar import bar
 from snnq.system.interruption import Interruption, Stopped
 from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
@@ -31,7 +32,7 @@ from snnq.training.task import Row, Task
 
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 LOG_STEPS = {"cpu": 1, "cuda": 20}  # between looks at the loss: a GPU has to be waited for
-PROGRESS_SECONDS = 3  # between updates of the bar, so that a log of them stays readable
+PROGRESS_SECONDS = 1  # between updates of the bar, so that a log of them stays readable
 
 
 class Training:
@@ -46,8 +47,8 @@ class Training:
         The history's rows of the epochs before those of this network.
     checkpoint : Checkpoint
     processes : Processes
-    bar : bool
-        Show one.
+    progress : bool
+        Show a bar.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Training:
         behind: list[Row],
         checkpoint: Checkpoint,
         processes: Processes,
-        bar: bool,
+        progress: bool,
     ):
         self.task, self.folder, self.settings = task, folder, (settings := task.settings)
         self.processes, self.checkpoint = processes, checkpoint
@@ -85,14 +86,17 @@ class Training:
         self.progress.histograms = self.progress.histograms or at_start
         self.since = time.perf_counter() - self.progress.seconds
         done = (self.behind + len(self.progress.history)) * self.steps + self.progress.step
-        self.bar = tqdm(
+        self.bar = bar(
             total=settings.epochs * self.steps,
             initial=done,
             desc=task.title,
             unit="batch",
             mininterval=PROGRESS_SECONDS,
-            disable=not (bar and processes.main),
+            disable=not (progress and processes.main),
         )
+        self.shown: dict[str, Any] = {}  # beside the bar
+        if self.progress.history:
+            self._show_accuracy(self.progress.history[-1])
 
     def _state(self) -> dict:
         return {"model": self.model, "hardening": self.hardening, **self.optimizer.parts()}
@@ -124,6 +128,8 @@ class Training:
         temperature = self._temperature(epoch)
         set_temperature(self.model, temperature)
         set_progress(self.model, epoch / self.epochs)
+        if quantizers(self.model):
+            self._show(T=f"{temperature:g}")
         with forked(self.device), products_in(self.settings.precision):
             self._pass(epoch)
         if self.processes.main:
@@ -151,23 +157,20 @@ class Training:
         progress.history.append(row)
         progress.histograms += self.outcome.histograms(number)
         self.outcome.write_tables(progress.history, progress.histograms)
-        self._show(row)
+        self._show_accuracy(row)
         for callback in self.task.callbacks:
             callback(dict(row), self.folder)
 
-    def _show(self, row: Row) -> None:
-        """The last epoch, beside the bar."""
+    def _show(self, **values: Any) -> None:
+        """Beside the bar, the next time that it is drawn."""
+        self.shown |= values
+        self.bar.set_postfix(self.shown, refresh=False)
+
+    def _show_accuracy(self, row: Row) -> None:
+        """Of the last epoch: on the test samples, or on what there is."""
         names = "test_accuracy", "validation_accuracy", "train_accuracy"
-        shown = next(name for name in names if not math.isnan(row[name]))
-        self.bar.set_postfix(
-            {
-                "epoch": row["epoch"],
-                "loss": f"{row['loss']:.3g}",
-                shown.removesuffix("_accuracy"): f"{row[shown]:.1%}",
-                "T": f"{row['temperature']:g}",
-            },
-            refresh=False,
-        )
+        name = next(name for name in names if not math.isnan(row[name]))
+        self._show(**{name.removesuffix("_accuracy"): f"{row[name]:.1%}"})
 
     def _pass(self, epoch: int) -> None:
         """Every training sample once, in an order and with draws that the epoch determines."""
@@ -198,6 +201,8 @@ class Training:
         except NotFinite as found:
             place = f"epoch {number}, step {progress.step - found.ago}"
             fail(found.taken, self.model, self._state(), self.folder / "failure.pt", place)
+        seen = min(progress.step * self.settings.batch_size, len(self.train))
+        self._show(epoch=number, loss=f"{progress.loss_sum / seen:.3g}")
         asked, late = self.processes.any(
             self.interruption.asked is not None,
             time.perf_counter() - self.saved > CHECKPOINT_SECONDS,
@@ -208,7 +213,7 @@ class Training:
         if asked:
             raise Stopped(
                 f"{self.interruption.asked or 'stopped'}: saved after step {progress.step} of epoch"
-                f" {number} in {self.folder}; the same command goes on from there"
+                f" {number} in {self.folder}; run again to go on from there"
             )
 
     def finish(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import InitVar, asdict, dataclass, fields
+from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
 from snnq.quantization.rules import FULL, Levels, is_mixed
@@ -10,8 +10,34 @@ from snnq.recordings.places import DATA, DIGITS
 from snnq.training.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run(Settings):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Subject:
+    """The network of a run and its recordings, see `Run`; first among its fields, before `Settings`."""
+
+    benchmark: str = "nmnist"
+    levels: Levels = "binary"
+    data: str | None = None
+    full_epochs: int | None = None
+    network: str = "plif"
+    channels: int = 16
+    neuron: str = "plif"
+    membrane_bits: int | None = None
+    steps: int | None = 3
+    cut: str = "number"
+    size: int | None = None
+    split: str | None = None
+    augmentation: str = "affine"
+    start: str | None = None
+    keep: tuple[str, ...] = ("first",)
+    quantizer: str = "sigmoid"
+    backward_temperature: float | None = 2.0
+    biases: str = "kmeans"
+    learned: tuple[str, ...] = ("alpha",)
+    validation: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Run(Settings, Subject):
     """Every setting of a training run: of the network and its recordings, beside `Settings`.
 
     Paths become text, and so on as there.
@@ -34,7 +60,7 @@ class Run(Settings):
         Of a quantized run without a `start`: how many of its epochs come first, in full precision,
         as a run of their own from whose weights the others start. None: half of them; 0: quantized
         from the first step.
-    network, channels, neuron
+    network, channels, neuron, membrane_bits
         See `snnq.build_model`.
     steps : int or None
         Time steps; None for the benchmark's own.
@@ -74,25 +100,6 @@ class Run(Settings):
         for what is on disk.
     """
 
-    benchmark: str = "nmnist"
-    levels: Levels = "binary"
-    data: str | None = None
-    full_epochs: int | None = None
-    network: str = "plif"
-    channels: int = 16
-    neuron: str = "plif"
-    steps: int | None = 3
-    cut: str = "number"
-    size: int | None = None
-    split: str | None = None
-    augmentation: str = "affine"
-    start: str | None = None
-    keep: tuple[str, ...] = ("first",)
-    quantizer: str = "sigmoid"
-    backward_temperature: float | None = 2.0
-    biases: str = "kmeans"
-    learned: tuple[str, ...] = ("alpha",)
-    validation: float = 0.1
     log: InitVar[str | None] = None
 
     def __post_init__(self, log: str | None):
@@ -111,6 +118,11 @@ class Run(Settings):
             object.__setattr__(self, "split", split)
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """The value of each setting that is not given, for this benchmark."""
+        return default_settings(self.benchmark)
+
+    @property
     def epochs_in_full(self) -> int:
         """How many of the epochs come first, in full precision, before the quantized ones."""
         if self.levels == FULL or self.start is not None:
@@ -118,26 +130,23 @@ class Run(Settings):
         return self.epochs // 2 if self.full_epochs is None else self.full_epochs
 
     @property
+    def recordings(self) -> str:
+        """What it is trained on, in a word: the benchmark, or the name of one's own folder."""
+        from snnq.recordings.benchmarks import word_of
+
+        return word_of(self.benchmark, self.data)
+
+    @property
     def name(self) -> str:
-        """For people and folders: benchmark, levels, seed, and a digest of the other settings.
+        """For people and folders: recordings, levels, seed, and a digest of the other settings.
 
         Of those that differ from the defaults, so that a setting that comes to `Run` renames none.
         """
         levels = self.levels if isinstance(self.levels, str) else f"{len(self.levels)}levels"
         levels = "mixed" if is_mixed(self.levels) else levels
-        defaults = default_settings(self.benchmark)
-        changed = {name: value for name, value in asdict(self).items() if value != defaults[name]}
-        settings = json.dumps(changed, sort_keys=True)
+        settings = json.dumps(self.changed, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-        return f"{self.benchmark.replace(':', '-')}-{levels}-seed{self.seed}-{digest}"
-
-
-# Those of `Settings` among the others, as the command line, records and tables have them.
-ORDER = """benchmark levels data seed order epochs full_epochs batch_size learning_rate network channels
-neuron steps cut size split augmentation start keep quantizer temperature_schedule temperature_initial
-temperature_final backward_temperature biases learned harden validation""".split()
-_FIELDS = Run.__dataclass_fields__
-Run.__dataclass_fields__ = {name: _FIELDS[name] for name in ORDER} | _FIELDS
+        return f"{self.recordings}-{levels}-seed{self.seed}-{digest}"
 
 
 def default_settings(benchmark: str) -> dict[str, Any]:

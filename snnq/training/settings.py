@@ -3,15 +3,16 @@
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
     """What a training needs beside a network and its data.
 
     Lists, ranges, arrays, devices and NumPy's numbers become text, tuples and Python's own numbers.
+    Its `repr` names what differs from the defaults.
 
     Parameters
     ----------
@@ -82,6 +83,21 @@ class Settings:
         """Whether an epoch, counted from 1, ends with a test with soft weights."""
         every = self.soft_every or self.epochs
         return epoch % every == 0 or epoch == self.epochs
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The value of each setting that is not given."""
+        return {field.name: field.default for field in fields(self)}
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from the defaults."""
+        defaults = self.defaults
+        return {name: of for name, of in asdict(self).items() if of != defaults[name]}
+
+    def __repr__(self) -> str:
+        changed = (f"{name}={value!r}" for name, value in self.changed.items())
+        return f"{type(self).__name__}({', '.join(changed)})"
 
 
 def refuse_unknown(kind: str, names: Iterable[str], known: Sequence[str]) -> None:

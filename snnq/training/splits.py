@@ -3,6 +3,7 @@
 import numpy as np
 from torch.utils.data import Subset
 
+from snnq.recordings.benchmark import OFFICIAL
 from snnq.recordings.frames import Frames, load
 from snnq.recordings.splits import last_of_each_class
 from snnq.training.run import Run
@@ -19,7 +20,10 @@ def splits_of(run: Run) -> tuple[Subset, Subset, Frames, tuple[str, str]]:
     recordings, test = load(run.benchmark, run.data, run.steps, run.cut, run.size, split=run.split)
     for split in (recordings, test):
         if not len(split):
-            raise ValueError(f"{split.name}: no recordings of this split in {run.data}")
+            other = "" if run.split == OFFICIAL else ", or another split, such as 50/50"
+            raise ValueError(
+                f"{split.name}: no recordings of this split in {run.data}, expected more{other}"
+            )
     held_out = last_of_each_class(recordings.labels, run.validation)
     train, validation = (
         Subset(recordings, np.flatnonzero(chosen).tolist()) for chosen in (~held_out, held_out)

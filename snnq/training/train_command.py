@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from snnq.quantization.rules import FULL, Levels
+from snnq.quantization.rules import Levels
 from snnq.recordings.frames_command import NAMES
 from snnq.training.run import Run
 
@@ -42,6 +42,7 @@ HELP = {
     "network": "plif, vgg11, vgg11_gap, spiking_vgg11 or sew_resnet18",
     "channels": "of each convolution; 128 in the paper",
     "neuron": "plif, lif or if",
+    "membrane_bits": "bits of a membrane potential, 2 to 20; none: floating point",
     "steps": "time steps; none: the benchmark's own",
     "cut": "time steps with equal numbers of events or of equal time: number or time",
     "size": "height and width of the frames; none: the sensor's",
@@ -95,34 +96,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_reader(str, True),
         help="tensorboard: write each epoch's row for TensorBoard too, into the run's folder (none)",
     )
-    parser.add_argument("--quiet", action="store_true", help="without the progress bar of training")
+    parser.add_argument("--quiet", action="store_true", help="without the summary before training, and its progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from snnq.training.fit import fit
     from snnq.training.parallel import joined
+    from snnq.training.record import RECORD
+    from snnq.training.summary import short_record, summary
 
     settings = {field.name: getattr(arguments, field.name) for field in fields(Run)}
     run = Run(**settings, log=arguments.log)
     folder = arguments.folder or Path("results/runs", run.name)
     with joined() as processes:
+        if processes.main and not arguments.quiet and not (folder / RECORD).exists():
+            print(summary(run), flush=True)
         fit(run, folder, progress=not arguments.quiet, restart=arguments.restart)
     if processes.main:
-        print(_summary(run, folder))
-
-
-def _summary(run: Run, folder: Path) -> str:
-    from snnq.training.record import PACKED, RECORD, read_record
-
-    record = read_record(folder)
-    accuracy = record["accuracy"]
-    soft = "" if run.levels == FULL else f" (soft {accuracy['last_soft']:.2%})"
-    kind = "simulated" if record["data"]["simulated"] else "real"
-    return (
-        f"test accuracy after the last epoch: {accuracy['last']:.2%}{soft},"
-        f" {record['recordings']['test']:,} {kind} recordings;"
-        f" record {folder / RECORD}, packed network {folder / PACKED}"
-    )
+        print(short_record(folder))
 
 
 def _reading(kind: Any) -> dict[str, Any]:

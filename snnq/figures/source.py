@@ -1,0 +1,39 @@
+"""The tables that a study's figures are drawn from, and what their captions say of them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from snnq.figures.layers import with_layer_names
+from snnq.quantization.rules import FULL
+from snnq.study.comparisons import orders
+from snnq.study.gather import read_gathered
+
+
+def rows_of(study: Path, table: str, quantized: bool = False) -> pd.DataFrame:
+    """A table that has rows, those of full precision left out where they are not asked for."""
+    rows = read_gathered(study, table)
+    if quantized:
+        rows = rows[rows["levels"] != FULL]
+    if rows.empty:
+        kind = "quantized runs" if quantized else "rows"
+        raise FileNotFoundError(f"{study / table}.csv: no {kind} in it")
+    return _with_layer_names(rows, study) if "layer" in rows else rows
+
+
+def _with_layer_names(rows: pd.DataFrame, study: Path) -> pd.DataFrame:
+    """As they are where the study's runs are elsewhere."""
+    try:
+        return with_layer_names(rows, read_gathered(study, "runs"))
+    except FileNotFoundError:
+        return rows
+
+
+def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
+    """What is shown, and how many seeds and test samples are behind it."""
+    tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
+    samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
+    counts = f"{runs['seed'].nunique()} seeds"
+    if (in_each := orders(runs).nunique()) > 1:
+        counts += f" with {in_each} orders of batches each"
+    return "; ".join([f"{shown} over {counts}", *samples])

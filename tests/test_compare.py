@@ -1,0 +1,135 @@
+"""Runs side by side."""
+
+import re
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+from conftest import small_study
+from torch import nn
+
+import snnq
+from snnq.__main__ import main
+from snnq.study.side_by_side import word
+
+pytestmark = pytest.mark.xdist_group("compare")  # which share runs that were trained once
+
+
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 10)
+
+    def forward(self, frames):
+        return self.layer(frames.flatten(2)[..., :4])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, recordings):
+    """A folder of runs in folders of any name; a seed, levels and a learning rate differ."""
+    folder = tmp_path_factory.mktemp("compare")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        base = snnq.Run(data=str(recordings), channels=2, epochs=1, steps=2, device="cpu", levels="full")
+        for name, run in {
+            "a": base,
+            "b": replace(base, seed=1),
+            "c": replace(base, levels="binary", full_epochs=0, learning_rate=0.004),
+        }.items():
+            snnq.fit(run, folder / "runs" / name, progress=False)
+    return folder / "runs"
+
+
+def test_only_what_differs_is_shown_with_accuracy_and_bytes(runs):
+    found = snnq.compare(runs)
+    assert found.settings == ["levels", "full_epochs", "learning_rate", "seed"]
+    assert found.table.index.tolist() == ["full, seed 0", "full, seed 1", "binary, seed 0"]
+    for row, name in zip(found.table.itertuples(), "abc"):
+        record = snnq.read_record(runs / name)
+        assert row.folder == str(runs / name) and row.bytes == record["bytes"]
+        assert row.accuracy == pytest.approx(100 * record["accuracy"]["last"])
+        assert (row.low, row.high) == pytest.approx([100 * x for x in snnq.wilson(row.accuracy / 100, 40)])
+    assert found.words()["full epochs"].tolist() == ["–", "–", "0"]
+    assert found.words()["95 % CI"].str.fullmatch(r"[\d.]+ to [\d.]+").all()
+
+
+def test_curves_have_a_line_for_each_run_and_a_colour_for_each_kind(runs):
+    found = snnq.compare(runs)
+    figure = found.curves()
+    accuracy, loss = figure.axes
+    colors = [line.get_color() for line in accuracy.get_lines() if len(line.get_xdata())]
+    assert len(colors) == 3 and len(set(colors)) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["full", "binary"]
+    history = snnq.read_history(runs / "c")
+    shown = {tuple(line.get_ydata()) for line in loss.get_lines()}
+    assert tuple(history["loss"]) in shown
+    plt.close(figure)
+
+
+def test_a_condition_takes_some_of_them(runs):
+    found = snnq.compare(runs).query("levels == 'full'")
+    assert found.settings == ["seed"] and len(found.table) == 2
+    assert set(found.histories["name"]) == set(found.table.index)
+    assert snnq.compare(runs).query("seed == 1").table.index.tolist() == ["full, seed 1"]
+
+
+def test_folders_of_runs_and_their_names_where_settings_do_not_tell_them_apart(runs):
+    found = snnq.compare([runs / "a", runs / "b", str(runs / "a")])
+    assert found.table.index.tolist() == ["seed 0", "seed 1"] and found.settings == ["seed"]
+    assert set(found.histories["kind"]) == {"seed 0", "seed 1"}  # or they would be one
+    alone = snnq.compare(runs / "a")
+    assert alone.table.index.tolist() == ["a"] and alone.settings == []
+
+
+def test_a_study_and_its_tables_alone_are_the_same(tmp_path, recordings):
+    study = small_study(tmp_path, recordings).folder
+    trained, found = snnq.compare(study / "runs"), snnq.compare(study)
+    assert trained.table["folder"].tolist() == found.table["folder"].tolist()
+    (study / "runs").rename(tmp_path / "elsewhere")
+    kept = snnq.compare(study)
+    assert kept.table["folder"].tolist() == [f.rpartition("/")[2] for f in trained.table["folder"]]
+    values = [found.table.drop(columns="folder") for found in (trained, kept)]
+    pd.testing.assert_frame_equal(*values, check_dtype=False, rtol=1e-5)
+    histories = [found.histories for found in (trained, kept)]
+    pd.testing.assert_frame_equal(*histories, check_dtype=False, rtol=1e-4)
+
+
+def test_networks_of_ones_own_are_told_apart_by_their_levels(tmp_path, runs):
+    data = [(torch.rand(2, 4), label) for label in range(10)]
+    for name in ("full", "ternary"):
+        torch.manual_seed(0)
+        model = Own()
+        if name != "full":
+            snnq.quantize(model, name, keep=())
+        settings = snnq.Settings(epochs=1, batch_size=5, device="cpu")
+        snnq.train(model, data, None, data, settings, tmp_path / name, progress=False)
+    found = snnq.compare(tmp_path)
+    assert found.settings == ["levels"] and found.table.index.tolist() == ["full", "ternary"]
+    assert snnq.compare([tmp_path, runs])._repr_html_().count("<tr>") == 1 + 5
+
+
+def test_the_command_prints_the_table_and_draws(runs, tmp_path, capsys):
+    assert main(["compare", str(runs), "--figure", str(tmp_path / "curves.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and lines[0].split()[:3] == ["levels", "full", "epochs"]
+    assert str(runs / "c") in lines[3] and (tmp_path / "curves.png").stat().st_size > 10_000
+    assert main(["compare", str(tmp_path)]) == 1
+    assert f"{tmp_path}: no finished run here, nor a study" in capsys.readouterr().err
+
+
+def test_the_table_of_a_notebook_has_a_filter_and_no_tags_of_others(runs):
+    shown = snnq.compare(runs)
+    shown.table.loc["full, seed 0", "levels"] = "<script>"
+    html = shown._repr_html_()
+    assert html.startswith('<div><input type="search"') and "&lt;script&gt;" in html
+    assert not re.search(r"<script|https?:", html)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "–"), (float("nan"), "–"), (14.0, "14"), (0.008, "0.008"), ((), "none"), (("first", "last"), "first, last")],
+)
+def test_settings_in_words(value, expected):
+    assert word(value) == expected
