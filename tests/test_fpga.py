@@ -206,6 +206,7 @@ def test_a_report_holds_what_was_simulated_and_placed(built, placed):
     assert report[["luts", "registers", "block_rams", "multipliers"]].tolist() == [7, 6, 5, 0]
     assert report["recordings"] == 4 and report["events"] == frames.sum().item() / 4
     assert report["cycles"] > report["events"] and report["cycles"] > report["latency_cycles"] > 0
+    assert report["cycles_most"] > report["cycles"]
     assert report["ms"] == pytest.approx(report["cycles"] / 50_000)
 
 

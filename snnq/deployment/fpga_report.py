@@ -45,9 +45,10 @@ def fpga_report(folder: str | Path, frames: str | Path, target: str = "ecp5") ->
     -------
     pandas.Series
         target, recordings; means over recordings of events, of cycles from the first event to the
-        class, and of latency_cycles from the last to the class; how many luts (with carries and
-        routed through), registers, block_rams and multipliers are used; mhz, the greatest clock by
-        nextpnr's estimate after routing; ms and latency_ms, the two numbers of cycles at this clock.
+        class, and of latency_cycles from the last to the class; cycles_most of any recording; how
+        many luts (with carries and routed through; of iCE40 cells with a register each), registers,
+        block_rams and multipliers are used; mhz, the greatest clock by nextpnr's estimate after
+        routing; ms and latency_ms, the means of cycles at this clock.
 
     Raises
     ------
@@ -72,6 +73,7 @@ def fpga_report(folder: str | Path, frames: str | Path, target: str = "ecp5") ->
             "recordings": len(simulated),
             "events": of_each["events"],
             "cycles": of_each["cycles"],
+            "cycles_most": simulated["cycles"].max(),
             "latency_cycles": of_each["latency"],
             **used,
             "mhz": mhz,
