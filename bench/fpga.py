@@ -1,6 +1,6 @@
 """What trained networks take on FPGAs, and how long a recording takes there.
 
-    python bench/fpga.py data/mnist results/desk/runs/<run> [...] [--target ice40] [--folder out]
+    python bench/fpga.py data/mnist results/desk/runs/RUN [RUN ...] [--target ice40] [--folder out]
 
 Each network is made one of integers, written as Verilog, simulated with Verilator on recordings of
 the test set, synthesized with Yosys and placed with nextpnr (minutes each; what the folder holds
