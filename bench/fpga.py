@@ -3,8 +3,8 @@
     python bench/fpga.py data/mnist results/desk/runs/RUN [RUN ...] [--target ice40] [--folder out]
 
 Each network is made one of integers, written as Verilog, simulated with Verilator on recordings of
-the test set, synthesized with Yosys and placed with nextpnr (minutes each; what the folder holds
-already is kept). No board is measured.
+the test set, synthesized with Yosys and placed with nextpnr (minutes each; where the folder
+holds the same network already, not again). No board is measured.
 
 Columns: the run's levels and channels; accuracy of the network of integers, over the whole test
 set, and what `snnq.fpga_report` says. On an iCE40 UP5K, which has little of everything, layers compute
@@ -43,8 +43,7 @@ def row_of(run: Path, arguments: argparse.Namespace) -> dict:
     folder = arguments.folder / f"{run.name}-{arguments.target}"
     network = snnq.to_integer(snnq.unpack(run / "packed.safetensors"), arguments.membrane_bits)
     options = OPTIONS[arguments.target]
-    if not (folder / "net.sv").is_file():
-        snnq.export_fpga(network, folder, **options)
+    snnq.export_fpga(network, folder, **options)
     _, test = snnq.load("nmnist", arguments.data, settings["steps"])
     every = max(1, len(test) // arguments.recordings)
     snnq.write_frames(folder / "frames.bin", test.frames[::every])

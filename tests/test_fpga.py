@@ -231,6 +231,18 @@ def test_yosys_infers_no_latches(peer, small, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_only_what_changes_is_written_again(small, tmp_path):
+    def times():
+        return {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    export_fpga(small, tmp_path)
+    before = times()
+    export_fpga(small, tmp_path)
+    assert times() == before
+    export_fpga(small, tmp_path, queue=2)
+    assert {name for name, at in times().items() if at != before[name]} == {"net.sv"}
+
+
 def test_memories_that_are_not_whole_are_refused(small, tmp_path):
     export_fpga(small, tmp_path)
     check_memories(tmp_path)

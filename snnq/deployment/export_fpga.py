@@ -69,7 +69,10 @@ def export_fpga(
     for file in (resources.files("snnq.deployment") / "fpga").iterdir():
         texts[file.name] = file.read_text()
     for name, text in texts.items():
-        write_atomically(Path(folder) / name, lambda path: path.write_text(text))
+        path = Path(folder) / name
+        # What is there already keeps its time, so that make does not place the same network anew.
+        if not path.is_file() or path.read_text() != text:
+            write_atomically(path, lambda partial: partial.write_text(text))
     check_memories(folder)
 
 
