@@ -13,7 +13,9 @@ SIZES = {"desk": (1440, 900), "phone": (390, 844)}  # pixels
 
 
 @pytest.fixture(scope="module")  # while it is open, no other test of the process can run an event loop
-def browser(peer):
+def browser(peer, pytestconfig):
+    if pytestconfig.getoption("without_browser"):
+        pytest.skip("--without-browser: nothing was looked at in Chromium")
     peer("Playwright", importlib.util.find_spec("playwright"))
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     peer("Chromium (Debian's package `chromium`)", program)

@@ -3,6 +3,7 @@
 import gc
 import os
 import runpy
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -34,6 +35,7 @@ settings.load_profile("snnq")
 
 def pytest_addoption(parser):
     parser.addoption("--mutations", type=int, default=1000, help="mutated files for each format")
+    parser.addoption("--without-browser", action="store_true", help="skip what needs Chromium")
     parser.addoption(
         "--peers",
         choices=("optional", "required"),
@@ -46,6 +48,8 @@ def pytest_collection_finish():
     gc.freeze()  # what was imported: collecting garbage need not look at it again
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of what a shell starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # of each of the processes that share the cores
 
 

@@ -139,7 +139,7 @@ def test_every_table_is_there_to_take(book, pages):
 
 def test_every_public_name_and_every_benchmark_has_its_page(pages):
     rooms = [page for name, page in pages.items() if name.startswith("api/")]
-    for name in snnq.__all__:
+    for name in set(snnq.__all__) - {"figures"}:  # a module
         assert any(f"snnq.{name}" in page.places for page in rooms), name
     for name, benchmark in snnq.BENCHMARKS.items():
         text = pages[f"benchmarks/{name}.html"].text

@@ -51,9 +51,11 @@ def write_api() -> None:
 
 
 def public_names() -> dict[str, list[str]]:
-    """The names of `snnq/__init__.pyi` by room, in the order in which they stand there."""
+    """The names of `snnq/__init__.pyi` by room, in the order in which they stand there; no modules."""
     found = {}
     for node in ast.parse((PROJECT / "snnq/__init__.pyi").read_text()).body:
+        if node.module is None:
+            continue
         room = node.module.split(".")[0]
         found.setdefault(room, []).extend(alias.asname for alias in node.names)
     return found

@@ -11,7 +11,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from pages.places import BOOK, REFERENCE, table_page, write
+from pages.places import BOOK, PROJECT, REFERENCE, table_page, write
 from snnq.figures import catalogue
 
 SCALE = 130  # pixels of a page for an inch of a figure
@@ -65,7 +65,7 @@ def draw(study: str) -> dict[str, Drawn]:
                 continue
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})
         plt.close(figure)
-        tables = dict.fromkeys(Path(call.args[0]) for call in read.call_args_list)
+        tables = dict.fromkeys(PROJECT / call.args[0] for call in read.call_args_list)
         found[name] = Drawn(tuple(tables), figure.get_label(), figure.get_figwidth())
     return found
 

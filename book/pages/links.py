@@ -17,6 +17,7 @@ PAGES = (
     (r"results/reference", "/tables/index.md"),
     (r"notebooks/(\w+)\.ipynb", rf"{FIRST}/\1.ipynb"),
     (r"figures/(\w+)\.png", rf"#{STUDIES[0]}-\1"),
+    (r"figures/captions\.md", f"{FIRST}/figures.md"),
     (r"snnq/(\w+)", r"/api/\1.md"),
     (r"data/README\.md", "/recordings.md"),
 )
