@@ -100,6 +100,7 @@ def test_every_figure_is_drawn_can_be_read_and_says_what_it_is_of(study, tmp_pat
         of_data = name not in ("quantizer_staircase", "quantizer_slope", "quantizer_soft_to_hard")
         assert ("N-MNIST, real" in figure.get_label()) == of_data, name
 
+    plt.close("all")  # what other tests of the process have left
     monkeypatch.setattr(catalogue, "save", look_and_save)
     drawn = draw_all(study, tmp_path)
     assert drawn == [*CATALOGUE, ABLATION]
