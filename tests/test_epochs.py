@@ -20,10 +20,10 @@ def closed():
     plt.close("all")
 
 
-def rows_of(**lists) -> pd.DataFrame:
+def rows_of(recordings="N-MNIST, real", **lists) -> pd.DataFrame:
     """A row for each combination."""
     rows = pd.DataFrame(itertools.product(*lists.values()), columns=list(lists))
-    return rows.assign(recordings="N-MNIST, real")
+    return rows.assign(recordings=recordings)
 
 
 def named(figure) -> dict[tuple[str, str], object]:

@@ -1,27 +1,18 @@
 """Figures of accuracy and scales by epoch, and of weights on their levels."""
 
-import itertools
+from functools import partial
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import test_epochs
 from matplotlib.container import BarContainer
 
 from snnq.figures import curves, latent
 from snnq.quantization.histograms import histogram_columns
 
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
-def rows_of(**lists) -> pd.DataFrame:
-    """A row for each combination."""
-    rows = pd.DataFrame(itertools.product(*lists.values()), columns=list(lists))
-    return rows.assign(recordings="digits, simulated")
+rows_of = partial(test_epochs.rows_of, "digits, simulated")
+closed = test_epochs.closed  # a fixture of every test
 
 
 def bands(axis) -> dict[str, tuple[np.ndarray, np.ndarray]]:
