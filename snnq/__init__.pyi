@@ -5,9 +5,12 @@ from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.efficiency import operations_of_runs as operations_of_runs
 from .deployment.export_c import export_c as export_c
 from .deployment.export_c import write_frames as write_frames
+from .deployment.export_fpga import export_fpga as export_fpga
 from .deployment.faults import accuracy_with_faults as accuracy_with_faults
 from .deployment.fidelity import firing_distance as firing_distance
 from .deployment.fidelity import firing_fidelity as firing_fidelity
+from .deployment.fpga_report import fpga_report as fpga_report
+from .deployment.integer import to_integer as to_integer
 from .deployment.nir_export import export_nir as export_nir
 from .deployment.nir_import import from_nir as from_nir
 from .deployment.operations import cost_summary as cost_summary

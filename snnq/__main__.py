@@ -22,6 +22,7 @@ COMMANDS = {  # name: room, one line for the help
     "train": ("training", "train a network, or go on where a run was stopped"),
     "inspect": ("storage", "show what is inside a packed network's file"),
     "export-c": ("deployment", "write a packed network as plain C"),
+    "export-fpga": ("deployment", "write a packed network as Verilog"),
     "study": ("study", "carry out a study: recordings, training, tables, notebooks, figures"),
     "compare": ("figures", "set any runs side by side: what differs, and what each reached"),
     "gather": ("study", "write the tables of a study's finished runs"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -166,6 +167,7 @@ def test_every_setting_arrives_as_it_is():
         "neuron": "lif",
         "steps": None,
         "cut": "time",
+        "membrane_bits": 6,
         "size": 48,
         "split": "90/10",
         "augmentation": "none",  # a name here, no None
@@ -414,6 +416,18 @@ def test_export_c_writes_a_program_and_says_how_to_compile_it(peer, tmp_path, sa
     subprocess.run(shlex.split(out), check=True)
     classes, *_ = in_c.run_c(tmp_path / "out/net", frames)
     np.testing.assert_array_equal(classes, in_c.predicted(model, frames))
+
+
+def test_export_c_and_fpga_write_networks_of_integers(tmp_path, said):
+    snnq.pack(snnq.quantize(packing.random_network(), "binary"), tmp_path / "net.safetensors")
+    command = tmp_path / "net.safetensors", tmp_path / "out", "--membrane-bits", "6"
+    assert said("export-c", *command, "--integer")[0] == 0
+    header = (tmp_path / "out/net.h").read_text()
+    assert "#define INTEGERS" in header and ".least = -32, .most = 31" in header
+    code, out, _ = said("export-fpga", *command, "--lanes", "5")
+    assert code == 0 and out.split()[:3] == ["make", "-C", str(tmp_path / "out")]
+    sizes = set(re.findall(r"\.(?:MEMBRANE|LANES)\(\d+\)", (tmp_path / "out/net.sv").read_text()))
+    assert ".MEMBRANE(6)" in sizes and ".LANES(5)" in sizes
 
 
 # forecast

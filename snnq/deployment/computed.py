@@ -11,6 +11,7 @@ from spikingjelly.activation_based import layer, neuron
 from torch import nn
 
 from snnq.deployment.sequence import RECORDINGS, STEPS, Call
+from snnq.networks.rounded import RoundedIFNode, RoundedLIFNode, RoundedPLIFNode
 from snnq.quantization.checks import refuse_unless_on_levels
 
 
@@ -23,7 +24,10 @@ def _plain_and_spiking(*names: str) -> tuple[type, ...]:
 ROLES = {
     "weights": _plain_and_spiking("Conv2d", "Linear"),
     "norm": _plain_and_spiking("BatchNorm1d", "BatchNorm2d"),
-    "neurons": (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode),
+    "neurons": (
+        *(neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode),
+        *(RoundedIFNode, RoundedLIFNode, RoundedPLIFNode),
+    ),
     "pooling": _plain_and_spiking("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
     "voting": (layer.VotingLayer,),
     # in evaluation, on numbers in the order in which they are

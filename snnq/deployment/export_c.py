@@ -10,17 +10,22 @@ import struct
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
+from snnq.deployment.integer_network import IntegerNetwork
+from snnq.deployment.integer_stage import IntegerStage
 from snnq.deployment.stage import Stage
 from snnq.deployment.stages import stages_of
+from snnq.networks.rounded import membrane_bits_of
 from snnq.system.files import write_atomically
 
 MAGIC, VERSION = b"SNNF", 1  # of a file of frames
 WORD = 64  # bits
 PER_LINE = 8  # numbers in the header
+INT8_MAX, INT32_MAX = 2**7 - 1, 2**31 - 1
 
 
 def export_c(
@@ -32,7 +37,7 @@ def export_c(
     ----------
     model : nn.Module
         Any network that runs one layer after another, quantized or not; see `stages_of` for the
-        layers that C computes.
+        layers that C computes. One of `to_integer` is written without any floating-point number.
     folder : path
         Made if it is not there.
     input_shape : sequence of int, optional
@@ -46,11 +51,16 @@ def export_c(
     OSError
         The files cannot be written.
     """
-    stages = stages_of(model, input_shape)
+    if isinstance(model, IntegerNetwork):
+        layers, kind = [_of_integers(stage) for stage in model.stages], _weight_kind(model.stages)
+    else:
+        layers, kind = [_of_floats(stage) for stage in stages_of(model, input_shape)], None
+        _refuse_rounded(model)
     source = resources.files("snnq.deployment") / "c"
-    header = [(source / "net.h").read_text(), _sizes(stages)]
-    header += [array for stage in stages for array in _arrays(stage)]
-    header.append(_table(stages))
+    header = [f"#define INTEGERS {kind}\n"] if kind else []
+    header += [(source / "net.h").read_text(), _sizes([layer.stage for layer in layers])]
+    header += [array for layer in layers for array in layer.arrays]
+    header.append(_table(layers))
     texts = {"net.h": "\n".join(header), "net.c": (source / "net.c").read_text()}
     for name, text in texts.items():
         write_atomically(Path(folder) / name, lambda path: path.write_text(text))
@@ -92,6 +102,7 @@ def _sizes(stages: list[Stage]) -> str:
         "HEIGHT": height,
         "WIDTH": width,
         "LAYERS": len(stages),
+        "SPIKING": int(math.isfinite(stages[-1].threshold)),
         "VOTERS": stages[-1].voters,
         "CLASSES": stages[-1].classes,
         "NEURONS": sum(math.prod(stage.neurons) for stage in stages),
@@ -111,13 +122,76 @@ def _words(stage: Stage) -> int:
     return math.ceil(stage.rows.shape[1] / WORD)
 
 
-def _arrays(stage: Stage) -> list[str]:
-    arrays = [_floats(stage, "scale", stage.scale), _floats(stage, "shift", stage.shift)]
+def _refuse_rounded(model: nn.Module) -> None:
+    bits = membrane_bits_of(model)
+    if bits is not None:
+        raise ValueError(f"membrane_bits={bits}: C in floating point has none; export to_integer(model)")
+
+
+class _Layer(NamedTuple):
+    """A stage as C has it: arrays, and the entry of the table without what all stages have."""
+
+    stage: Stage
+    arrays: list[str]
+    fields: dict[str, str | int]
+
+
+def _of_floats(stage: Stage) -> _Layer:
+    arrays = {"scale": ("float", stage.scale), "shift": ("float", stage.shift)}
+    arrays |= _weights_of(stage, "float", "float")
+    fields = {
+        "base": _float(stage.base),
+        "gain": _float(stage.gain),
+        "leak": _float(stage.leak),
+        "threshold": "INFINITY" if math.isinf(stage.threshold) else _float(stage.threshold),
+    }
+    return _layer(stage, arrays, fields)
+
+
+def _of_integers(stage: IntegerStage) -> _Layer:
+    neurons = len(stage.shift)
+    threshold = np.full(neurons, INT32_MAX) if stage.threshold is None else stage.threshold
+    arrays = {
+        "shift": ("int8_t", stage.shift),
+        "offset": ("int32_t", stage.offset),
+        "threshold": ("int32_t", threshold),
+        **_weights_of(stage.place, "int32_t", "weight"),
+    }
+    (leak, leak_bits), base = stage.leak, stage.place.base
+    fields = {"base": base, "leak": leak, "leak_bits": leak_bits}
+    return _layer(stage.place, arrays, {**fields, "least": stage.least, "most": stage.most})
+
+
+def _weight_kind(stages: list[IntegerStage]) -> str:
+    """The type of the weights that are not packed."""
+    rows = [stage.place.rows for stage in stages if not len(stage.place.units)]
+    return "int8_t" if all(np.abs(row).max() <= INT8_MAX for row in rows) else "int16_t"
+
+
+def _weights_of(stage: Stage, number: str, weight: str) -> dict[str, tuple[str, np.ndarray]]:
     if not len(stage.units):
-        return [*arrays, _floats(stage, "weights", stage.rows)]
-    words = (f"0x{word:x}" for word in _packed(stage).flat)
-    arrays.append(_floats(stage, "units", stage.units))
-    return [*arrays, _array("uint64_t", _identifier(stage, "packed"), words)]
+        return {"weights": (weight, stage.rows)}
+    return {"units": (number, stage.units), "packed": ("uint64_t", _packed(stage))}
+
+
+def _layer(stage: Stage, arrays: dict, fields: dict) -> _Layer:
+    names = {name: _identifier(stage, name) for name in arrays}
+    texts = [
+        _array(kind, names[name], _literals(stage, name, kind, values))
+        for name, (kind, values) in arrays.items()
+    ]
+    return _Layer(stage, texts, fields | names)
+
+
+def _literals(stage: Stage, name: str, kind: str, values: np.ndarray) -> Iterable[str]:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{stage.name}: its {name} are not all finite")
+    write = {"float": _float, "uint64_t": hex}.get(kind, str)
+    return map(write, values.ravel().tolist())
+
+
+def _float(x: float) -> str:
+    return f"{x:.8e}f"  # nine digits tell all float32 apart
 
 
 def _packed(stage: Stage) -> np.ndarray:
@@ -130,13 +204,6 @@ def _packed(stage: Stage) -> np.ndarray:
         bits[:, :neurons] = stage.bits[:, plane][stage.rows]
         packed[:-1, plane] = np.packbits(bits, axis=1, bitorder="little").view("<u8")
     return packed
-
-
-def _floats(stage: Stage, name: str, values: np.ndarray) -> str:
-    if not np.isfinite(values).all():
-        raise ValueError(f"{stage.name}: its {name} are not all finite")
-    # Nine digits tell all float32 apart.
-    return _array("float", _identifier(stage, name), (f"{x:.8e}f" for x in values.flat))
 
 
 def _array(kind: str, name: str, values: Iterable[str]) -> str:
@@ -152,12 +219,13 @@ def _identifier(stage: Stage, name: str) -> str:
     return text if text.isidentifier() else f"layer_{text}"
 
 
-def _table(stages: list[Stage]) -> str:
-    entries = ",\n".join(map(_entry, stages))
+def _table(layers: list[_Layer]) -> str:
+    entries = ",\n".join(map(_entry, layers))
     return f"static const struct layer layers[LAYERS] = {{\n{entries}\n}};\n"
 
 
-def _entry(stage: Stage) -> str:
+def _entry(layer: _Layer) -> str:
+    stage = layer.stage
     pairs = {
         "input": stage.image[1:],
         "output": stage.neurons[1:],
@@ -174,15 +242,8 @@ def _entry(stage: Stage) -> str:
         "planes": len(stage.units),
         "words": _words(stage),
         "row": len(stage.units) * _words(stage) or stage.rows.shape[1],
-        "base": f"{stage.base:.8e}f",
-        "scale": _identifier(stage, "scale"),
-        "shift": _identifier(stage, "shift"),
-        "gain": f"{stage.gain:.8e}f",
-        "leak": f"{stage.leak:.8e}f",
-        "threshold": "INFINITY" if math.isinf(stage.threshold) else f"{stage.threshold:.8e}f",
         "soft": int(stage.soft),
         "pool_adds": int(stage.pool_adds),
     }
-    names = ("units", "packed") if len(stage.units) else ("weights",)
-    fields |= {name: _identifier(stage, name) for name in names}
+    fields |= layer.fields
     return "    {" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"

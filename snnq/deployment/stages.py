@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from snnq.deployment.computed import (
 )
 from snnq.deployment.sequence import RECORDINGS, STEPS, Call, sequence_of
 from snnq.deployment.stage import Stage
+from snnq.networks.rounded import RoundedNode
 from snnq.quantization.layers import in_evaluation
 from snnq.quantization.place import quantizer_input, quantizer_of
 
@@ -194,8 +196,12 @@ def _spike(node: neuron.BaseNode, stage: Stage) -> None:
     decay. IF: h = v + x. With v, and the threshold, above the value of a hard reset: SpikingJelly's
     leak is towards it, and v starts there."""
     if not isinstance(node, neuron.IFNode):
-        of_plif = isinstance(node, neuron.ParametricLIFNode)
-        k = float(node.w.detach().double().sigmoid()) if of_plif else 1 / node.tau
+        if isinstance(node, RoundedNode):
+            k = float(torch.as_tensor(node.leak).detach())
+        elif isinstance(node, neuron.ParametricLIFNode):
+            k = float(node.w.detach().double().sigmoid())
+        else:
+            k = 1 / node.tau
         stage.gain, stage.leak = (k, 1.0) if node.decay_input else (1.0, k)
     stage.soft = node.v_reset is None
     stage.threshold = node.v_threshold - (node.v_reset or 0)

@@ -10,6 +10,7 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from snnq.networks.fused import fuse
+from snnq.networks.rounded import RoundedIFNode, RoundedLIFNode, RoundedPLIFNode
 from snnq.networks.zoo import sew_resnet18, spiking_vgg11
 from snnq.recordings.benchmarks import get_benchmark
 
@@ -17,6 +18,11 @@ NEURONS = {
     "plif": partial(neuron.ParametricLIFNode, init_tau=2.0),
     "lif": partial(neuron.LIFNode, tau=2.0),
     "if": neuron.IFNode,
+}
+ROUNDED = {
+    "plif": partial(RoundedPLIFNode, init_tau=2.0),
+    "lif": partial(RoundedLIFNode, tau=2.0),
+    "if": RoundedIFNode,
 }
 
 
@@ -77,6 +83,7 @@ def build_model(
     fused: bool = True,
     classes: int | None = None,
     sensor: Sequence[int] | None = None,
+    membrane_bits: int | None = None,
 ) -> SpikingNetwork:
     """The network of a benchmark, or of other recordings, with τ from 2, ATan surrogate, hard and detached reset, no bias.
 
@@ -119,6 +126,9 @@ def build_model(
         The benchmark's own where not given.
     sensor : (int, int, int), optional
         Signs of events (2, or 1), height and width; the benchmark's own where not given.
+    membrane_bits : int, optional
+        2 to 20: neurons whose membrane potential has so few bits, see `snnq/networks/rounded.py`;
+        they are not computed at once with batch norm and pooling.
 
     Raises
     ------
@@ -142,9 +152,11 @@ def build_model(
         found = f"size={size}" if size else f"frames of {width} × {height}"
         raise ValueError(f"{found}: expected at least {1 << blocks} for this network")
     places = height >> blocks, width >> blocks
-    spiking = partial(
-        NEURONS[neuron], surrogate_function=surrogate.ATan(), v_reset=0.0, detach_reset=True
-    )
+    kind = NEURONS[neuron]
+    if membrane_bits is not None:
+        kind = partial(ROUNDED[neuron], membrane_bits=membrane_bits)
+        given |= {"membrane_bits": membrane_bits}
+    spiking = partial(kind, surrogate_function=surrogate.ATan(), v_reset=0.0, detach_reset=True)
     if network == "plif":
         layers = _plif(polarities, math.prod(places), classes, spiking, channels, *inner)
     elif network == "vgg11":

@@ -73,7 +73,7 @@ def _goes_with(run: Run, benchmark: Benchmark) -> None:
             " may be of another class"
         )
     kind = run.benchmark, run.neuron, run.channels, run.network, run.size
-    kind += tuple(benchmark.dimensions.items())
+    kind += (("membrane_bits", run.membrane_bits), *benchmark.dimensions.items())
     _network(*kind)
     if run.levels != FULL:
         _quantized(kind, run.levels, run.keep, run.quantizer)

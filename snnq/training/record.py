@@ -150,7 +150,7 @@ def accuracies(history: pd.DataFrame) -> dict[str, float | None]:
 
 def _network(run: Run, dimensions: dict[str, Any]) -> SpikingNetwork:
     kind = run.benchmark, run.neuron, run.channels, run.network, run.size
-    return build_model(*kind, **dimensions)
+    return build_model(*kind, **dimensions, membrane_bits=run.membrane_bits)
 
 
 def _quantized(model: SpikingNetwork, run: Run) -> SpikingNetwork:

@@ -21,6 +21,7 @@ class Subject:
     network: str = "plif"
     channels: int = 16
     neuron: str = "plif"
+    membrane_bits: int | None = None
     steps: int | None = 3
     cut: str = "number"
     size: int | None = None
@@ -59,7 +60,7 @@ class Run(Settings, Subject):
         Of a quantized run without a `start`: how many of its epochs come first, in full precision,
         as a run of their own from whose weights the others start. None: half of them; 0: quantized
         from the first step.
-    network, channels, neuron
+    network, channels, neuron, membrane_bits
         See `snnq.build_model`.
     steps : int or None
         Time steps; None for the benchmark's own.

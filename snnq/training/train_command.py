@@ -42,6 +42,7 @@ HELP = {
     "network": "plif, vgg11, vgg11_gap, spiking_vgg11 or sew_resnet18",
     "channels": "of each convolution; 128 in the paper",
     "neuron": "plif, lif or if",
+    "membrane_bits": "bits of a membrane potential, 2 to 20; none: floating point",
     "steps": "time steps; none: the benchmark's own",
     "cut": "time steps with equal numbers of events or of equal time: number or time",
     "size": "height and width of the frames; none: the sensor's",

@@ -8,6 +8,9 @@
  * all neurons after every time step go to a file, as float [recording][step][layer][y][x][channel]
  * (see net.h for neurons that are reset to another value than 0).
  *
+ * Of a network of integers (INTEGERS in net.h) nothing here is a floating-point number: the
+ * potentials are int32_t, and in place of rates stand how often each class's neurons spiked.
+ *
  * A file of frames holds "SNNF" and six little-endian 32-bit numbers: version 1, recordings, time
  * steps, channels, height, width; then one byte per count, [recording][step][channel][y][x].
  * Whatever else it may hold is refused: a line on standard error, and 1 as exit status in the end.
@@ -25,8 +28,8 @@
 static uint8_t frame[IMAGE];         /* one time step, as in the file */
 static uint8_t inputs[ACTIVATIONS];  /* of the layer at work: spikes, or counts */
 static uint8_t spikes[ACTIVATIONS];  /* its output */
-static float potentials[NEURONS];    /* of all layers */
-static float sums[64 * WORDS];       /* of the weights, for the neurons of one pixel */
+static number potentials[NEURONS];   /* of all layers */
+static number sums[64 * WORDS];      /* of the weights, for the neurons of one pixel */
 static uint32_t first[PIXELS + 1];   /* event of each pixel */
 static uint32_t place[ACTIVATIONS];  /* of each event: its channel, in its line */
 static uint8_t count[ACTIVATIONS];
@@ -88,13 +91,13 @@ static int repeat(int n)
     return all;
 }
 
-static void sum_floats(const struct layer *l, int n)
+static void sum_weights(const struct layer *l, int n)
 {
     for (int c = 0; c < l->neurons; c++)
         sums[c] = 0;
     for (int i = 0; i < n; i++) {
-        const float *row = l->weights + rows[i];
-        float k = counts[i];
+        const weight *row = l->weights + rows[i];
+        number k = counts[i];
         for (int c = 0; c < l->neurons; c++)
             sums[c] += k * row[c];
     }
@@ -140,7 +143,7 @@ static uint64_t transpose(uint64_t x)
 }
 
 /* Adds the 64 numbers with these binary digits, each times unit, to 64 sums. */
-static void add_numbers(const uint64_t *digits, int many, float unit, float *sum)
+static void add_numbers(const uint64_t *digits, int many, number unit, number *sum)
 {
     for (int from = 0; from < many; from += 8, unit *= 256)
         for (int byte = 0; byte < 8; byte++) {
@@ -149,7 +152,7 @@ static void add_numbers(const uint64_t *digits, int many, float unit, float *sum
                 x |= (digits[from + d] >> (8 * byte) & 255) << (8 * d);
             x = transpose(x);
             for (int c = 0; c < 8; c++)
-                sum[8 * byte + c] += unit * (float)(x >> (8 * c) & 255);
+                sum[8 * byte + c] += unit * (number)(x >> (8 * c) & 255);
         }
 }
 
@@ -161,7 +164,7 @@ static void sum_packed(const struct layer *l, int n)
     for (int i = n; i < n + GROUP; i++) /* rows of zeros fill the last group */
         rows[i] = (uint32_t)(l->groups * l->kernel.y * l->kernel.x * l->channels * l->row);
     for (int c = 0; c < 64 * l->words; c++)
-        sums[c] = l->base * (float)n;
+        sums[c] = l->base * (number)n;
     for (int plane = 0; plane < l->planes; plane++)
         for (int word = 0; word < l->words; word++) {
             uint64_t digits[32] = {0};
@@ -170,6 +173,34 @@ static void sum_packed(const struct layer *l, int n)
         }
 }
 
+#ifdef INTEGERS
+/* x / 2^n, rounded down: what >> does to negative numbers is not C's to say. */
+static int32_t shifted(int32_t x, int n)
+{
+    return x < 0 ? ~(~x >> n) : x >> n;
+}
+
+static int32_t clamped(int32_t h, int32_t least, int32_t most)
+{
+    return h < least ? least : h > most ? most : h;
+}
+
+/* One time step of a group's neurons at one pixel. */
+static void fire(const struct layer *l, int group, int32_t *restrict v, uint8_t *restrict spike)
+{
+    int first_neuron = group * l->neurons;
+    int32_t half = ((int32_t)1 << l->leak_bits) >> 1;
+    for (int c = 0; c < l->neurons; c++) {
+        int f = l->shift[first_neuron + c];
+        int32_t b = l->offset[first_neuron + c], threshold = l->threshold[first_neuron + c];
+        int32_t x = f < 0 ? shifted(sums[c] + b, -f) : sums[c] * ((int32_t)1 << f) + b;
+        int32_t h = v[c] - shifted(l->leak * v[c] + half, l->leak_bits) + x;
+        h = clamped(h, l->least, l->most);
+        spike[c] = h >= threshold;
+        v[c] = h < threshold ? h : l->soft ? h - threshold : 0;
+    }
+}
+#else
 /* One time step of a group's neurons at one pixel. That nothing overlaps (restrict) lets a compiler
  * take several at a time. */
 static void fire(const struct layer *l, int group, float *restrict v, uint8_t *restrict spike)
@@ -185,6 +216,7 @@ static void fire(const struct layer *l, int group, float *restrict v, uint8_t *r
         v[c] = h >= threshold ? after : h;
     }
 }
+#endif
 
 /* Puts the spikes of one pixel to those of the pixels that it is pooled with. */
 static void merge(int neurons, int adds, const uint8_t *restrict spike, uint8_t *restrict pooled)
@@ -207,7 +239,7 @@ static void pool(const struct layer *l)
 }
 
 /* Takes one group of a layer, whose potentials are v, one time step on. */
-static void advance(const struct layer *l, int group, float *v)
+static void advance(const struct layer *l, int group, number *v)
 {
     list_events(l, group);
     for (int y = 0; y < l->output.y; y++)
@@ -217,15 +249,15 @@ static void advance(const struct layer *l, int group, float *v)
             if (l->planes)
                 n = repeat(n);
             operations += (unsigned long long)n * (unsigned)l->neurons;
-            l->planes ? sum_packed(l, n) : sum_floats(l, n);
+            l->planes ? sum_packed(l, n) : sum_weights(l, n);
             fire(l, group, v + at, spikes + at);
         }
 }
 
 /* Takes all layers one time step on; returns the potentials of the last. */
-static const float *step(void)
+static const number *step(void)
 {
-    float *v = potentials, *next = potentials;
+    number *v = potentials, *next = potentials;
     for (int i = 0; i < CHANNELS; i++)
         for (int p = 0; p < HEIGHT * WIDTH; p++)
             inputs[p * CHANNELS + i] = frame[i * HEIGHT * WIDTH + p];
@@ -253,18 +285,42 @@ static int expect(const char *path, const char *what, uint64_t found, uint64_t e
     return found == expected;
 }
 
+#ifdef INTEGERS
+/* Adds how many of each class's voters spike; or takes what a layer without spikes has summed up. */
+static void read_out(int64_t *votes, const int32_t *v)
+{
+    for (int c = 0; c < CLASSES; c++) {
+        int64_t sum = 0;
+        for (int i = c * VOTERS; i < (c + 1) * VOTERS; i++)
+            sum += SPIKING ? inputs[i] : v[i];
+        votes[c] = (SPIKING ? votes[c] : 0) + sum;
+    }
+}
+
+static void print_line(const int64_t *votes, uint32_t steps)
+{
+    int best = 0;
+    (void)steps;
+    for (int c = 0; c < CLASSES; c++)
+        if (votes[c] > votes[best])
+            best = c;
+    printf("%d %llu", best, operations);
+    for (int c = 0; c < CLASSES; c++)
+        printf(" %lld", (long long)votes[c]);
+    printf("\n");
+}
+#else
 /* Adds the shares of each class's voters that spike, at the pixels that were pooled; or takes what
  * a layer without spikes has summed up. In double, so that the order of the steps does not matter. */
 static void read_out(double *rates, const float *v)
 {
     const struct layer *last = layers + LAYERS - 1;
-    int spiking = last->threshold < INFINITY;
     int most = VOTERS * (last->pool_adds ? last->pool.y * last->pool.x : 1);
     for (int c = 0; c < CLASSES; c++) {
         float votes = 0;
         for (int i = c * VOTERS; i < (c + 1) * VOTERS; i++)
-            votes += spiking ? (float)inputs[i] : v[i];
-        rates[c] = (spiking ? rates[c] : 0) + votes / (float)most;
+            votes += SPIKING ? (float)inputs[i] : v[i];
+        rates[c] = (SPIKING ? rates[c] : 0) + votes / (float)most;
     }
 }
 
@@ -282,22 +338,23 @@ static void print_line(const double *totals, uint32_t steps)
         printf(" %.9g", (double)rates[c]);
     printf("\n");
 }
+#endif
 
 /* Reads one time step after the other, so that memory does not grow with the file. */
 static int classify(const char *path, FILE *file, uint32_t recordings, uint32_t steps, FILE *dump)
 {
     for (uint32_t r = 0; r < recordings; r++) {
-        double rates[CLASSES] = {0};
+        total totals[CLASSES] = {0};
         operations = 0;
         memset(potentials, 0, sizeof potentials);
         for (uint32_t t = 0; t < steps; t++) {
             if (fread(frame, 1, IMAGE, file) != IMAGE)
                 return refuse(path, "cannot be read to its end");
-            read_out(rates, step());
+            read_out(totals, step());
             if (dump)
-                fwrite(potentials, sizeof(float), NEURONS, dump);
+                fwrite(potentials, sizeof(number), NEURONS, dump);
         }
-        print_line(rates, steps);
+        print_line(totals, steps);
     }
     return 1;
 }

@@ -2,8 +2,16 @@
  *
  * Images are laid out [y][x][channel], so that what one input spike changes lies side by side.
  */
-#include <math.h>
 #include <stdint.h>
+#ifdef INTEGERS
+typedef int32_t number; /* sums, potentials */
+typedef INTEGERS weight;
+typedef int64_t total;
+#else
+#include <math.h>
+typedef float number, weight;
+typedef double total;
+#endif
 
 /* Pixels down and across. */
 struct size {
@@ -22,6 +30,10 @@ struct size {
  * alpha and batch norm:  h = v + gain (x - leak v);  spike where h >= threshold;  there v = 0, or
  * h - threshold for a soft reset, else h. Where neurons are reset to another value than 0, v and
  * the threshold are what lies above it.
+ *
+ * Of integers, with every division by a power of two rounded down:
+ * x = sum * 2^shift + offset, or (sum + offset) / 2^-shift for a negative shift;
+ * h = v - (leak * v + 2^(leak_bits - 1)) / 2^leak_bits + x, between least and most.
  */
 struct layer {
     struct size input, output;   /* output: before pooling */
@@ -33,11 +45,18 @@ struct layer {
     int words;
     int row;                     /* numbers in a row of weights */
     const uint64_t *packed;
-    const float *weights;
-    const float *units;
-    float base;
+    const weight *weights;
+    const number *units;
+    number base;
+#ifdef INTEGERS
+    const int8_t *shift;         /* [groups][neurons] */
+    const int32_t *offset, *threshold; /* threshold INT32_MAX: it sums up and never spikes */
+    int32_t leak, least, most;
+    int leak_bits;
+#else
     const float *scale, *shift;  /* [groups][neurons] */
     float gain, leak, threshold; /* threshold INFINITY: it sums up and never spikes */
+#endif
     int soft;                    /* 1: soft reset */
     struct size pool;            /* what is pooled after it; 1, 1: nothing */
     int pool_adds;               /* 1: spikes of the pixels are added; 0: one is enough (max) */
