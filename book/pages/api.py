@@ -12,8 +12,6 @@ ROOM = """\
 ```{{eval-rst}}
 .. automodule:: snnq.{room}
    :no-members:
-
-.. currentmodule:: snnq
 {entries}
 ```
 """
@@ -43,7 +41,7 @@ def write_api() -> None:
         entries = "".join(_entry(name) for name in names.get(room, ()))
         write(f"api/{room}.md", ROOM.format(room=room, entries=entries))
     listed = "\n".join(
-        f"- [{room}](/api/{room}.md): {', '.join(f'{{py:obj}}`~snnq.{name}`' for name in names[room])}"
+        f"- [{room}](/api/{room}.md): {', '.join(f'{{py:obj}}`~{name}`' for name in names[room])}"
         for room in rooms
         if room in names
     )
@@ -51,18 +49,22 @@ def write_api() -> None:
 
 
 def public_names() -> dict[str, list[str]]:
-    """The names of `snnq/__init__.pyi` by room, in the order in which they stand there; no modules."""
+    """By room those of `snnq/__init__.pyi` and of the figures' own list, in the order in which they
+    stand there; no modules."""
     found = {}
-    for node in ast.parse((PROJECT / "snnq/__init__.pyi").read_text()).body:
-        if node.module is None:
-            continue
-        room = node.module.split(".")[0]
-        found.setdefault(room, []).extend(alias.asname for alias in node.names)
+    for package in ("snnq", "snnq.figures"):
+        path = PROJECT / package.replace(".", "/") / "__init__.pyi"
+        for node in ast.parse(path.read_text()).body:
+            if node.module is not None:
+                room = package.partition(".")[2] or node.module.partition(".")[0]
+                names = [f"{package}.{alias.asname}" for alias in node.names]
+                found.setdefault(room, []).extend(names)
     return found
 
 
 def _entry(name: str) -> str:
-    value = getattr(importlib.import_module("snnq"), name)
+    package, _, own = name.rpartition(".")
+    value = getattr(importlib.import_module(package), own)
     if inspect.isclass(value):
         return f"\n.. autoclass:: {name}\n   :members:\n"
     if callable(value):

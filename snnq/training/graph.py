@@ -1,7 +1,8 @@
 """The gradients of a full batch as one CUDA graph, for networks whose operations are short.
 
-A GPU is then given hundreds of operations at once instead of one after the other by Python.
-Nobody has run this on a GPU yet: what is tested is what surrounds SpikingJelly's helper.
+A GPU is then given hundreds of operations at once instead of one after the other by Python. A run is
+the same to the bit (tests/test_cuda.py): what changes from step to step, temperatures, masks, flips,
+lies in tensors of the device.
 """
 
 from collections.abc import Callable
