@@ -233,6 +233,8 @@ def test_trials_of_the_recipe(readme):
     surest = surest.query("temperature == '4' and backward_temperature == '2'")
     for rows in (at_once, sign, surest):
         assert sorted(rows["seed"]) == [0, 1, 2]
-    for rows, column in ((at_once, "soft"), (at_once, "hard"), (sign, "hard"), (surest, "hard")):
-        assert f"{rows[column].min():.2f} to {rows[column].max():.2f} %" in stated
+    for rows, columns in ((at_once, ["hard", "soft"]), (sign, ["hard"]), (surest, ["hard"])):
+        ranges = (f"{rows[column].min():.2f} to {rows[column].max():.2f}" for column in columns)
+        assert f"| {' | '.join(ranges)} |" in stated
+    assert (trials.query("method == 'sigmoid'")["hard"] < 80).sum() == 5  # which collapsed
     assert (surest["hard"] - surest["soft"]).abs().max() < 0.01
