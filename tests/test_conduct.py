@@ -16,6 +16,7 @@ import yaml
 from snnq.study import conduct as conducting
 from snnq.study.conduct import StudyFailed, conduct
 from snnq.study.forecast import KIND
+from snnq.study.profiles import planned
 
 PROFILE = {
     "study": "test",
@@ -182,6 +183,10 @@ def test_what_fails_while_jobs_run_stops_them(profile, snakemake, in_tmp, monkey
 def test_a_profile_that_asks_for_what_there_is_not(in_tmp):
     path = in_tmp / "test.yaml"
     path.write_text("study: test\n")
-    with pytest.raises(ValueError, match="missing benchmarks"):
+    with pytest.raises(ValueError, match="test.yaml: .*missing benchmarks"):
         conduct([path])
+    path.write_text("study: test\nlevels: [full]\nseeds: [0]\nbenchmarks: {nmnist: {}}\n")
+    for asked in (conduct, planned):
+        with pytest.raises(ValueError, match="test.yaml: --ablations: expected"):
+            asked([path], ablations=True)
     assert not (in_tmp / "results").exists()

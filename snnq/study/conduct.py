@@ -17,7 +17,8 @@ import torch
 
 from snnq.study.forecast import measure, read_profiles
 from snnq.study.forkserver import forking, with_forked_kernels
-from snnq.study.profile import Study, plan
+from snnq.study.profile import Study
+from snnq.study.profiles import planned
 from snnq.study.progress import Progress
 from snnq.system.interruption import handling
 
@@ -63,11 +64,8 @@ def conduct(
         Another study is being carried out in this folder.
     StudyFailed
     """
-    profile = read_profiles(profiles)
-    job = JOB | (profile.get("job") or {})
-    study = plan(profile)
-    if ablations:
-        study = study.with_ablations()
+    study = planned(profiles, ablations)
+    job = JOB | (read_profiles(profiles).get("job") or {})
     cores = cores or len(os.sched_getaffinity(0))
     settings = ["--cores", str(cores), "--nolock", "--keep-going", "--rerun-incomplete"]
     settings += ["--resources", "gpu=1", "--configfile", *map(str, profiles), *options]

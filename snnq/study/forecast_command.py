@@ -26,9 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     from snnq.study.forecast import MEASURED, forecast, measure, summary
     from snnq.training.device import device_of
 
-    study = planned(arguments.profiles)
-    if arguments.ablations:
-        study = study.with_ablations()
+    study = planned(arguments.profiles, arguments.ablations)
     measured = measure(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     measured.to_csv(study.folder / MEASURED, index=False)

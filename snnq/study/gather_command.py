@@ -23,4 +23,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from snnq.study.gather import gather, gather_ablations
 
-    (gather_ablations if arguments.ablations else gather)(planned(arguments.profiles))
+    study = planned(arguments.profiles, arguments.ablations)
+    (gather_ablations if arguments.ablations else gather)(study)

@@ -58,7 +58,12 @@ class Study:
         return {name: run for name, run in self.pretraining.items() if name in starts} | self.runs
 
     def with_ablations(self) -> Self:
-        """The same study with the runs of the ablations among those of the table."""
+        """The same study with the runs of the ablations among those of the table.
+
+        Raises ValueError where it has none.
+        """
+        if not self.ablations:
+            raise ValueError("--ablations: expected a profile with `ablations`")
         return replace(self, runs=self.runs | self.ablation_runs, ablation_runs={})
 
     @property

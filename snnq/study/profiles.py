@@ -19,13 +19,17 @@ def add_profiles(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def planned(profiles: Sequence[Path]) -> "Study":
-    """Raises OSError, or ValueError with the profiles' names for what they cannot ask for."""
+def planned(profiles: Sequence[Path], ablations: bool = False) -> "Study":
+    """With `ablations`, their runs are among those of the table.
+
+    Raises OSError, or ValueError with the profiles' names for what they cannot ask for.
+    """
     from snnq.study.forecast import read_profiles
     from snnq.study.profile import plan
 
     profile = read_profiles(profiles)
     try:
-        return plan(profile)
+        study = plan(profile)
+        return study.with_ablations() if ablations else study
     except ValueError as error:
         raise ValueError(f"{' '.join(map(str, profiles))}: {error}") from None
