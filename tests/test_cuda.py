@@ -1,5 +1,6 @@
 """On a GPU, what is elsewhere proven without one: `make test-gpu`, where there is one."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from functools import partial
 import pytest
 import torch
 from conftest import LEVELS_OF, PROJECT, Killed, at_call, fit, kill, results
-from spikingjelly.activation_based import layer
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 import snnq
 from snnq.quantization.layers import layers_of
@@ -221,3 +224,38 @@ def test_other_optimizers_run(make):
     step(*batch())
     step.read()
     assert any(not torch.equal(p, was) for p, was in zip(model.parameters(), before))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("pool", [None, layer.MaxPool2d, layer.AvgPool2d])
+@pytest.mark.parametrize("node", [neuron.ParametricLIFNode, neuron.LIFNode, neuron.IFNode])
+def test_fused_layers_are_spikingjellys(node, pool, last):
+    """And those of the CPU: odd sizes, ten time steps; spikes and all gradients."""
+    torch.manual_seed(0)
+    spiking = node(surrogate_function=surrogate.ATan(), detach_reset=True)
+    model = nn.Sequential(layer.BatchNorm2d(6), spiking, *([pool(2, 2)] if pool else []))
+    functional.set_step_mode(model, "m")
+    x = 2 * torch.randn(10, 5, 6, 9, 7) + 0.3
+    x = x.movedim(2, -1).contiguous().movedim(-1, 2) if last else x
+    found = []
+    for make, device in ((snnq.fuse, "cuda"), (snnq.unfuse, "cuda"), (snnq.fuse, "cpu")):
+        one = make(copy.deepcopy(model)).to(device).train()
+        given = x.detach().to(device).requires_grad_()
+        out = one(given)
+        torch.manual_seed(1)
+        out.backward(torch.randn(out.shape).to(device))
+        values = [out, given.grad, *(p.grad for p in one.parameters()), *one.buffers()]
+        found.append([value.detach().double().cpu() for value in values])
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other):
+            # Rounding flips a spike in thousands, and the sums over all move a little.
+            sums = mine.numel() < 100
+            away = (mine - theirs).abs() > (1e-2 if sums else 1e-4) * theirs.abs().max().clamp(min=1)
+            assert away.double().mean() < (1e-9 if sums else 2e-3)
+
+
+def test_fused_layers_are_taken_on_a_gpu():
+    with profile(activities=[ProfilerActivity.CUDA]) as taken:
+        gradients(model := network(), *batch(), list(model.parameters()))
+    names = " ".join(event.key for event in taken.key_averages())
+    assert "moments" in names and "max_pool" not in names and "batch_norm" not in names
