@@ -32,6 +32,9 @@ pytestmark = [
     pytest.mark.filterwarnings(  # torch's of its own, when the compiler is imported
         "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
     ),
+    pytest.mark.filterwarnings(  # of NumPy in the interpreter: the odds of far weights are infinite
+        "ignore:overflow encountered:RuntimeWarning"
+    ),
 ]
 
 EIGHT_BITS = tuple(range(-255, 256, 2))
@@ -189,14 +192,14 @@ def test_second_derivatives_are_refused(form):
         gradient.sum().backward()
 
 
-def test_the_weight_alone_is_kept_for_the_backward_pass(form):
+def test_weight_and_output_are_kept_for_the_backward_pass(form):
     weight, sizes = random(0, 1000).requires_grad_(), []
     quantizer = snnq.SigmoidQuantizer(weight, "4bit")
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: sizes.append(tensor.nbytes) or tensor, lambda tensor: tensor
     ):
         quantizer(weight)
-    assert sum(size for size in sizes if size >= weight.nbytes) == weight.nbytes
+    assert sum(size for size in sizes if size >= weight.nbytes) == 2 * weight.nbytes
 
 
 def test_more_weights_than_32_bits_count(interpreted, kernel, monkeypatch):
@@ -228,7 +231,7 @@ from triton.compiler import ASTSource
 from snnq.quantization import gpu
 
 def assembly(function, thresholds, capability):
-    constants = gpu._constants(range(thresholds))
+    constants = gpu._constants(range(thresholds)) | {"hardened": None}
     kinds = {name: "constexpr" if name in constants else "*fp32" for name in function.arg_names}
     kinds["numel"] = "i32"
     aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(kinds.values())
@@ -239,19 +242,19 @@ def assembly(function, thresholds, capability):
 print(json.dumps({
     f"{thresholds} {capability}": [assembly(gpu._value, thresholds, capability),
                                    assembly(gpu._gradients, thresholds, capability)]
-    for thresholds, capability in ((1, 90), (3, 80), (15, 90), (255, 80))
+    for thresholds, capability in ((1, 90), (15, 90), (255, 80))
 }))
 """
 
 
-def test_a_step_moves_five_times_the_weights_bytes(kernel, tmp_path):
+def test_a_step_moves_six_times_the_weights_bytes(kernel, tmp_path):
     """In the machine code for two GPUs: what all threads of a program load and store as vectors."""
     environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", COMPILED]
     done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, check=True)
     weights = 4 * kernel.BLOCK
     for passes in json.loads(done.stdout).values():
-        for ptx, loaded, stored in zip(passes, (1, 2), (1, 1)):
+        for ptx, loaded, stored in zip(passes, (1, 3), (1, 1)):
             for instruction, times in (("ld", loaded), ("st", stored)):
                 vectors = len(re.findall(rf"\b{instruction}\.global\.v4\.b32", ptx))
                 assert vectors * 16 * 128 == times * weights
@@ -327,7 +330,7 @@ def test_the_temperature_is_set_where_it_lies():
     ],
 )
 def test_the_form_for_a_device(kernel, monkeypatch, device, dtype, triton, chosen):
-    monkeypatch.setattr(staircase, "_has_triton", lambda: triton)
+    monkeypatch.setattr(staircase, "has_triton", lambda: triton)
     places = {f"is_{name}": name == device for name in ("cuda", "mps", "xpu")}
     found = staircase._one_pass_form(SimpleNamespace(dtype=dtype, **places))
     assert getattr(found, "__name__", None) == (chosen and f"snnq.quantization.{chosen}")

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from snnq.networks import kernels
-from snnq.networks.neurons import Neuron, spikes_of
+from snnq.networks.kernels import Neuron
+from snnq.networks.neurons import form_for, spikes_of
 
 NEURONS = {
     neuron.ParametricLIFNode: kernels.PLIF,
@@ -26,10 +27,11 @@ def fuse(model: nn.Module) -> nn.Module:
 
     In one operation are then: a batch norm, if one stands before; an IF, LIF or parametric LIF
     neuron; and a max or average pooling of 2 × 2 pixels, if one stands behind. On the CPU this
-    takes a third to a sixth of the time (bench/fused.py), and less memory. Spikes are those of the layers one by
-    one but for the rounding of the batch norm; the layers stay the same objects, with the same
-    `state_dict`, and are called one by one where they have hooks, where a state is carried on, on
-    other devices, and with settings for which the operation is not made (see `Fused.of`).
+    takes a third to a sixth of the time (bench/fused.py), and less memory; on a GPU it needs Triton,
+    and takes recordings of up to 32 time steps. Spikes are those of the layers one by one but for the
+    rounding of the batch norm; the layers stay the same objects, with the same `state_dict`, and are
+    called one by one where they have hooks, where a state is carried on, on other devices, and with
+    settings for which the operation is not made (see `Fused.of`).
     """
     for module in model.modules():
         if type(module) is nn.Sequential:
@@ -91,7 +93,8 @@ class Fused(NamedTuple):
         return (
             images
             and x.numel() > 0
-            and all(value.device.type == "cpu" for value in values)
+            and all(value.device == x.device for value in values)
+            and form_for(x) is not None
             and all(value.dtype == torch.float32 for value in values[1:])
             and x.dtype in (torch.float32, *HALF)
             and isinstance(self.node.v, float)

@@ -25,6 +25,21 @@ ONE, ZERO, QUARTER = np.float32(1), np.float32(0), np.float32(0.25)
 TWO = np.uint64(2)  # numba tests whether a signed index is negative
 
 
+class Neuron(NamedTuple):
+    """A neuron and the pooling behind it: of the constants above, τ of a LIF, α of the ATan
+    surrogate."""
+
+    kind: int
+    tau: float
+    alpha: float
+    pool: int
+
+    @property
+    def window(self) -> int:
+        """Pixels to a side of what is pooled."""
+        return 1 if self.pool == NONE else 2
+
+
 class Layer(NamedTuple):
     """What the loops need to know of a layer's neurons.
 

@@ -1,37 +1,39 @@
-"""Batch norm, a spiking neuron and pooling as one operation on the CPU, with its gradients.
+"""Batch norm, a spiking neuron and pooling as one operation, with its gradients.
 
 y = γ (x − μ)/√(σ² + ε) + β,   h_t = v_{t−1} + k (y_t − v_{t−1}),   s_t = [h_t ≥ 1],
 v_t = h_t (1 − s_t),   and the maximum or mean of s_t over windows of 2 × 2 pixels
 
 with μ and σ² over time steps, recordings and pixels (Ioffe and Szegedy, ICML 2015; Fang et al.,
 ICCV 2021, eq. 4 and 10). As tensor operations these are dozens of passes over memory; here it is
-two over the layer's inputs, and six for the gradient. Kept is x alone: the membrane potentials are
-computed again.
+two over the layer's inputs, and three to six for the gradient. Kept is x alone: the membrane
+potentials are computed again.
+
+What belongs to a channel is computed here, in float64; what belongs to a neuron by the module for
+the device, `tiles` on a CPU and `gpu`, which have the same functions.
 """
 
-import math
+from types import ModuleType
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from snnq.networks import kernels
-from snnq.networks.kernels import Layer
-from snnq.system.threads import in_blocks
+from snnq.networks import kernels, tiles
+from snnq.networks.kernels import Neuron
+from snnq.networks.memory import Sums, channels_last, dense, empty_pooled
+from snnq.system.triton import has_triton
 
-BLOCK = 2**14  # neurons that a thread takes at a time
 
+def form_for(x: Tensor) -> ModuleType | None:
+    """The module with `moments`, `forward` and `backward` for such inputs [N_t, …], if there is one."""
+    if x.device.type == "cpu":
+        return tiles
+    if x.is_cuda and has_triton():
+        from snnq.networks import gpu
 
-class Neuron(NamedTuple):
-    """A neuron and the pooling behind it: constants of `kernels`, τ of a LIF, α of the ATan
-    surrogate."""
-
-    kind: int
-    tau: float
-    alpha: float
-    pool: int
+        return gpu if gpu.takes(x) else None
+    return None
 
 
 def spikes_of(
@@ -49,88 +51,83 @@ def spikes_of(
         Of PLIF: k = σ(w).
     neuron : Neuron
     """
-    weight, bias = (norm.weight, norm.bias) if norm is not None else (None, None)
-    return _Spikes.apply(x, weight, bias, w, norm, neuron)
+    if norm is not None or neuron.pool != kernels.NONE:
+        affine = (norm.weight, norm.bias) if norm is not None else (None, None)
+        return _Spikes.apply(dense(x), *affine, w, norm, neuron)
+    # Each neuron for itself, in the order that they have in memory.
+    moved = x.ndim == 5 and channels_last(x)
+    x = x.movedim(2, -1) if moved else x
+    alone = x.reshape(len(x), 1, 1, 1, -1)
+    spikes, last = _Spikes.apply(alone, None, None, w, norm, neuron)
+    spikes, last = spikes.view(x.shape), last.view(x.shape[1:])
+    return (spikes.movedim(-1, 2), last.movedim(-1, 1)) if moved else (spikes, last)
 
 
 class _Spikes(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, w, norm, neuron):
-        layer = _layer_of(x, norm, neuron)
-        x = _arranged(x, layer)
-        inputs, line, moments = _planes(x, layer), _same(layer), None
-        if norm is not None:
-            moments = _Moments.of(inputs, norm, layer)
+        form, moments = form_for(x), None
+        if norm is None:
+            line = torch.stack([x.new_ones(x.shape[2]), x.new_zeros(x.shape[2])])
+        else:
+            moments = _Moments.of(x, norm, form)
             line = moments.line(weight, bias)
-        k = np.float32(neuron.tau if w is None else w.sigmoid().item())
-        out, last = _empty_pooled(x, layer), torch.empty_like(x[0])
-        arrays = inputs, *line, k, layer, _planes(out, layer), _planes(last[None], layer)[0]
-        _over_tiles(kernels.forward, layer, *arrays)
-        ctx.save_for_backward(x, w)
-        ctx.constants = layer, moments, line, k, neuron.alpha
+        k = x.new_full((), neuron.tau) if w is None else w.sigmoid()
+        ctx.save_for_backward(x, w, line, k)
+        ctx.constants = form, moments, neuron
         ctx.set_materialize_grads(False)
-        return out, last
+        return form.forward(x, line, k, neuron)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, by_last):
-        x, w = ctx.saved_tensors
-        layer, moments, line, k, alpha = ctx.constants
-        grad = _empty_pooled(x, layer).zero_() if grad is None else _arranged(grad, layer)
-        by_last = torch.zeros_like(x[:1]) if by_last is None else _arranged(by_last[None], layer)
-        by_x = torch.empty_like(x)
-        inputs, by_y = _planes(x, layer), _planes(by_x, layer)
-        mean = moments.mean.astype(np.float32) if moments else line[1]
-        arrays = inputs, _planes(grad, layer), _planes(by_last, layer)[0], *line, mean, k
-        sums = _sums_over_tiles(kernels.backward, layer, *arrays, alpha, layer, by_y)
+        x, w, line, k = ctx.saved_tensors
+        form, moments, neuron = ctx.constants
+        grad = empty_pooled(x, neuron).zero_() if grad is None else dense(grad, like=x)
+        by_last = None if by_last is None else dense(by_last[None], like=x)[0]
+        mean, gains = (moments.mean, moments.gains) if moments else (line[1], None)
+        by_x, sums = form.backward(x, grad, by_last, line, mean.float(), k, neuron, gains)
         by_weight = by_bias = by_w = None
         if moments:
-            by_weight, by_bias = moments.gradients(sums[:-1], x)
-            gains = moments.gains(sums[:-1], line[0])
-            _over_tiles(kernels.combine, layer, by_y, inputs, gains, layer)
+            by_weight, by_bias = (sums.by_y_x * moments.inverse).float(), sums.by_y.float()
         if w is not None:
-            by_w = w.new_tensor(sums[-1, 0] * (1 - k))  # k' = k (1 − k)
+            by_w = (sums.by_k * (1 - k)).to(w)  # k' = k (1 − k)
         return by_x, by_weight, by_bias, by_w, None, None
 
 
 class _Moments(NamedTuple):
-    """Of each channel: mean, 1/√(variance + ε), and over how many inputs; 0 for running ones."""
+    """Of each channel: mean and 1/√(variance + ε) in float64, the gain of the line; and over how
+    many inputs, 0 for running ones."""
 
-    mean: np.ndarray
-    inverse: np.ndarray
+    mean: Tensor
+    inverse: Tensor
     count: int
 
     @classmethod
-    def of(cls, inputs: np.ndarray, norm: nn.BatchNorm2d, layer: Layer) -> Self:
+    def of(cls, x: Tensor, norm: nn.BatchNorm2d, form: ModuleType) -> Self:
         if not (norm.training or norm.running_mean is None):
-            mean, variance = norm.running_mean.double(), norm.running_var.double()
-            return cls(mean.numpy(), (variance + norm.eps).rsqrt().numpy(), 0)
-        count = inputs.size // norm.num_features
+            variance = norm.running_var.double()
+            return cls(norm.running_mean.double(), (variance + norm.eps).rsqrt(), 0)
+        count = x.numel() // norm.num_features
         if count == 1:
             raise ValueError("batch norm in training: expected more than one value per channel")
-        pivot = inputs[0, : layer.channel_planes, : layer.step].ravel()
-        sums = _sums_over_tiles(kernels.moments, layer, inputs, pivot, layer)[:-1] / count
-        mean, variance = pivot + sums[:, 0], sums[:, 1] - sums[:, 0] ** 2
-        _move(norm, torch.from_numpy(mean), torch.from_numpy(variance * count / (count - 1)))
-        return cls(mean, 1 / np.sqrt(variance + norm.eps), count)
+        pivot, (first, second) = x[0, 0, :, 0, 0], form.moments(x) / count
+        mean, variance = pivot + first, second.addcmul(first, first, value=-1)
+        _move(norm, mean, variance * (count / (count - 1)))
+        return cls(mean, (variance + norm.eps).rsqrt(), count)
 
-    def line(self, weight: Tensor | None, bias: Tensor | None) -> np.ndarray:
+    def line(self, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         """y = line[0] x + line[1]."""
-        gain = 1 if weight is None else weight.detach().double().numpy()
-        offset = 0 if bias is None else bias.detach().double().numpy()
-        scale = self.inverse * gain
-        return np.stack([scale, offset - self.mean * scale]).astype(np.float32)
+        scale = self.inverse if weight is None else self.inverse * weight
+        offset = -self.mean * scale
+        return torch.stack([scale, offset if bias is None else offset + bias]).float()
 
-    def gradients(self, sums: np.ndarray, like: Tensor) -> tuple[Tensor, Tensor]:
-        return like.new_tensor(sums[:, 1] * self.inverse), like.new_tensor(sums[:, 0])
-
-    def gains(self, sums: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    def gains(self, sums: Sums, scale: Tensor) -> Tensor:
         """∂loss/∂x = gains[0] ∂loss/∂y + gains[1] x + gains[2]: y's mean and variance move with x."""
-        constant = linear = np.zeros_like(self.mean)
-        if self.count:
-            linear = -scale * self.inverse**2 * sums[:, 1] / self.count
-            constant = -scale * sums[:, 0] / self.count - linear * self.mean
-        return np.stack([scale, linear, constant]).astype(np.float32)
+        share = 1 / self.count if self.count else 0.0
+        linear = self.inverse.square() * sums.by_y_x * scale * -share
+        constant = sums.by_y * scale * -share - linear * self.mean
+        return torch.stack([scale, linear, constant]).float()
 
 
 @torch.no_grad()
@@ -139,65 +136,9 @@ def _move(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     if norm.running_mean is None:
         return
     norm.num_batches_tracked += 1
-    share = norm.momentum if norm.momentum is not None else 1 / norm.num_batches_tracked.item()
+    share = norm.momentum
+    if share is None:
+        share = norm.num_batches_tracked.to(mean.dtype).reciprocal().to(norm.running_mean)
     norm.running_mean.lerp_(mean.to(norm.running_mean), share)
     norm.running_var.lerp_(variance.to(norm.running_var), share)
 
-
-def _layer_of(x: Tensor, norm: nn.BatchNorm2d | None, neuron: Neuron) -> Layer:
-    if norm is None and neuron.pool == kernels.NONE:  # each neuron for itself
-        planes, height, width, step, channels = 1, 1, x[0].numel(), 1, 1
-    else:
-        _, recordings, channels, height, width = x.shape
-        planes, step = recordings * channels, 1
-        if x.movedim(2, -1).is_contiguous():
-            planes, step, width, channels = recordings, channels, width * channels, 1
-    tile = kernels.tile_of(height, width, step)
-    return Layer(planes, height, width, step, channels, *tile, neuron.kind, neuron.pool)
-
-
-def _arranged(x: Tensor, layer: Layer) -> Tensor:
-    """In the layer's order in memory."""
-    if layer.step > 1:
-        return x.movedim(2, -1).contiguous().movedim(-1, 2)
-    return x.contiguous()
-
-
-def _empty_pooled(x: Tensor, layer: Layer) -> Tensor:
-    if layer.pool == kernels.NONE:
-        return torch.empty_like(x)
-    shape = *x.shape[:3], x.shape[3] // 2, x.shape[4] // 2
-    return _arranged(x.new_empty(shape), layer)
-
-
-def _planes(x: Tensor, layer: Layer) -> np.ndarray:
-    """[N_t, planes, places], in the order that they have in memory."""
-    step, plane = x[0].numel(), x[0].numel() // layer.planes
-    return x.detach().as_strided((len(x), layer.planes, plane), (step, plane, 1)).numpy()
-
-
-def _same(layer: Layer) -> np.ndarray:
-    """y = x for each channel."""
-    return np.repeat(np.float32([[1], [0]]), layer.channel_planes * layer.step, axis=1)
-
-
-def _tiles_at_once(layer: Layer) -> int:
-    return max(1, BLOCK // (layer.rows * layer.columns))
-
-
-def _over_tiles(kernel, layer: Layer, *arguments) -> None:
-    block = _tiles_at_once(layer)
-    in_blocks(lambda first, stop: kernel(*arguments, first, stop), layer.tiles, block)
-
-
-def _sums_over_tiles(kernel, layer: Layer, *arguments) -> np.ndarray:
-    """[C + 1, 2]. Added up block by block, whatever the number of threads."""
-    block = _tiles_at_once(layer)
-    channels = layer.channel_planes * layer.step
-    sums = np.zeros((math.ceil(layer.tiles / block), channels + 1, 2))
-
-    def part(first: int, stop: int) -> None:
-        kernel(*arguments, sums[first // block], first, stop)
-
-    in_blocks(part, layer.tiles, block)
-    return sums.sum(0)

@@ -13,20 +13,20 @@ from torch import Tensor
 from snnq.quantization.table import ARGUMENT_LIMIT
 
 
-def value(weight: Tensor, *curve: Tensor) -> Tensor:
+def value(weight: Tensor, *others: Tensor | None) -> Tensor:
     """α (Y_0 + Σ s_i g_i), as `gpu.value`."""
-    return _compiled(_value)(*_rows(weight, *curve)).view_as(weight)
+    return _compiled(_value)(*_rows(weight, *others)).view_as(weight)
 
 
-def gradients(weight: Tensor, grad: Tensor, *curve: Tensor) -> tuple[Tensor, ...]:
+def gradients(weight: Tensor, *others: Tensor | None) -> tuple[Tensor, ...]:
     """∂loss/∂w, ∂loss/∂α and ∂loss/∂β, as `gpu.gradients`."""
-    by_weight, *by_scales = _compiled(_gradients)(*_rows(weight, grad, *curve))
+    by_weight, *by_scales = _compiled(_gradients)(*_rows(weight, *others))
     return by_weight.view_as(weight), *by_scales
 
 
-def _rows(*tensors: Tensor) -> list[Tensor]:
+def _rows(*tensors: Tensor | None) -> list[Tensor | None]:
     """Without what a function would be compiled for anew: shape, strides, whether it is learned."""
-    return [tensor.detach().contiguous().flatten() for tensor in tensors]
+    return [None if one is None else one.detach().contiguous().flatten() for one in tensors]
 
 
 @cache
@@ -34,23 +34,24 @@ def _compiled(function: Callable) -> Callable:
     return torch.compile(function, dynamic=True)
 
 
-def _value(weight, alpha, beta, biases, heights, temperature):
-    return alpha * _staircase(weight * beta, biases, heights, temperature)
+def _value(weight, hardened, alpha, beta, biases, levels, temperature):
+    x = weight * beta
+    argument = _argument(x, biases, temperature).clamp(-ARGUMENT_LIMIT, ARGUMENT_LIMIT)
+    y = levels[0] + (levels.diff() * argument.sigmoid()).sum(-1)
+    if hardened is not None:
+        y = torch.where(hardened, levels[torch.bucketize(x, biases)], y)
+    return alpha * y
 
 
-def _gradients(weight, grad, alpha, beta, biases, heights, temperature, backward_temperature):
-    argument = _argument(weight * beta, biases, backward_temperature)
+def _gradients(weight, output, grad, hardened, alpha, beta, biases, levels, temperature):
+    argument = _argument(weight * beta, biases, temperature)
     g = argument.sigmoid()
     beyond = argument.abs() >= ARGUMENT_LIMIT
-    slope = (heights[1:] * torch.where(beyond, 0, g * (1 - g))).sum(-1)
-    chained = grad * alpha * backward_temperature * slope
-    by_alpha = (grad * _staircase(weight * beta, biases, heights, temperature)).sum()
-    return chained * beta, by_alpha, (chained * weight).sum()
-
-
-def _staircase(x: Tensor, biases: Tensor, heights: Tensor, temperature: Tensor) -> Tensor:
-    argument = _argument(x, biases, temperature).clamp(-ARGUMENT_LIMIT, ARGUMENT_LIMIT)
-    return heights[0] + (heights[1:] * argument.sigmoid()).sum(-1)
+    slope = (levels.diff() * torch.where(beyond, 0, g * (1 - g))).sum(-1)
+    chained = grad * alpha * temperature * slope
+    if hardened is not None:
+        chained = torch.where(hardened, 0, chained)
+    return chained * beta, (grad * output).sum() / alpha, (chained * weight).sum()
 
 
 def _argument(x: Tensor, biases: Tensor, temperature: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ another compiler for, its. Elsewhere (float64, or a GPU without Triton, which `t
 there too) they are summed one by one.
 """
 
-import importlib.util
 import itertools
 from functools import cache
 from types import ModuleType
@@ -24,6 +23,7 @@ from snnq.quantization import loops
 from snnq.quantization.hardened import harden, stop
 from snnq.quantization.loops import FEW, Sigmoids
 from snnq.quantization.table import ARGUMENT_LIMIT, Table, table
+from snnq.system.triton import has_triton
 
 
 def staircase(
@@ -41,49 +41,29 @@ def staircase(
         ∂/∂w = G αβT'S,   ∂/∂α = Σ G y/α,   ∂/∂β = Σ G αT' w S,   S = Σ s_i g_i (1 − g_i)
 
     where G = ∂loss/∂y and g_i = σ(T'(βw − b_i)) is taken at the backward temperature T'. What is
-    kept for the backward pass is w and y, or w alone, whatever the number of levels.
+    kept for the backward pass is w and y, whatever the number of levels.
 
     Where `hardened`, a bool tensor of the weight's shape, is true, y is the hard α Y_k,
     k = #{i : βw > b_i}, and S is 0.
     """
-    scales, temperatures = (alpha, beta), (temperature, backward_temperature)
-    form = _one_pass_form(weight)
+    temperatures, form = (temperature, backward_temperature), _one_pass_form(weight)
     if form is None:
-        return _Staircase.apply(weight, *scales, biases, *temperatures, levels, hardened)
-    curve = *scales, biases, _heights(levels, weight), *temperatures
-    if hardened is None:
-        return _OnePass.apply(form, weight, *curve)
-    weight = torch.where(hardened, weight.detach(), weight)
-    hard = alpha * _hard(weight, beta.detach(), biases, levels)
-    return torch.where(hardened, hard, _OnePass.apply(form, weight, *curve))
+        return _Staircase.apply(weight, alpha, beta, biases, *temperatures, levels, hardened)
+    values = _levels_on(levels, weight.device, weight.dtype)
+    return _OnePass.apply(form, weight, hardened, alpha, beta, biases, values, *temperatures)
 
 
 def _one_pass_form(weight: Tensor) -> ModuleType | None:
     """The module with `value` and `gradients` for weights on this device, if there is one."""
     if weight.dtype != torch.float32:
         return None
-    if weight.is_cuda and _has_triton():
+    if weight.is_cuda and has_triton():
         from snnq.quantization import gpu as form
     elif weight.is_mps or weight.is_xpu:
         from snnq.quantization import inductor as form
     else:
         return None
     return form
-
-
-@cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
-def _heights(levels: tuple[float, ...], like: Tensor) -> Tensor:
-    return _heights_on(levels, like.device, like.dtype)
-
-
-@cache
-def _heights_on(levels: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Y_0, s_1, …, s_n: once for each device, so that no training step waits for a copy."""
-    return torch.tensor([levels[0], *_steps(levels)], dtype=dtype, device=device)
 
 
 def _hard(weight: Tensor, beta: Tensor, biases: Tensor, levels: tuple[float, ...]) -> Tensor:
@@ -94,22 +74,25 @@ def _hard(weight: Tensor, beta: Tensor, biases: Tensor, levels: tuple[float, ...
 
 @cache
 def _levels_on(levels: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Once for each device, so that no training step waits for a copy."""
     return torch.tensor(levels, dtype=dtype, device=device)
 
 
 class _OnePass(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, form, weight, alpha, beta, biases, heights, temperature, backward_temperature):
-        curve = alpha, beta, biases, heights, temperature
-        ctx.save_for_backward(weight, *curve, backward_temperature)
+    def forward(ctx, form, weight, hardened, *curve_and_slope):
+        *curve, temperature, backward_temperature = curve_and_slope
+        output = form.value(weight, hardened, *curve, temperature)
+        ctx.save_for_backward(weight, output, hardened, *curve, backward_temperature)
         ctx.form = form
-        return form.value(weight, *curve)
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        weight, *curve = ctx.saved_tensors
-        return None, *ctx.form.gradients(weight, grad, *curve), None, None, None, None
+        weight, output, *rest = ctx.saved_tensors
+        by_weight, *by_scales = ctx.form.gradients(weight, output, grad, *rest)
+        return None, by_weight, None, *by_scales, *[None] * 4
 
 
 class _Staircase(torch.autograd.Function):
