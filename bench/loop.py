@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from compare import in_turns, report
 from spikingjelly_loop import BATCH
+from torch import nn
 from torch.utils.data import Dataset, Subset
 
 import snnq
@@ -92,21 +93,21 @@ def seconds_per_step_of_fit(arguments: argparse.Namespace) -> float:
         batch_size=BATCH, validation=0.0, device="cpu",
     )  # fmt: skip
     train, *_ = splits_of(run)
-    epoch = epochs(run, Subset(train.dataset, chosen(train.dataset, arguments)))
+    some = Subset(train.dataset, chosen(train.dataset, arguments))
+    epoch = epochs(run, some, snnq.initial_network(run))
     next(epoch)
     return next(epoch)
 
 
-def epochs(run: snnq.Run, train: Dataset) -> Iterator[float]:
-    """Train an epoch at a time: the seconds of its steps, in the mean."""
+def epochs(run: snnq.Run, train: Dataset, model: nn.Module) -> Iterator[float]:
+    """Train a network an epoch at a time: the seconds of its steps, in the mean."""
     task = Task(
         settings=run, splits={"train": train, "validation": None, "test": None}, start=None,
         identity={}, about={}, title="", augmentation=run.augmentation,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), task.identity)
-        model, processes = snnq.initial_network(run), Processes()
-        training = Training(task, Path(folder), model, [], checkpoint, processes, False)
+        training = Training(task, Path(folder), model, [], checkpoint, Processes(), False)
         for epoch in range(run.epochs):
             training.progress.start_epoch()
             start = time.perf_counter()

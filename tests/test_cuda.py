@@ -14,6 +14,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import snnq
+from snnq.networks import kernels, tiles
 from snnq.quantization.layers import layers_of
 from snnq.quantization.staircase import staircase
 from snnq.recordings import resident
@@ -259,3 +260,24 @@ def test_fused_layers_are_taken_on_a_gpu():
         gradients(model := network(), *batch(), list(model.parameters()))
     names = " ".join(event.key for event in taken.key_averages())
     assert "moments" in names and "max_pool" not in names and "batch_norm" not in names
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("shape", [(10, 8, 128, 34, 34), (10, 8, 100, 17, 17), (3, 5, 4, 33, 9)])
+def test_the_fused_kernels_are_the_cpus_to_the_bit(shape, last):
+    from snnq.networks import gpu
+
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    x = x.movedim(2, -1).contiguous().movedim(-1, 2) if last else x
+    line, k = torch.rand(2, shape[2]) + 0.5, torch.tensor(0.4)
+    plif = kernels.Neuron(kernels.PLIF, 2.0, 2.0, kernels.MAX)
+    on_cpu = tiles.forward(x, line, k, plif)
+    there = [one.cuda() for one in (x, line, k)]
+    on_gpu = gpu.forward(*there, plif)
+    for mine, other in zip(on_gpu, on_cpu):
+        assert torch.equal(mine.cpu(), other)
+    grad = torch.randn_like(on_gpu[0])
+    both = [gpu.backward(there[0], grad, None, *there[1:2], there[1][0], there[2], plif, None) for _ in "12"]
+    assert torch.equal(both[0][0], both[1][0])
+    assert all(torch.equal(one, other) for one, other in zip(both[0][1], both[1][1]))
