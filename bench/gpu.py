@@ -120,7 +120,7 @@ def peak(epoch: Callable[[], float]) -> float:
 
 def kernels(epoch: Callable[[], float]) -> pd.DataFrame:
     """Share of an epoch's time on the GPU, of the kernels that take most of it."""
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as found:
         epoch()
     spent = pd.Series(
         {

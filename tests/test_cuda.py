@@ -256,7 +256,7 @@ def test_fused_layers_are_spikingjellys(node, pool, last):
 
 
 def test_fused_layers_are_taken_on_a_gpu():
-    with profile(activities=[ProfilerActivity.CUDA]) as taken:
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as taken:
         gradients(model := network(), *batch(), list(model.parameters()))
     names = " ".join(event.key for event in taken.key_averages())
     assert "moments" in names and "max_pool" not in names and "batch_norm" not in names

@@ -223,6 +223,18 @@ def test_packed_files_and_the_c_program(readme):
     assert f"takes {c.megabytes:.1f} MB" in readme and c.same_class == c.recordings
 
 
+def test_steps_on_a_gpu(readme):
+    for channels in (128, 8):
+        table = bench(f"gpu_{channels}").set_index("loop")
+        names = "SpikingJelly", "snnq, tf32, graph", "snnq, bf16, graph", "snnq"
+        cells = [f"{table.milliseconds_per_step[name]:.1f}" for name in names]
+        for bits in (1, 4):
+            faster = table["faster_than_full_precision"][f"snnq, tf32, graph, {bits} bit"]
+            cells.append(f"{1 / faster:.2f}")
+        assert f"| {channels} | {' | '.join(cells)} |" in readme
+        assert set(table["gpu"]) == {"NVIDIA H200"}
+
+
 def test_trials_of_the_recipe(readme):
     stated = " ".join(readme.split())
     trials = pd.read_csv(REFERENCE / "recipe.csv", keep_default_na=False)
