@@ -25,6 +25,7 @@ simulated: $(INSTALLED)
 
 figures: $(INSTALLED)
 	snnq figures
+	snnq figures results/reference/desk figures/desk
 
 # For maintainers: takes this machine's finished study to results/reference/quick.
 reference: $(INSTALLED)

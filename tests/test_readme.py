@@ -10,7 +10,7 @@ import snnq
 from snnq.study.report import interval
 
 REFERENCE = PROJECT / "results" / "reference"
-QUICK = REFERENCE / "quick"
+QUICK, DESK = REFERENCE / "quick", REFERENCE / "desk"
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,14 @@ def test_published_figures_say_where_they_are_from():
     assert given[given["full"].isna()]["accuracy"].isna().all()  # a loss is all that is stated
 
 
-def test_results(readme):
-    table = pd.read_csv(QUICK / "table.csv")
-    assert len(table) == 14
+@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 12)])
+def test_results(readme, study, rows):
+    table = pd.read_csv(study / "table.csv")
+    assert len(table) == rows
     for row in table.itertuples():
         difference = "" if row.levels == "full" else f"{row.difference:+.2f}"
         cells = [
-            row.recordings,
+            *([row.recordings] if study == QUICK else []),
             str(row.channels),
             row.levels,
             f"{row.last_mean:.2f} ± {row.last_sd:.2f}",
@@ -66,15 +67,25 @@ def test_results(readme):
         assert f"| {' | '.join(cells)} |" in readme
 
 
+def test_one_result(readme):
+    stated = " ".join(readme.split())
+    table = pd.read_csv(DESK / "table.csv").set_index(["channels", "levels"])
+    wide, full, narrow = table.loc[16, "binary"], table.loc[16, "full"], table.loc[2, "binary"]
+    ends = f"{-wide.difference_high:.2f} to {-wide.difference_low:.2f}"
+    assert f"costs {-wide.difference:.2f} points of accuracy (95 % CI {ends})" in stated
+    assert f"{wide.last_mean:.2f} % in {wide.bytes / 1000:.0f} kB against" in stated
+    assert f"{full.last_mean:.2f} % in {full.bytes / 1000:,.0f} kB" in stated
+    ends = f"{-narrow.difference_high:.2f} to {-narrow.difference_low:.2f}"
+    assert f"2 channels it costs {-narrow.difference:.2f} ({ends})" in stated
+
+
 def test_methods(readme):
-    rows = snnq.read_gathered(QUICK, "ablations")
-    rows = rows[rows["ablation"].str.startswith("quantizer")]
-    table = snnq.ablation_table(rows, snnq.read_correct(QUICK))
-    assert len(table) == 17
+    table = snnq.ablation_table(snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK))
+    assert len(table) == 9 and table["mean"].idxmax() == 0 and table["change"][0] == "sigmoids"
+    assert (table["high"].dropna() < 0).all() and set(table["reading"]) == {"", "not shown"}
     for row in table.itertuples():
         difference = "" if pd.isna(row.difference) else f"{row.difference:+.2f}"
         cells = [
-            row.levels,
             row.change,
             f"{row.mean:.2f} ± {row.sd:.2f}",
             difference,
@@ -82,19 +93,21 @@ def test_methods(readme):
             row.reading,
         ]
         assert f"| {' | '.join(cells)} |" in readme
-    binary = table[table["levels"] == "binary"]
-    assert binary["mean"].idxmax() == 0 and (binary["change"].iloc[0] == "sigmoids")
 
 
-def test_the_frontier(readme):
-    runs = snnq.read_gathered(QUICK, "runs")
-    point = snnq.ahead_from(snnq.frontier_table(runs, snnq.read_correct(QUICK)))
+@pytest.mark.parametrize("study", [QUICK, DESK])
+def test_the_frontier(readme, study):
+    runs = snnq.read_gathered(study, "runs")
+    table = snnq.frontier_table(runs, snnq.read_correct(study))
+    point = snnq.ahead_from(table)
     stated = " ".join(readme.split())
-    assert (
-        f"The binary network of {point.channels} channels takes {point.bytes / 1000:.0f} kB, and is"
-        f" {point.difference:.1f} points ahead of full precision in as many bytes"
-    ) in stated
-    assert f"widths: {point.corrected_low:.1f} to {point.corrected_high:.1f})" in stated
+    assert f"The binary network of {point.channels} channels takes {point.bytes / 1000:.0f} kB" in stated
+    assert f"is {point.difference:.1f} points ahead of" in stated
+    assert f": {point.corrected_low:.1f} to {point.corrected_high:.1f})" in stated
+    if study == DESK:
+        assert f"in full precision, which takes {point.full_bytes / 1000:.0f}" in stated
+        binary = table.query("levels == 'binary' and channels >= @point.channels")
+        assert set(binary["reading"]) == {"better"}
 
 
 def test_the_tables_are_gathered_from_the_runs_beside_them():

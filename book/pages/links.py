@@ -16,6 +16,7 @@ PAGES = (
     (r"results/reference/(\w+)/networks(/.*)?", r"/studies/\1/networks.md"),
     (r"results/reference", "/tables/index.md"),
     (r"notebooks/(\w+)\.ipynb", rf"{FIRST}/\1.ipynb"),
+    (r"figures/desk/(\w+)\.png", r"#desk-\1"),
     (r"figures/(\w+)\.png", rf"#{STUDIES[0]}-\1"),
     (r"figures/captions\.md", f"{FIRST}/figures.md"),
     (r"snnq/(\w+)", r"/api/\1.md"),
