@@ -47,6 +47,7 @@ def on_real(runs: pd.DataFrame, correct: dict[str, np.ndarray], tabulate) -> pd.
     unseen[SEARCHED] = False
     runs = runs.assign(
         recordings="N-MNIST, real",
+        simulated=False,
         test_recordings=len(unseen),
         simulated_mean=100 * runs["last"],
         uncalibrated_mean=[100 * of_run[unseen].mean() for of_run in right],
