@@ -248,3 +248,12 @@ def test_maps_of_other_networks_are_refused(data):
     with pytest.raises(ValueError, match="devices=.*: expected one fault map at least"):
         snnq.accuracy_on_devices(model, data, [])
     assert list(memory_of(model)) == list(snnq.quantizers(model))
+
+
+@pytest.mark.parametrize("levels", ["ternary", "3bit"])
+def test_reading_with_faults_asks_for_no_number_of_a_device(levels):
+    """As on a GPU, which would have to be waited for: on the meta device there is none."""
+    model = layer(levels)
+    faults = snnq.draw_faults(model, 0.2, variability=0.1)["0"].to(torch.device("meta"))
+    indices = model.to("meta") and snnq.quantizers(model)["0"].level_indices(original(model))
+    assert faults.misread(indices).shape == faults.error.shape == original(model).shape

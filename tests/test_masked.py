@@ -135,3 +135,13 @@ def test_many_sets_are_summed_in_their_stead():
 def test_a_set_without_levels_is_refused():
     with pytest.raises(ValueError, match="a set of no levels"):
         Reachable(torch.tensor([[True, True], [False, False]]), torch.tensor([0, 1]), (-1, 1))
+
+
+def test_a_step_asks_for_no_number_of_a_device():
+    """Whoever asks on the meta device, which has none, fails."""
+    quantizer, weight, _ = quantizer_with_masks("3bit", 4.0, 0)
+    quantizer.hardened = weight > 0
+    quantizer.to("meta")
+    w = torch.empty(weight.shape, device="meta", requires_grad=True)
+    quantizer(w).sum().backward()
+    assert w.grad.shape == quantizer.alpha.grad.expand(weight.shape).shape

@@ -62,6 +62,7 @@ class Reachable(nn.Module):
         kind = torch.uint8 if len(sets) <= MOST_ROWS else torch.int32
         self.register_buffer("sets", sets, persistent=False)
         self.register_buffer("rows", places[rows].to(kind), persistent=False)
+        self.known_curves: dict[tuple[float, ...], tuple[Row, ...]] = {}  # by the biases
         values = torch.tensor(levels, dtype=torch.float64)
         heights, steps = values.diff(), torch.zeros(len(sets), len(levels) - 1).double()
         shares = torch.zeros(len(sets), len(levels) - 1, len(levels) - 1).double()
@@ -85,6 +86,12 @@ class Reachable(nn.Module):
 
     def curves(self, biases: Tensor) -> tuple[Row, ...]:
         """Thresholds, steps and lowest level of each set, as `table.stacked` takes them."""
+        key = tuple(biases.tolist())
+        if key not in self.known_curves:
+            self.known_curves = {key: self._curves(biases)}
+        return self.known_curves[key]
+
+    def _curves(self, biases: Tensor) -> tuple[Row, ...]:
         rows = zip(self.thresholds(biases).tolist(), self.steps.tolist(), self.lowest.tolist())
         return tuple(
             (
