@@ -74,7 +74,7 @@ def _on_devices(run: pd.Series, rates: tuple, test, devices: int) -> Iterator[pd
 
 def _rates(faults: str | None) -> tuple[float, ...] | None:
     found = read_faults_setting(faults if pd.notna(faults) else None)
-    return None if found is None else tuple(getattr(found, name) for name in FAULTS)
+    return None if found is None else found.rates
 
 
 def _network(folder: str) -> torch.nn.Module:

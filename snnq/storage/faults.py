@@ -14,6 +14,7 @@ from snnq.quantization.layers import in_evaluation
 from snnq.quantization.network import quantizers
 from snnq.storage.bits import bytes_of, codes_in, weight_bytes
 from snnq.storage.fault_map import LayerFaults, draw_layer
+from snnq.storage.fault_rates import refuse_rates
 from snnq.storage.format import joined
 from snnq.system.files import first_line, save_tensors
 
@@ -89,19 +90,6 @@ def drawn(
         rates = stuck_at_0, stuck_at_1, variability
         found[name] = draw_layer(*of_layer, *rates, generator)
     return found
-
-
-def refuse_rates(stuck_at_0: float, stuck_at_1: float, variability: float) -> None:
-    """Raise ValueError for the first that is out of range."""
-    for name, rate in (("stuck_at_0", stuck_at_0), ("stuck_at_1", stuck_at_1)):
-        if not 0 <= rate <= 1:
-            raise ValueError(f"{name}={rate}: expected a number from 0 to 1")
-    if stuck_at_0 + stuck_at_1 > 1:
-        raise ValueError(
-            f"stuck_at_0={stuck_at_0} and stuck_at_1={stuck_at_1}: expected a sum of at most 1"
-        )
-    if not 0 <= variability < float("inf"):
-        raise ValueError(f"variability={variability}: expected a finite number of at least 0")
 
 
 def save_faults(faults: Mapping[str, LayerFaults], path: str | Path) -> None:

@@ -83,9 +83,9 @@ class FaultyMemory:
         if due == self.drawn:
             return
         self.drawn = due
-        rates = self.faults.stuck_at_0, self.faults.stuck_at_1, self.faults.variability
         # Not those of a known device of that number.
-        new = drawn(self.memory, *rates, (self.faults.device, 1, *due), self.device)
+        seed = self.faults.device, 1, *due
+        new = drawn(self.memory, *self.faults.rates, seed, self.device)
         if not self.maps:
             self.maps.update(new)
             return
@@ -108,8 +108,7 @@ def reach_levels_of(model: nn.Module, faults: FaultMap) -> None:
 def _known(model: nn.Module, faults: Faults) -> FaultMap:
     if faults.map is not None:
         return read_faults(faults.map, model)
-    rates = faults.stuck_at_0, faults.stuck_at_1, faults.variability
-    return draw_faults(model, *rates, faults.device)
+    return draw_faults(model, *faults.rates, faults.device)
 
 
 def _read(

@@ -3,12 +3,12 @@
 Without torch, for which the help of a command would have to wait.
 """
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from snnq.storage.fault_rates import refuse_rates
+
 WAYS = ("known", "epoch", "step")
-NAMES = ("stuck_at_0", "stuck_at_1", "variability", "device", "map")
 EXAMPLE = "known, stuck_at_0=0.1, device=3"
 
 
@@ -22,10 +22,11 @@ class Faults:
         "known": those of one device, which are known. "epoch" or "step": unknown ones, of another
         device in each epoch, or in each step.
     stuck_at_0, stuck_at_1, variability : float
+        See `snnq.draw_faults`.
     device : int
         Which device, or which series of them.
     map : str or None
-        Of a known device, its fault map's file, in place of rates and device.
+        Of a known device the file of its fault map, in place of rates and device.
 
     Raises
     ------
@@ -42,28 +43,28 @@ class Faults:
 
     def __post_init__(self):
         if self.way not in WAYS:
-            self._refuse(f"{self.way!r}: expected one of {', '.join(WAYS)} first")
-        for name in ("stuck_at_0", "stuck_at_1"):
-            if not 0 <= getattr(self, name) <= 1:
-                self._refuse(f"{name}={getattr(self, name)}: expected a number from 0 to 1")
-        if self.stuck_at_0 + self.stuck_at_1 > 1:
-            self._refuse("expected stuck_at_0 and stuck_at_1 with a sum of at most 1")
-        if not 0 <= self.variability < math.inf:
-            self._refuse(f"variability={self.variability}: expected a finite number of at least 0")
+            raise ValueError(f"{self.way!r}: expected one of {', '.join(WAYS)} first")
+        refuse_rates(*self.rates)
         if self.device < 0:
-            self._refuse(f"device={self.device}: expected a whole number of at least 0")
-        rates = self.stuck_at_0 or self.stuck_at_1 or self.variability
-        if self.map is not None and (self.way != "known" or rates or self.device):
-            self._refuse(f"map={self.map}: expected no rates and no device beside it, and known faults")
-        if self.map is None and not rates:
-            self._refuse("expected stuck_at_0, stuck_at_1 or variability above 0, or a map")
+            raise ValueError(f"device={self.device}: expected a whole number of at least 0")
+        if self.map is None and not any(self.rates):
+            raise ValueError("expected stuck_at_0, stuck_at_1 or variability above 0, or a map")
+        if self.map is not None and (self.way != "known" or any(self.rates) or self.device):
+            expected = "expected known faults, and neither rates nor a device beside it"
+            raise ValueError(f"map={self.map}: {expected}")
 
-    def _refuse(self, problem: str) -> None:
-        raise ValueError(f"faults: {problem}, as in {EXAMPLE!r}")
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        return self.stuck_at_0, self.stuck_at_1, self.variability
 
     def __str__(self) -> str:
-        given = {f.name: getattr(self, f.name) for f in fields(self)[1:] if getattr(self, f.name) != f.default}
-        return ", ".join([self.way, *(f"{name}={value}" for name, value in given.items())])
+        _, *others = fields(self)
+        given = {of.name: getattr(self, of.name) for of in others}
+        changed = [f"{of.name}={given[of.name]}" for of in others if given[of.name] != of.default]
+        return ", ".join([self.way, *changed])
+
+
+KINDS = {field.name: field.type for field in fields(Faults)[1:]}
 
 
 def read_faults_setting(text: Any) -> Faults | None:
@@ -79,14 +80,15 @@ def read_faults_setting(text: Any) -> Faults | None:
     if not isinstance(text, str):
         raise ValueError(f"faults={text!r}: expected a text, as {EXAMPLE!r}, or none")
     way, *given = [part.strip() for part in text.split(",")]
-    values: dict[str, Any] = {}
-    for part in given:
-        name, _, value = (one.strip() for one in part.partition("="))
-        if name not in NAMES or name in values:
-            expected = f"expected {', '.join(NAMES)}, each once"
-            raise ValueError(f"faults: {part!r}: {expected}, as in {EXAMPLE!r}")
-        values[name] = _value(name, value)
-    return Faults(way=way, **values)
+    try:
+        pairs = [[one.strip() for one in part.split("=", 1)] for part in given]
+        names = [name for name, *_ in pairs]
+        for name, *value in pairs:
+            if not value or name not in KINDS or names.count(name) > 1:
+                raise ValueError(f"{name!r}: expected {', '.join(KINDS)}, each once, with =")
+        return Faults(way=way, **{name: _value(name, value) for name, value in pairs})
+    except ValueError as error:
+        raise ValueError(f"faults={text!r}: {error}, as in {EXAMPLE!r}") from None
 
 
 def plain_faults(value: Any) -> Any:
@@ -95,10 +97,11 @@ def plain_faults(value: Any) -> Any:
 
 
 def _value(name: str, text: str) -> Any:
-    if name == "map":
+    kind = KINDS[name]
+    if kind not in (int, float):
         return text
-    kind, expected = (int, "a whole number") if name == "device" else (float, "a number")
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"faults: {name}={text}: expected {expected}, as in {EXAMPLE!r}") from None
+        expected = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name}={text}: expected {expected}") from None
