@@ -47,7 +47,8 @@ def main() -> None:
 def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> Iterator[pd.DataFrame]:
     for key, of_network in runs.groupby([*NETWORK, "seed"], sort=False):
         first = of_network.iloc[0]
-        _, test = snnq.load(first["benchmark"], first["data"], first["steps"], first["cut"])
+        settings = snnq.read_record(first["folder"])["run"]
+        _, test = snnq.load(*(settings[name] for name in ("benchmark", "data", "steps", "cut")))
         test = torch.utils.data.Subset(test, range(arguments.recordings or len(test)))
         without = of_network[of_network["training"] == WITHOUT].iloc[0]
         intact, _ = snnq.evaluate(_network(without["folder"]), test)

@@ -154,7 +154,7 @@ def test_rates_that_cannot_be_are_refused(options, message):
     ("change", "message"),
     [
         (lambda map: map.pop("0.stuck_at_0"), "'0.stuck_at_0': not there, expected torch.uint8"),
-        (lambda map: map.update({"9.stuck_at_0": map["0.stuck_at_0"].clone()}), "'9.stuck_at_0': expected faults of 0"),
+        (lambda map: map.update({"9.error": map["0.error"].clone()}), "'9.error': expected faults of 0"),
         (lambda map: map.update({"0.stuck_at_0": map["0.stuck_at_0"][1:]}), r"\[104\], expected"),
         (lambda map: map.update({"0.stuck_at_1": 255 - 0 * map["0.stuck_at_1"]}), "stuck at 0 and at 1"),
         (lambda map: map["0.error"].fill_(math.nan), "0.error: expected finite numbers"),

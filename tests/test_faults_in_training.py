@@ -69,7 +69,7 @@ def test_faults_that_cannot_be_are_refused(faults, message):
 
 
 def test_methods_that_do_not_take_known_faults_are_refused():
-    with pytest.raises(ValueError, match="known ones go with quantizer sigmoid, qfalt, nearest, not with 'lsq'"):
+    with pytest.raises(ValueError, match="go with quantizer sigmoid, qfalt, nearest, not with 'lsq'"):
         Run(quantizer="lsq", faults=KNOWN)
     assert Run(quantizer="lsq", faults="step, stuck_at_0=0.1").faults
     model = layer(method="lsq")
@@ -89,7 +89,8 @@ def test_a_run_with_known_faults_is_read_on_its_device_as_it_was_trained(levels,
     for name, quantizer in snnq.quantizers(model).items():
         weight = model.get_submodule(name).parametrizations.weight.original
         indices = quantizer.level_indices(weight)
-        assert torch.equal(faults[name].reachable.nearest(indices.double(), torch.arange(9.0)[: len(quantizer.levels)].double()), indices)
+        places = torch.arange(len(quantizer.levels)).double()
+        assert torch.equal(faults[name].reachable.nearest(places[indices], places), indices)
         quantizer.reachable = None
         moved += (quantizer.level_indices(weight) != indices).sum()
     assert moved > 0
@@ -127,7 +128,8 @@ def test_another_map_in_the_same_file_is_another_run(tiny, in_tmp):
     found = fit(settings, in_tmp / "given")
     assert results(in_tmp / "given")[:3] == results(in_tmp / "drawn")[:3]
     assert fit(settings, in_tmp / "given").equals(found)
-    snnq.save_faults(snnq.draw_faults(snnq.trained_network(in_tmp / "given"), 0.5), in_tmp / "map.safetensors")
+    another = snnq.draw_faults(snnq.trained_network(in_tmp / "given"), 0.5)
+    snnq.save_faults(another, in_tmp / "map.safetensors")
     with pytest.raises(ValueError, match="holds another run .fault_map is "):
         fit(settings, in_tmp / "given")
 
@@ -257,3 +259,16 @@ def test_reading_with_faults_asks_for_no_number_of_a_device(levels):
     faults = snnq.draw_faults(model, 0.2, variability=0.1)["0"].to(torch.device("meta"))
     indices = model.to("meta") and snnq.quantizers(model)["0"].level_indices(original(model))
     assert faults.misread(indices).shape == faults.error.shape == original(model).shape
+
+
+def test_a_network_of_ones_own_takes_faults_too(tmp_path):
+    settings = snnq.Settings(epochs=1, batch_size=8, faults=KNOWN, device="cpu")
+    samples = [(torch.randn(2, 30), number % 20) for number in range(24)]
+    folder, networks = tmp_path / "run", [layer("2bit"), layer("2bit", seed=1)]
+    for model in networks:  # the second is finished already
+        snnq.train(model, samples, None, samples, settings, folder, progress=False)
+    trained, again = (model[0].weight for model in networks)
+    assert torch.equal(trained, again)
+    faults = snnq.read_faults(folder / "faults.safetensors", networks[1])["0"]
+    indices = snnq.quantizers(networks[1])["0"].level_indices(original(networks[1]))
+    assert torch.equal(faults.misread(indices), indices) and faults.stuck

@@ -125,10 +125,12 @@ def test_weights_that_reach_all_levels_are_on_the_same_staircase():
 
 def test_many_sets_are_summed_in_their_stead():
     """More than a byte tells apart: not in a table."""
-    quantizer, weight, masks = quantizer_with_masks(tuple(range(10)), 4.0, 1, sets=500, shape=(50, 40))
+    levels = tuple(range(10))
+    quantizer, weight, masks = quantizer_with_masks(levels, 4.0, 1, sets=500, shape=(50, 40))
     assert quantizer.reachable.rows.dtype == torch.int32
     value, _, index = by_hand(quantizer, weight, masks, 4.0)
-    np.testing.assert_allclose(quantizer(weight).detach() / quantizer.alpha.detach(), value, rtol=1e-4, atol=1e-4)
+    found = quantizer(weight).detach() / quantizer.alpha.detach()
+    np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(quantizer.level_indices(weight), index)
 
 

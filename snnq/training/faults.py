@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from snnq.quantization.base import LevelQuantizer
