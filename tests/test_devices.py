@@ -1,12 +1,17 @@
 """The table and the figure of networks on devices with faults."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT
 from scipy import stats
 
 from snnq.figures.devices import accuracy_on_devices
 from snnq.study.devices import BY_KNOWING, WITHOUT, devices_table, training_of
+from snnq.study.forecast import read_profiles
+from snnq.study.profile import plan
 
 
 def rows(levels=("3bit", "binary"), seeds=(0, 1, 2)):
@@ -75,3 +80,17 @@ def test_the_figure_has_a_panel_for_each_network_and_both_lines():
     drawn = [line.get_ydata()[0] for line in lines]
     expected = [own.loc[training, way] for training in own.index for way in ("mean", "worst")]
     assert drawn == pytest.approx(expected) and BY_KNOWING not in own.index
+
+
+def test_the_profiles_have_five_devices_for_each_of_three_seeds():
+    names = ["faults", "faults_rates"]
+    study = plan(read_profiles([PROJECT / f"config/{name}.yaml" for name in names[:1]]))
+    runs = pd.DataFrame([asdict(run) for run in study.all_runs.values()])
+    runs = runs[runs["levels"] != "full"]
+    runs["training"] = [training_of(run) for _, run in runs.iterrows()]
+    counts = runs.groupby(["levels", "training"]).size().unstack()
+    assert counts.index.tolist() == ["3bit", "4bit"] and (counts[WITHOUT] == 3).all()
+    assert (counts.filter(like="known faults").filter(regex="^known") == 15).all(axis=None)
+    with_rates = plan(read_profiles([PROJECT / f"config/{name}.yaml" for name in names]))
+    assert study.all_runs.keys() < with_rates.all_runs.keys()
+    assert {run.levels for run in with_rates.all_runs.values()} >= {"binary", "ternary", "2bit"}

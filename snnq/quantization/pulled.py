@@ -78,7 +78,7 @@ class QFALTQuantizer(PulledQuantizer):
         self,
         weight: Tensor,
         levels: str | Iterable[float],
-        strengths: tuple[float, float] = (1e-9, 1e-6),
+        strengths: tuple[float, float] = (1e-7, 1e-4),
     ):
         super().__init__(weight, levels, strengths)
         self.register_buffer("width", torch.ones_like(self.alpha))  # σ/Δ
@@ -111,7 +111,7 @@ class NearestLevelQuantizer(PulledQuantizer):
         self,
         weight: Tensor,
         levels: str | Iterable[float],
-        strengths: tuple[float, float] = (0.1, 100.0),
+        strengths: tuple[float, float] = (1.0, 1e3),
     ):
         super().__init__(weight, levels, strengths)
 
