@@ -51,6 +51,8 @@ class FaultyMemory:
         self.device = next(model.parameters()).device
         self.maps: FaultMap = {}  # of the devices now; their tensors stay, for a CUDA graph
         self.drawn: tuple[int, ...] | None = None  # for which epoch, or step
+        for quantizer in self.quantizers.values():
+            quantizer.reachable = None  # of a training before this one
         if self.faults is None:
             return
         if self.faults.way == "known":
