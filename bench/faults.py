@@ -16,10 +16,15 @@ import torch
 from compare import RESULTS, report
 
 import snnq
-from snnq.figures.devices import accuracy_on_devices
+from snnq.figures import accuracy_on_devices
 from snnq.figures.style import note, save, set_style
 from snnq.study.devices import BY_KNOWING, FAULTS, NETWORK, WITHOUT, devices_table, training_of
 from snnq.training.faults_setting import read_faults_setting
+
+SHOWS = (
+    "Test accuracy in memories with bits that are stuck: the mean over devices and seeds, and dashed the"
+    " worst of them; dotted without faults."
+)
 
 
 def main() -> None:
@@ -40,8 +45,9 @@ def main() -> None:
     report("faults", table)
     set_style()
     seeds, recordings = rows["seed"].nunique(), rows["test_recordings"].iloc[0]
-    of = f"{rows['recordings'].iloc[0]}, {recordings:,} test samples, up to {seeds} seeds"
-    save(note(accuracy_on_devices(table), of), RESULTS, "accuracy_on_devices")
+    of = f"{rows['recordings'].iloc[0]}, {recordings:,} test samples, up to {seeds} seeds."
+    figure = note(accuracy_on_devices(table), f"{SHOWS} {of}")
+    save(figure, RESULTS, "accuracy_on_devices")
 
 
 def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> Iterator[pd.DataFrame]:

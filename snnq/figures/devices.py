@@ -21,7 +21,7 @@ def accuracy_on_devices(table: pd.DataFrame) -> Figure:
         Of `snnq.study.devices.devices_table`.
     """
     rows = table.assign(stuck=100 * (table["stuck_at_0"] + table["stuck_at_1"]))
-    trainings = list(rows["training"].unique())
+    trainings = sorted(rows["training"].unique())
     colors = dict(zip(trainings, sns.color_palette("colorblind", len(trainings))))
     keys = sorted(
         rows.groupby(["channels", "levels"]).groups,
