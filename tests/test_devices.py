@@ -78,7 +78,7 @@ def test_the_figure_has_a_panel_for_each_network_and_both_lines():
     own = table[table["levels"] == "binary"].set_index("training")
     lines = panels["binary, 8 channels"].lines[1:]
     drawn = [line.get_ydata()[0] for line in lines]
-    expected = [own.loc[training, way] for training in own.index for way in ("mean", "worst")]
+    expected = [own.loc[training, way] for training in sorted(own.index) for way in ("mean", "worst")]
     assert drawn == pytest.approx(expected) and BY_KNOWING not in own.index
 
 
