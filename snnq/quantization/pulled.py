@@ -78,7 +78,7 @@ class QFALTQuantizer(PulledQuantizer):
         self,
         weight: Tensor,
         levels: str | Iterable[float],
-        strengths: tuple[float, float] = (1e-7, 1e-4),
+        strengths: tuple[float, float] = (1e-4, 1e-2),
     ):
         super().__init__(weight, levels, strengths)
         self.register_buffer("width", torch.ones_like(self.alpha))  # σ/Δ
