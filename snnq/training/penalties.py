@@ -1,4 +1,4 @@
-"""What quantizers add to the loss."""
+"""What quantizers add to the loss; the history's loss has it in it."""
 
 from torch import Tensor, nn
 
