@@ -53,9 +53,8 @@ def unpack_levels(packed: Tensor, levels: int, count: int) -> Tensor:
         More than 256 levels.
     """
     _refuse_unless_bytes(levels)
-    if levels != 3:
-        return _regroup(packed, BYTE, _width(levels))[:count]
-    return (packed[:, None] // _powers_of_3(packed) % 3).flatten()[:count]
+    codes = codes_in(packed, levels, count)
+    return _of_bytes(codes)[:count] if levels == 3 else codes
 
 
 def code_width(levels: int) -> int:
@@ -76,7 +75,7 @@ def levels_of(codes: Tensor, levels: int, count: int) -> Tensor:
     """The indices, int64 [count], that a reader finds in any codes: beyond the last level the last;
     in a byte of 243 or more those of its remainder by 243."""
     if levels == 3:
-        return (codes[:, None] // _powers_of_3(codes) % 3).flatten()[:count].long()
+        return _of_bytes(codes)[:count].long()
     return codes[:count].long().clamp(max=levels - 1)
 
 
@@ -105,6 +104,11 @@ def _regroup(values: Tensor, width: int, into: int) -> Tensor:
 def _padded(values: Tensor, group: int) -> Tensor:
     """In rows of `group`, the last filled up with zeros."""
     return F.pad(values, (0, -len(values) % group)).view(-1, group)
+
+
+def _of_bytes(codes: Tensor) -> Tensor:
+    """The indices of three levels in bytes, five in each."""
+    return (codes[:, None] // _powers_of_3(codes) % 3).flatten()
 
 
 def _powers_of_3(like: Tensor) -> Tensor:
