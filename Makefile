@@ -51,6 +51,7 @@ bench: $(INSTALLED)
 	python bench/frames.py
 	python bench/batches.py
 	python bench/quantizer.py
+	python bench/masked.py
 	python bench/fused.py
 	python bench/layout.py
 	python bench/step.py

@@ -2,6 +2,7 @@
 from . import figures as figures
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
+from .deployment.devices import accuracy_on_devices as accuracy_on_devices
 from .deployment.efficiency import operations_of_runs as operations_of_runs
 from .deployment.export_c import export_c as export_c
 from .deployment.export_c import write_frames as write_frames
@@ -39,6 +40,9 @@ from .recordings.benchmarks import recordings_name as recordings_name
 from .recordings.benchmarks import source as source
 from .recordings.frames import load as load
 from .recordings.recordings import Recordings as Recordings
+from .storage.faults import draw_faults as draw_faults
+from .storage.faults import read_faults as read_faults
+from .storage.faults import save_faults as save_faults
 from .storage.footprint import footprint as footprint
 from .storage.pack import pack as pack
 from .storage.pack import unpack as unpack

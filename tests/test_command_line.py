@@ -181,6 +181,7 @@ def test_every_setting_arrives_as_it_is():
         "biases": "uniform",
         "learned": ("beta",),
         "harden": (0.2, 0.75),
+        "faults": "step, stuck_at_0=0.1, device=3",
         "validation": 0.0,
         "device": "cpu",
         "precision": "bf16",

@@ -12,7 +12,7 @@ others. What is read back is what a reader without checks would see:
 
 The index of 2^b levels, half of them below 0, has its sign in the highest bit, and so have numbers
 in full precision. With the signs protected these never flip: of binary weights then nothing does.
-In the bytes of ternary weights no bit is a sign.
+In the bytes of ternary weights no bit is a sign. Bits that are stuck for good are in `devices`.
 """
 
 from collections.abc import Callable, Iterable

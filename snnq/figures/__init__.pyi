@@ -6,6 +6,7 @@ from .deployment import accuracy_against_faults as accuracy_against_faults
 from .deployment import bytes_by_layer as bytes_by_layer
 from .deployment import firing_distance_by_layer as firing_distance_by_layer
 from .deployment import operations_by_layer as operations_by_layer
+from .devices import accuracy_on_devices as accuracy_on_devices
 from .epochs import hard_and_soft as hard_and_soft
 from .epochs import weights_in_training as weights_in_training
 from .epochs import weights_in_transition as weights_in_transition

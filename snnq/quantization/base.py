@@ -1,11 +1,12 @@
 """What the quantizers have in common: levels, and one value for each of them in evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from snnq.quantization.levels import resolve_levels
+from snnq.quantization.levels import distance_to_nearest, resolve_levels
+from snnq.quantization.reachable import Reachable
 
 
 class LevelQuantizer(nn.Module):
@@ -26,6 +27,12 @@ class LevelQuantizer(nn.Module):
         How many numbers beside its levels the packed layer needs.
     hardened : bool Tensor of the weight's shape, or None
         Weights that training too sees at their levels, from where no gradient comes back to them.
+    reachable : Reachable or None
+        Which levels each weight can reach, of a memory whose faults are known; for methods that
+        `takes_reachable`.
+    memory : function or None
+        What training makes of its weights, as a memory with faults would read them: called with the
+        quantizer, its weight, and the weights that training would see without.
 
     Raises
     ------
@@ -34,6 +41,7 @@ class LevelQuantizer(nn.Module):
     """
 
     scales = 1
+    takes_reachable = False
 
     def __init__(self, weight: Tensor, levels: str | Iterable[float]):
         super().__init__()
@@ -45,6 +53,8 @@ class LevelQuantizer(nn.Module):
         values = torch.tensor(self.levels, dtype=torch.float64)
         self.register_buffer("level_values", values.to(weight))
         self.register_buffer("hardened", None, persistent=False)
+        self.reachable: Reachable | None = None
+        self.memory: Callable[[LevelQuantizer, Tensor, Tensor], Tensor] | None = None
 
     def advance(self, share: float) -> None:
         """Set what the quantizer itself moves in training, of which a share is behind; here nothing.
@@ -56,7 +66,11 @@ class LevelQuantizer(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         if not self.training:
             return self.hard(weight)
-        return self.soft(weight) if self.hardened is None else self.partly_hard(weight)
+        seen = self.soft(weight) if self.hardened is None else self.partly_hard(weight)
+        return seen if self.memory is None else self.memory(self, weight, seen)
+
+    def penalty(self, weight: Tensor) -> Tensor | None:
+        """What the method adds to the loss for this layer; here nothing."""
 
     def soft(self, weight: Tensor) -> Tensor:
         """What training sees."""
@@ -87,6 +101,10 @@ class LevelQuantizer(nn.Module):
         """
         values = self.values(weight)
         return (values[:-1] + values[1:]) / 2
+
+    def distances(self, weight: Tensor) -> Tensor:
+        """Of each weight from the nearest threshold at which its level changes."""
+        return distance_to_nearest(weight, self.thresholds(weight))
 
     def _refuse_unless(self, fits: bool, expected: str) -> None:
         if not fits:

@@ -28,6 +28,25 @@ def harden(
     in_blocks(block, weight.size, BLOCK)
 
 
+def harden_reachable(
+    weight: np.ndarray,
+    hardened: np.ndarray,
+    rows: np.ndarray,
+    beta: float,
+    thresholds: np.ndarray,
+    values: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """`harden` where each weight has its own row of thresholds and of values."""
+    scale = np.float32(beta)
+
+    def block(first: int, last: int) -> None:
+        arrays = weight[first:last], hardened[first:last], rows[first:last]
+        _harden_reachable(*arrays, scale, thresholds, values, out[first:last])
+
+    in_blocks(block, weight.size, BLOCK)
+
+
 def stop(weight: np.ndarray, hardened: np.ndarray, by_weight: np.ndarray) -> float:
     """No gradient where hardened; returns Σ by_weight · w over what there was."""
     sums = np.empty(-(-weight.size // BLOCK))
@@ -49,6 +68,16 @@ def _harden(weight, hardened, beta, thresholds, values, out):
         for level in range(thresholds.size):
             _reach(weight, run, beta, thresholds[level], values[level + 1], reached)
         _choose(reached, run, hardened, out)
+
+
+@compiled()
+def _harden_reachable(weight, hardened, rows, beta, thresholds, values, out):
+    for i in range(weight.size):
+        if hardened[i]:
+            x, row, passed = weight[i] * beta, np.uint64(rows[i]), 0
+            for k in range(thresholds.shape[1]):
+                passed += x > thresholds[row, k]
+            out[i] = values[row, passed]
 
 
 @compiled()

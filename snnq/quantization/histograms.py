@@ -49,7 +49,10 @@ def _of_layer(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]
 
 
 def _in_transition(scaled: Tensor, quantizer: SigmoidQuantizer) -> float:
-    distances = distance_to_nearest(scaled, quantizer.biases)
+    if quantizer.reachable is None:
+        distances = distance_to_nearest(scaled, quantizer.biases)
+    else:
+        distances = quantizer.reachable.distances(scaled, quantizer.biases)
     soft = distances < IN_TRANSITION / quantizer.temperature
     if quantizer.hardened is not None:
         soft &= ~quantizer.hardened

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from sklearn.cluster import KMeans
 from torch import Tensor
 
@@ -118,6 +119,21 @@ def _centres(scaled: Tensor, levels: tuple[float, ...]) -> Tensor:
         kmeans = KMeans(clusters, init=quantiles[:, None], n_init=1).fit(values[:, None])
         centres[side] = np.sort(kmeans.cluster_centers_[:, 0])
     return torch.from_numpy(centres).float()
+
+
+def fitted_scale(weight: Tensor, levels: Tensor) -> float:
+    """α with which α · the level nearest to w/α is nearest to w, in the least-squares sense, for a
+    sample of the weights."""
+    sample, levels = sample_of(weight).double().cpu(), levels.double().cpu()
+
+    def error(alpha: float) -> float:
+        values = alpha * levels
+        nearest = torch.bucketize(sample, (values[:-1] + values[1:]) / 2)
+        return (values[nearest] - sample).square().sum().item()
+
+    widest = sample.abs().max().item() / levels.abs().max().item()
+    mean = sample.abs().mean().item() / levels.abs().max().item()
+    return minimize_scalar(error, bounds=(mean / 2, 2 * widest), method="bounded").x
 
 
 def distance_to_nearest(x: Tensor, thresholds: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
 
-A few sigmoids are added up, more are looked up in a table, whose cost does not grow with them.
+A few sigmoids are added up, more are looked up in a table, whose cost does not grow with them. Where
+weights are on different staircases, `rows` says for each which of a stacked table's rows its own is.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from torch import Tensor
 
 from snnq.quantization.table import ARGUMENT_LIMIT, NEAR, Table
 from snnq.system.compiled import compiled
@@ -28,25 +30,37 @@ TO_WHOLE = np.float32(
 )  # added to a small number leaves the nearest whole one in its last bits
 C0, C1, C2, C3, C4, C5, C6 = (np.float32(math.log(2) ** i / math.factorial(i)) for i in range(7))
 ONE, ZERO = np.float32(1), np.float32(0)
+ONE_ROW = np.empty(0, np.uint8)  # as `rows`: all weights are on the same staircase
 
 
 class Sigmoids(NamedTuple):
-    """f of a few sigmoids: Y_0, b_i, s_i and T."""
+    """f of a few sigmoids: Y_0, b_i, s_i and T; in some rows f is constant instead, NaN in others."""
 
     lowest: float
     thresholds: np.ndarray
     steps: np.ndarray
     temperature: float
+    constants: np.ndarray = np.empty(0)
+
+
+def flat(tensor: Tensor) -> np.ndarray:
+    """A contiguous tensor's numbers, shared with it, as these loops take them."""
+    return tensor.detach().view(-1).numpy()
 
 
 def value(
-    weight: np.ndarray, alpha: float, beta: float, curve: Table | Sigmoids, out: np.ndarray
+    weight: np.ndarray,
+    alpha: float,
+    beta: float,
+    curve: Table | Sigmoids,
+    out: np.ndarray,
+    rows: np.ndarray = ONE_ROW,
 ) -> None:
     """out = α f(βw)."""
     kernel = _value_summed if isinstance(curve, Sigmoids) else _value_looked_up
 
     def block(first: int, last: int) -> None:
-        kernel(weight[first:last], alpha, beta, curve, out[first:last])
+        kernel(weight[first:last], alpha, beta, curve, out[first:last], rows[first:last])
 
     in_blocks(block, weight.size, BLOCK)
 
@@ -59,6 +73,7 @@ def gradients(
     slope: float,
     beta: float,
     curve: Table | Sigmoids,
+    rows: np.ndarray = ONE_ROW,
 ) -> tuple[float, float]:
     """by_weight = G · slope · f'(βw); returns Σ G y and Σ by_weight · w. A table is of f'."""
     kernel = _gradients_summed if isinstance(curve, Sigmoids) else _gradients_looked_up
@@ -66,7 +81,7 @@ def gradients(
 
     def block(first: int, last: int) -> None:
         arrays = [array[first:last] for array in (weight, output, grad, by_weight)]
-        sums[first // BLOCK] = kernel(*arrays, slope, beta, curve)
+        sums[first // BLOCK] = kernel(*arrays, slope, beta, curve, rows[first:last])
 
     in_blocks(block, weight.size, BLOCK)
     return tuple(sums.sum(0).tolist())
@@ -78,20 +93,20 @@ def gradients(
 
 
 @compiled()
-def _value_looked_up(weight, alpha, beta, table, out):
+def _value_looked_up(weight, alpha, beta, table, out, rows):
     scratch = _scratch()
     for first in range(0, weight.size, RUN):
         run = np.uint64(first), np.uint64(min(RUN, weight.size - first))
-        _look_up(weight, run, alpha, beta, table, out, scratch)
+        _look_up(weight, run, alpha, beta, table, out, rows, scratch)
 
 
 @compiled()
-def _gradients_looked_up(weight, output, grad, by_weight, slope, beta, table):
+def _gradients_looked_up(weight, output, grad, by_weight, slope, beta, table, rows):
     scratch = _scratch()
     by_output, by_slope = 0.0, 0.0
     for first in range(0, weight.size, RUN):
         run = np.uint64(first), np.uint64(min(RUN, weight.size - first))
-        _look_up(weight, run, slope, beta, table, by_weight, scratch)
+        _look_up(weight, run, slope, beta, table, by_weight, rows, scratch)
         sums = _chain(weight, run, output, grad, by_weight)
         by_output += sums[0]
         by_slope += sums[1]
@@ -104,16 +119,19 @@ def _scratch():
 
 
 @compiled(fastmath={"contract"})
-def _look_up(weight, run, gain, beta, table, out, scratch):
+def _look_up(weight, run, gain, beta, table, out, rows, scratch):
     """out = gain · f(βw), or gain · f'(βw), of one run: its first weight, and how many."""
     first, size = run
     places, within, found = scratch
     scale, shift = beta * table.per_unit, -table.start * table.per_unit
-    last = len(table.pieces) - 0.5
+    last = table.row - 0.5
     for i in range(size):
         place = min(last, max(0.0, weight[first + i] * scale + shift))
         places[i] = np.int32(place)
         within[i] = np.float32(place - places[i] - 0.5)
+    if rows.size:
+        for i in range(size):
+            places[i] += np.int32(rows[first + i]) * np.int32(table.row)
     for i in range(size):
         found[i] = table.pieces[np.uint64(places[i])]
     value_unit, slope_unit, curvature_unit = table.units
@@ -136,7 +154,7 @@ def _look_up(weight, run, gain, beta, table, out, scratch):
 
 
 @compiled()
-def _value_summed(weight, alpha, beta, curve, out):
+def _value_summed(weight, alpha, beta, curve, out, rows):
     exponentials, rounded = np.empty(LONG_RUN, np.float32), np.empty(LONG_RUN, np.float32)
     for first in range(0, weight.size, LONG_RUN):
         last = min(first + LONG_RUN, weight.size)
@@ -146,10 +164,13 @@ def _value_summed(weight, alpha, beta, curve, out):
             e = exponentials[: w.size]
             _exponentials(w, beta, curve.thresholds[i], curve.temperature, e, rounded)
             _add_sigmoids(e, np.float32(alpha * curve.steps[i]), y)
+        for row in range(rows.size and curve.constants.size):
+            if curve.constants[row] == curve.constants[row]:
+                _fix(rows[first:last], np.uint8(row), np.float32(alpha * curve.constants[row]), y)
 
 
 @compiled()
-def _gradients_summed(weight, output, grad, by_weight, slope, beta, curve):
+def _gradients_summed(weight, output, grad, by_weight, slope, beta, curve, rows):
     exponentials, rounded = np.empty(LONG_RUN, np.float32), np.empty(LONG_RUN, np.float32)
     by_output, by_slope = 0.0, 0.0
     for first in range(0, weight.size, LONG_RUN):
@@ -160,6 +181,9 @@ def _gradients_summed(weight, output, grad, by_weight, slope, beta, curve):
             e = exponentials[: w.size]
             _exponentials(w, beta, curve.thresholds[i], curve.temperature, e, rounded)
             _add_slopes(e, np.float32(slope * curve.temperature * curve.steps[i]), out)
+        for row in range(rows.size and curve.constants.size):
+            if curve.constants[row] == curve.constants[row]:
+                _fix(rows[first:last], np.uint8(row), ZERO, out)
         sums = _chain(weight, (np.uint64(first), np.uint64(w.size)), output, grad, by_weight)
         by_output += sums[0]
         by_slope += sums[1]
@@ -207,6 +231,12 @@ def _add_slopes(exponentials, step, out):
         e = exponentials[i]
         slope = step * e / ((ONE + e) * (ONE + e))
         out[i] += slope if LEAST < e < MOST else ZERO
+
+
+@compiled()
+def _fix(rows, row, value, out):
+    for i in range(out.size):
+        out[i] = value if rows[i] == row else out[i]
 
 
 @compiled(fastmath={"reassoc", "contract"})

@@ -1,18 +1,19 @@
 """The quantizers that the sigmoids are compared with, as parametrizations of the same interface.
 
 Each takes `(weight, levels)`, has `levels`, and returns in `.eval()` exactly the values of its
-levels. In `.train()` all but `RoundingQuantizer` return the same values, with a gradient of their
-own in place of the staircase's, which is zero almost everywhere: "straight through".
+levels. In `.train()` most return the same values, with a gradient of their
+own in place of the staircase's, which is zero almost everywhere: "straight through". Two train in full
+precision, as rounding does, with a loss that pulls weights to levels (`pulled.py`).
 """
 
 from collections.abc import Iterable
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from snnq.quantization.base import LevelQuantizer, index_of_nearest, straight_through
-from snnq.quantization.levels import sample_of
+from snnq.quantization.levels import fitted_scale
+from snnq.quantization.pulled import NearestLevelQuantizer, QFALTQuantizer
 from snnq.quantization.sigmoid import SigmoidQuantizer
 from snnq.quantization.spiking_methods import (
     FlipQuantizer,
@@ -203,15 +204,7 @@ class RoundingQuantizer(LevelQuantizer):
         return None
 
     def _alpha(self, weight: Tensor) -> float:
-        sample, levels = sample_of(weight).double().cpu(), self.level_values.double().cpu()
-
-        def error(alpha: float) -> float:
-            rounded = alpha * levels[index_of_nearest(sample, alpha * levels)]
-            return (rounded - sample).square().sum().item()
-
-        widest = sample.abs().max().item() / levels.abs().max().item()
-        mean = sample.abs().mean().item() / levels.abs().max().item()
-        return minimize_scalar(error, bounds=(mean / 2, 2 * widest), method="bounded").x
+        return fitted_scale(weight, self.level_values)
 
 
 def _ternary(weight: Tensor, threshold: Tensor) -> Tensor:
@@ -235,4 +228,6 @@ QUANTIZERS = {
     "rescaw": RescalingQuantizer,
     "bso": FlipQuantizer,
     "tbso": NormalizedFlipQuantizer,
+    "qfalt": QFALTQuantizer,
+    "nearest": NearestLevelQuantizer,
 }

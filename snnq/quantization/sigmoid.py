@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.levels import initial_biases
+from snnq.quantization.masked import Curves, masked_staircase
 from snnq.quantization.staircase import staircase
 
 SCALES = ("alpha", "beta")
@@ -63,6 +64,8 @@ class SigmoidQuantizer(LevelQuantizer):
         weight that is empty, not finite, or zero throughout.
     """
 
+    takes_reachable = True
+
     def __init__(
         self,
         weight: Tensor,
@@ -102,19 +105,29 @@ class SigmoidQuantizer(LevelQuantizer):
         backward = temperature
         if self.backward_temperature is not None:
             backward = torch.full_like(temperature, self.backward_temperature)
-        curve = alpha, beta, biases, temperature, backward, self.levels
-        output = staircase(weight_, *curve, hardened)
-        return output.to(weight.dtype)
+        if self.reachable is None:
+            curve = alpha, beta, biases, temperature, backward, self.levels
+            return staircase(weight_, *curve, hardened).to(weight.dtype)
+        values = self.level_values.to(weight_)
+        curves = Curves(self.reachable, biases, temperature, backward, values)
+        return masked_staircase(weight_, alpha, beta, curves, hardened).to(weight.dtype)
 
     def values(self, weight: Tensor) -> Tensor:
         return self.alpha * self.level_values
 
     def level_indices(self, weight: Tensor) -> Tensor:
         weight, _, beta, biases, _ = self._in_full_precision(weight)
+        if self.reachable is not None:
+            return self.reachable.level_indices(weight * beta, biases)
         return torch.bucketize((weight * beta).contiguous(), biases)
 
     def thresholds(self, weight: Tensor) -> Tensor:
         return (self.biases / self.beta).to(weight.dtype)
+
+    def distances(self, weight: Tensor) -> Tensor:
+        if self.reachable is None:
+            return super().distances(weight)
+        return self.reachable.distances(weight * self.beta, self.biases) / self.beta
 
     def _in_full_precision(self, weight: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.promote_types(weight.dtype, torch.float32)

@@ -1,4 +1,4 @@
-"""A sum of clamped sigmoids as a table of pieces, to be looked up by `loops`.
+"""A sum of clamped sigmoids as a table of pieces, to be looked up by `loops`; or several such sums in one.
 
 f(x) = Y_0 + Σ s_i σ(clamp(T(x − b_i), ±10)),   f'(x) = T Σ s_i g_i (1 − g_i) within the clamp
 """
@@ -18,6 +18,8 @@ NEAR = 2 / DENSITY  # of the clamp, in units of T·x: more than a piece
 MARGIN = 1e-6  # of a piece
 NODE = np.sqrt(3) / 4  # where the parabolas meet f, from a piece's middle: Chebyshev's nodes
 
+Row = tuple[tuple[float, ...], tuple[float, ...], float]  # b_i, s_i and Y_0 of one f
+
 
 class Table(NamedTuple):
     """f, or f', over all x that the clamp does not hold constant, and a constant either side.
@@ -33,6 +35,7 @@ class Table(NamedTuple):
 
     start: float
     per_unit: float
+    row: int  # pieces of each f, where several are stacked
     pieces: np.ndarray  # int64
     units: tuple[float, float, float]
     thresholds: np.ndarray
@@ -42,7 +45,6 @@ class Table(NamedTuple):
     slope: bool  # of f'
 
 
-@lru_cache(maxsize=64)
 def table(
     thresholds: tuple[float, ...],
     steps: tuple[float, ...],
@@ -51,18 +53,48 @@ def table(
     slope: bool,
 ) -> Table | None:
     """The table of f, or with `slope` of f'; None of more than MOST_SIGMOIDS."""
-    if len(steps) > MOST_SIGMOIDS:
+    return stacked(((thresholds, steps, lowest),), temperature, slope)
+
+
+@lru_cache(maxsize=64)
+def stacked(rows: tuple[Row, ...], temperature: float, slope: bool) -> Table | None:
+    """The tables of several f, or with `slope` of f', one after another on the same pieces.
+
+    None of more than MOST_SIGMOIDS in all. A row without thresholds is constant.
+    """
+    sigmoids = [len(steps) for _, steps, _ in rows]
+    if sum(sigmoids) > MOST_SIGMOIDS:
         return None
-    places, heights = np.array(thresholds), np.array(steps)
+    # Where there are several, their pieces would not stay in the cache.
+    fewest = FEWEST if len(rows) == 1 else FEWEST // 8
     reach = ARGUMENT_LIMIT / temperature
-    width = thresholds[-1] - thresholds[0] + 2 * reach
-    count = max(FEWEST * len(steps), math.ceil(width * temperature * DENSITY))
-    coarse = count > MOST
+    places = [place for thresholds, *_ in rows for place in thresholds] or [0.0]
+    width = max(places) - min(places) + 2 * reach
+    count = max(fewest * max(1, *sigmoids), math.ceil(width * temperature * DENSITY))
+    coarse = count * len(rows) > MOST
     if coarse:
-        count = COARSE * len(steps)
+        count = COARSE * max(1, *sigmoids)
     size = width / count
-    start, count = thresholds[0] - reach - 2 * size, count + 4  # constants on either side
-    corners = (places[:, None] + [-reach, reach] - start) / size
+    start, count = min(places) - reach - 2 * size, count + 4  # constants on either side
+    grid = start, size, count
+    parts = [_row(row, grid, temperature, slope, coarse) for row in rows]
+    f = np.concatenate([part for part, _ in parts], 1)
+    behind = np.cumsum([0, *sigmoids[:-1]])
+    left_out = np.concatenate([np.int16(own + before) for (_, own), before in zip(parts, behind)])
+    pieces, units = _packed(f)
+    pieces |= left_out[:, 0] < left_out[:, 1]
+    thresholds, steps = (np.concatenate([row[i] for row in rows]) for i in (0, 1))
+    found = start, 1 / size, count, pieces, units, thresholds, steps, left_out
+    return Table(*found, temperature, slope)
+
+
+def _row(
+    row: Row, grid: tuple[float, float, int], temperature: float, slope: bool, coarse: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """f, or f', of one row at three nodes of each piece [3, count], and its `Table.left_out`."""
+    (thresholds, steps, lowest), (start, size, count) = row, grid
+    reach = ARGUMENT_LIMIT / temperature
+    corners = (np.array(thresholds)[:, None] + [-reach, reach] - start) / size
     if coarse:
         left_out = _left_out_of(count, corners[:, None])
     else:  # the corners alone
@@ -78,10 +110,7 @@ def table(
         if not slope:
             f[:, :first] += steps[i] * _clamped(-np.inf)
             f[:, last:] += steps[i] * _clamped(np.inf)
-    pieces, units = _packed(f)
-    pieces |= left_out[:, 0] < left_out[:, 1]
-    found = start, 1 / size, pieces, units, places, heights, left_out
-    return Table(*found, temperature, slope)
+    return f, left_out
 
 
 def _left_out_of(count: int, spans) -> np.ndarray:

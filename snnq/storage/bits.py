@@ -41,11 +41,7 @@ def pack_levels(indices: Tensor, levels: int) -> Tensor:
         raise ValueError(
             f"indices from {indices.min()} to {indices.max()}: expected 0 to {levels - 1}"
         )
-    indices = indices.flatten().to(torch.uint8)
-    if levels != 3:
-        return _regroup(indices, _width(levels), BYTE)
-    groups = _padded(indices, TERNARY_PER_BYTE)
-    return (groups * _powers_of_3(indices)).sum(1, dtype=torch.uint8)
+    return bytes_of(codes_of(indices, levels), levels)
 
 
 def unpack_levels(packed: Tensor, levels: int, count: int) -> Tensor:
@@ -57,9 +53,40 @@ def unpack_levels(packed: Tensor, levels: int, count: int) -> Tensor:
         More than 256 levels.
     """
     _refuse_unless_bytes(levels)
+    codes = codes_in(packed, levels, count)
+    return _of_bytes(codes)[:count] if levels == 3 else codes
+
+
+def code_width(levels: int) -> int:
+    """Bits of a code, see `codes_of`."""
+    return BYTE if levels == 3 else _width(levels)
+
+
+def codes_of(indices: Tensor, levels: int) -> Tensor:
+    """What is stored: of three levels a byte for five indices, of others the index; uint8 [codes]."""
+    indices = indices.flatten().to(torch.uint8)
     if levels != 3:
-        return _regroup(packed, BYTE, _width(levels))[:count]
-    return (packed[:, None] // _powers_of_3(packed) % 3).flatten()[:count]
+        return indices
+    groups = _padded(indices, TERNARY_PER_BYTE)
+    return (groups * _powers_of_3(indices)).sum(1, dtype=torch.uint8)
+
+
+def levels_of(codes: Tensor, levels: int, count: int) -> Tensor:
+    """The indices, int64 [count], that a reader finds in any codes: beyond the last level the last;
+    in a byte of 243 or more those of its remainder by 243."""
+    if levels == 3:
+        return _of_bytes(codes)[:count].long()
+    return codes[:count].long().clamp(max=levels - 1)
+
+
+def bytes_of(codes: Tensor, levels: int) -> Tensor:
+    """Codes one after another, or masks of their bits: uint8 [weight_bytes]."""
+    return codes if levels == 3 else _regroup(codes, _width(levels), BYTE)
+
+
+def codes_in(packed: Tensor, levels: int, count: int) -> Tensor:
+    """The codes that `bytes_of` so many weights holds."""
+    return packed if levels == 3 else _regroup(packed, BYTE, _width(levels))[:count]
 
 
 def _width(levels: int) -> int:
@@ -79,8 +106,13 @@ def _padded(values: Tensor, group: int) -> Tensor:
     return F.pad(values, (0, -len(values) % group)).view(-1, group)
 
 
+def _of_bytes(codes: Tensor) -> Tensor:
+    """The indices of three levels in bytes, five in each."""
+    return (codes[:, None] // _powers_of_3(codes) % 3).flatten()
+
+
 def _powers_of_3(like: Tensor) -> Tensor:
-    return torch.tensor([3**k for k in range(TERNARY_PER_BYTE)]).to(like)
+    return (3 ** torch.arange(TERNARY_PER_BYTE, device=like.device)).to(like.dtype)
 
 
 def _refuse_unless_bytes(levels: int) -> None:

@@ -20,6 +20,7 @@ from snnq.recordings.places import DATA
 from snnq.recordings.splits import resolved_split
 from snnq.storage.bits import MOST_LEVELS
 from snnq.storage.format import network_without_numbers
+from snnq.training.faults_setting import read_faults_setting
 from snnq.training.run import Run
 from snnq.training.settings_checks import number, one_of, text, whole
 
@@ -51,6 +52,7 @@ def check(run: Run) -> None:
     one_of(run, "quantizer", QUANTIZERS)
     one_of(run, "biases", BIASES)
     check_learned(run.learned)
+    _faults(run)
     if run.backward_temperature is not None:
         number(run, "backward_temperature", above=0, most=TEMPERATURE_CAP)
     number(run, "validation", above=-1e-9, most=0.9)
@@ -59,6 +61,17 @@ def check(run: Run) -> None:
     _levels(run)
     if benchmark is not None:  # else it is not there yet
         _goes_with(run, benchmark)
+
+
+def _faults(run: Run) -> None:
+    faults = read_faults_setting(run.faults)
+    if faults is not None and faults.way == "known" and run.levels != FULL:
+        takes = [name for name, of in QUANTIZERS.items() if of.takes_reachable]
+        if run.quantizer not in takes:
+            raise ValueError(
+                f"faults={run.faults!r}: known ones go with quantizer {', '.join(takes)}, not with"
+                f" {run.quantizer!r}"
+            )
 
 
 def _goes_with(run: Run, benchmark: Benchmark) -> None:

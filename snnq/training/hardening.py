@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from snnq.quantization.base import LevelQuantizer
-from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 from snnq.quantization.sigmoid import SigmoidQuantizer
@@ -66,10 +65,10 @@ class Hardening:
         share = hard_share(time, self.between)
         for layer, quantizer in self.layers.values() if share > self.share else ():
             weight = quantizer_input(layer)
-            mask, flat = quantizer.hardened.view(-1), weight.reshape(-1)
+            mask = quantizer.hardened.view(-1)
             soft = (~mask).nonzero().view(-1)
             due = round(share * mask.numel()) - (mask.numel() - soft.numel())
-            distances = distance_to_nearest(flat[soft], quantizer.thresholds(weight))
+            distances = quantizer.distances(weight).reshape(-1)[soft]
             surest = soft[distances.topk(due, sorted=False).indices]
             mask[surest] = True
             for moment in self.optimizer.state.get(weight, {}).values():

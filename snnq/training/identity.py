@@ -12,6 +12,7 @@ from torch import nn
 
 from snnq.quantization.network import quantizers
 from snnq.recordings.frames import names_of_frames
+from snnq.training.faults_setting import read_faults_setting
 from snnq.training.record import RECORD, WEIGHTS, read_record
 from snnq.training.run import Run, default_settings
 from snnq.training.settings import Settings
@@ -19,7 +20,7 @@ from snnq.training.settings import Settings
 TRAINING_VERSION = 3  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
 # the same recordings in another place are the same.
-CONTENTS = {"frames": "data", "start_weights": "start"}
+CONTENTS = {"frames": "data", "start_weights": "start", "fault_map": "faults"}
 
 
 def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
@@ -30,13 +31,14 @@ def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
     dict
         As JSON gives it back: every setting; "training_version"; "frames", the names of both
         splits' frames, which hold a digest of the recordings; and "start_weights", the SHA-256
-        of the weights that the run starts from. The last two are None where they are unknown.
+        of the weights that the run starts from. The last two are None where they are unknown. Where
+        known faults are in a file, "fault_map", its SHA-256.
     """
     found = asdict(run) | {
         "training_version": TRAINING_VERSION,
         "frames": frames,
         "start_weights": _digest_of_start(run),
-    }
+    } | _of_fault_map(run)
     return json.loads(json.dumps(found))
 
 
@@ -61,7 +63,7 @@ def identity_of_network(
     dict
         As JSON gives it back, without anything nested: each difference is then told by its name.
     """
-    found = asdict(settings) | {"training_version": TRAINING_VERSION}
+    found = asdict(settings) | {"training_version": TRAINING_VERSION} | _of_fault_map(settings)
     found |= {f"{name} samples": count for name, count in samples.items()}
     found |= {name: _name_of(function) for name, function in functions.items()}
     found |= {f"{name}.shape": parameter.shape for name, parameter in model.named_parameters()}
@@ -150,7 +152,17 @@ def _name_of(function: Any) -> str | None:
 
 def _digest_of_start(run: Run) -> str | None:
     weights = Path(run.start or "", WEIGHTS)
-    if run.start is None or not weights.exists():
+    return None if run.start is None else _digest(weights)
+
+
+def _of_fault_map(settings: Settings) -> dict[str, str | None]:
+    faults = read_faults_setting(settings.faults)
+    return {} if faults is None or faults.map is None else {"fault_map": _digest(Path(faults.map))}
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none."""
+    if not path.exists():
         return None
-    with weights.open("rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,6 +20,7 @@ from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
 from snnq.training.failure import fail
+from snnq.training.faults import FaultyMemory
 from snnq.training.hardening import Hardening
 from snnq.training.optimizer import Optimizer
 from snnq.training.outcome import Outcome
@@ -74,6 +75,8 @@ class Training:
         )
         graphed = settings.cuda_graph and self.device.type == "cuda"
         graph_of = settings.batch_size if graphed else None
+        to_save_in = folder if processes.main else None
+        self.memory = FaultyMemory(self.model, settings.faults, to_save_in)
         self.hardening = Hardening(self.model, self.optimizer.descent, settings.harden)
         self.step = Step(
             self.model, self.optimizer, settings.precision, graph_of, processes, task.loss
@@ -130,7 +133,7 @@ class Training:
         set_progress(self.model, epoch / self.epochs)
         if quantizers(self.model):
             self._show(T=f"{temperature:g}")
-        with forked(self.device), products_in(self.settings.precision):
+        with forked(self.device), products_in(self.settings.precision), self.memory.in_training():
             self._pass(epoch)
         if self.processes.main:
             self._add_row(self.behind + epoch + 1, temperature)
@@ -186,6 +189,7 @@ class Training:
         self.step.start(progress.loss_sum, progress.correct)
         size = settings.batch_size
         for frames, labels in batches(self.train, size, self.device, order, changes):
+            self.memory.draw(self.behind + epoch, progress.step)
             self.step(augmentation(frames) if callable(augmentation) else frames, labels)
             progress.step += 1
             self.hardening((epoch + progress.step / self.steps) / self.epochs)

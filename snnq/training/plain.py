@@ -7,16 +7,18 @@ from typing import Any
 import torch
 
 from snnq.quantization.rules import in_order, is_mixed, read_levels, simplest
+from snnq.training.faults_setting import plain_faults
 
 
 def plain(name: str, value: Any) -> Any:
     """A setting's value as text, number, tuple or None.
 
     Paths and devices become text; numbers of NumPy, torch and others Python's own; lists, ranges,
-    arrays and tensors tuples; and levels that are written out, as JSON or `str` write them, too.
+    arrays and tensors tuples; and levels that are written out, as JSON or `str` write them, too. Faults
+    become the one text for them.
     Anything else stays as it is, for `check` to refuse.
     """
-    return plain_levels(value) if name == "levels" else _plain(value)
+    return WRITTEN_OUT.get(name, _plain)(value)
 
 
 def plain_levels(value: Any) -> Any:
@@ -44,3 +46,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, numbers.Real):
         return float(value)
     return str(value) if isinstance(value, str) else value
+
+
+WRITTEN_OUT = {"levels": plain_levels, "faults": plain_faults}

@@ -17,18 +17,21 @@ from torch import nn
 
 from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.methods import QUANTIZERS
-from snnq.quantization.network import quantize
+from snnq.quantization.network import quantize, quantizers
 from snnq.quantization.rules import FULL
 from snnq.recordings.benchmarks import get_benchmark, source
 from snnq.recordings.splits import complete_split, resolved_split
+from snnq.storage.faults import read_faults
 from snnq.storage.footprint import footprint
 from snnq.system.files import first_line, write_atomically
+from snnq.training.faults import FAULTS, reach_levels_of
 from snnq.training.run import Run
 
 RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
 HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"
 PREDICTIONS = "predictions.safetensors"
 SIGMOID_SETTINGS = ("backward_temperature", "biases", "learned")
+CONTENT = ("training_version", "frames", "start_weights", "fault_map")  # beside a run's settings
 PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
 
 
@@ -60,8 +63,16 @@ def trained_network(folder: str | Path) -> SpikingNetwork:
         raise ValueError(f"{folder}: a network of one's own: load its {WEIGHTS} into another one")
     run = Run.of(record["run"])
     model = _quantized(_network(run, record.get("dimensions", {})), run)
+    reach_known_levels(model, folder)
     load_weights(model, Path(folder) / WEIGHTS)
     return model.eval()
+
+
+def reach_known_levels(model: nn.Module, folder: str | Path) -> None:
+    """Of a training with known faults, have the network's weights take the levels that they reach."""
+    path = Path(folder) / FAULTS
+    if path.exists() and quantizers(model):
+        reach_levels_of(model, read_faults(path, model))
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
@@ -84,7 +95,7 @@ def about_run(run: Run, identity: dict[str, Any], recordings: dict[str, int]) ->
     complete = complete_split(benchmark, resolved_split(benchmark, run.split))
     return {
         "run": asdict(run),
-        **{name: identity[name] for name in ("training_version", "frames", "start_weights")},
+        **{name: identity[name] for name in CONTENT if name in identity},
         "data": source(run.benchmark, run.data),
         **({"dimensions": benchmark.dimensions} if benchmark.is_found else {}),
         "recordings": recordings,

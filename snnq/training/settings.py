@@ -32,6 +32,12 @@ class Settings:
         Shares of the epochs between which quantized weights become hard one after another, see
         `snnq.training.hardening`; () for never before the end. None: 0.1 and 0.85 for the sigmoids,
         () for the other methods, as their papers have it.
+    faults : str or None
+        Faults of the memory that the quantized weights will lie in: "known", "epoch" or "step" (those
+        of one device, or unknown ones, drawn anew so often), and then which: rates `stuck_at_0` and
+        `stuck_at_1` of bits, the `variability` of values, the number of the `device`; or of a known
+        device the `map`'s file. "known, stuck_at_0=0.1, device=3" say, see `snnq.draw_faults` and
+        `snnq.training.faults`.
     device : str
         "auto" (a GPU where there is one), or a torch device.
     precision : str
@@ -60,6 +66,7 @@ class Settings:
     temperature_initial: float = 4.0
     temperature_final: float = 4.0
     harden: tuple[float, ...] | None = None
+    faults: str | None = None
     device: str = "auto"
     precision: str = "float32"
     cuda_graph: bool = False

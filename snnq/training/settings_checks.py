@@ -5,6 +5,7 @@ import sys
 import torch
 
 from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
+from snnq.training.faults_setting import read_faults_setting
 from snnq.training.precision import PRECISIONS
 from snnq.training.settings import Settings
 
@@ -29,6 +30,7 @@ def check_settings(settings: Settings) -> None:
     for name in ("temperature_initial", "temperature_final"):
         number(settings, name, above=0, most=TEMPERATURE_CAP)
     _harden(settings)
+    read_faults_setting(settings.faults)
     _device(settings.device)
     one_of(settings, "precision", PRECISIONS)
     if not isinstance(settings.cuda_graph, bool):

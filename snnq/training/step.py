@@ -10,6 +10,7 @@ from snnq.training.gradients import Loss, gradients
 from snnq.training.graph import GraphedGradients
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
+from snnq.training.penalties import with_penalties
 from snnq.training.precision import keep_states_in_float32
 from snnq.training.whole_batch import SharedGradients
 
@@ -68,6 +69,7 @@ class Step:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if precision == "bf16":
             keep_states_in_float32(model)
+        loss = with_penalties(model, loss)
         settings = {"parameters": self.parameters, "precision": precision, "loss": loss}
         if self.processes.count > 1:
             self.gradients = SharedGradients(model, self.processes, **settings)

@@ -13,7 +13,7 @@ from snnq.training.gradients import Loss
 from snnq.training.identity import identity_of_network, is_finished
 from snnq.training.optimizer import FUSED_ADAM, MakeOptimizer
 from snnq.training.parallel import joined
-from snnq.training.record import WEIGHTS, load_weights, read_history
+from snnq.training.record import WEIGHTS, load_weights, reach_known_levels, read_history
 from snnq.training.samples import Augmentation, refuse_unless_trainable
 from snnq.training.session import carry_out, refuse_unless_possible
 from snnq.training.settings import Settings
@@ -118,6 +118,7 @@ def train(
         functions = {"loss": loss or loss_of, "optimizer": optimizer, "augmentation": augmentation}
         identity = identity_of_network(model, settings, samples, **functions)
         if is_finished(identity, folder, restart):
+            reach_known_levels(model, folder)
             load_weights(model, folder / WEIGHTS)
             model.eval()
             return read_history(folder)

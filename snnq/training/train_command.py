@@ -21,6 +21,7 @@ EXAMPLES = (
     "snnq train --levels=-2,-1,0,1,2 --keep first last --learning-rate 1e-3",
     "snnq train --levels '<1000=4bit,rest=binary' --folder results/runs/mixed",
     "snnq train --levels full --seed 1 --data path/to/recordings",
+    "snnq train --levels 3bit --faults 'known, stuck_at_0=0.1, device=3'",
     "snnq train --benchmark folder --data my_recordings",
     "snnq train --benchmark cifar10dvs --network vgg11 --channels 128 --size 48 --steps 10",
 )
@@ -52,7 +53,7 @@ HELP = {
     "start": "folder of a full-precision run whose weights to start from; none: from scratch",
     "keep": "layers that stay in full precision: first, last, or names of the network's",
     "quantizer": "sigmoid, or to compare it with sign, lsq, dorefa, twn, ttq, rounding, qsnn, rescaw,"
-    " bso or tbso",
+    " bso, tbso, qfalt or nearest",
     "temperature_schedule": "how T rises over the epochs: linear, cosine, exponential or constant",
     "temperature_initial": "T of the first epoch",
     "temperature_final": "T of the last epoch",
@@ -64,6 +65,8 @@ HELP = {
     "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
     "cuda_graph": "on a GPU, replay full batches from a CUDA graph: faster, and the same",
     "harden": "shares of the epochs between which weights become hard one by one; alone: never",
+    "faults": "of the memory that the weights will lie in, as in 'known, stuck_at_0=0.1, device=3': known,"
+    " epoch or step (unknown ones, drawn so often), stuck_at_0, stuck_at_1, variability, device, map",
     "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
 }
 EXPECTED = {int: "a whole number", float: "a number"}

@@ -1,0 +1,92 @@
+"""Networks of a study in the memories of devices whose bits are stuck: accuracies, a table and a figure.
+
+    snnq study config/faults.yaml --ablations
+    python bench/faults.py results/faults
+
+Networks that were trained without faults, or with unknown ones, are tested on devices from 0 on; those
+with known faults on their own. Claim: training with known faults at least halves what is lost.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from compare import RESULTS, report
+
+import snnq
+from snnq.figures import accuracy_on_devices
+from snnq.figures.style import note, save, set_style
+from snnq.study.devices import BY_KNOWING, FAULTS, NETWORK, WITHOUT, devices_table, training_of
+from snnq.training.faults_setting import read_faults_setting
+
+SHOWS = (
+    "Test accuracy in memories with bits that are stuck: the mean over devices and seeds, and dashed the"
+    " worst of them; dotted without faults."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("study", type=Path, help="results/<study>, with the runs' folders")
+    parser.add_argument("--devices", type=int, default=20, help="with unknown faults (20)")
+    parser.add_argument("--recordings", type=int, help="the first so many test recordings (all)")
+    arguments = parser.parse_args()
+    runs = snnq.read_runs(arguments.study / "runs")
+    runs = runs[runs["levels"] != "full"]
+    runs = runs.assign(
+        training=[training_of(run) for _, run in runs.iterrows()],
+        met=[_rates(run["faults"]) for _, run in runs.iterrows()],
+    )
+    rows = pd.concat(_tested(runs, arguments), ignore_index=True)
+    report("faults_devices", rows)
+    table = devices_table(rows)
+    report("faults", table)
+    set_style()
+    seeds, recordings = rows["seed"].nunique(), rows["test_recordings"].iloc[0]
+    of = f"{rows['recordings'].iloc[0]}, {recordings:,} test samples, up to {seeds} seeds."
+    figure = note(accuracy_on_devices(table), f"{SHOWS} {of}")
+    save(figure, RESULTS, "accuracy_on_devices")
+
+
+def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> Iterator[pd.DataFrame]:
+    for key, of_network in runs.groupby([*NETWORK, "seed"], sort=False):
+        first = of_network.iloc[0]
+        settings = snnq.read_record(first["folder"])["run"]
+        _, test = snnq.load(*(settings[name] for name in ("benchmark", "data", "steps", "cut")))
+        test = torch.utils.data.Subset(test, range(arguments.recordings or len(test)))
+        without = of_network[of_network["training"] == WITHOUT].iloc[0]
+        intact, _ = snnq.evaluate(_network(without["folder"]), test)
+        known = dict(zip([*NETWORK, "seed"], key)) | {"intact": intact, "test_recordings": len(test)}
+        known |= {"recordings": first["recordings"]}
+        met = of_network["met"].dropna().unique()
+        for _, run in of_network.iterrows():
+            for rates in met if run["training"] == WITHOUT else [run["met"]]:
+                for table in _on_devices(run, rates, test, arguments.devices):
+                    yield table.assign(**known, **dict(zip(FAULTS, rates)))
+
+
+def _on_devices(run: pd.Series, rates: tuple, test, devices: int) -> Iterator[pd.DataFrame]:
+    model, training = _network(run["folder"]), run["training"]
+    faults = read_faults_setting(run["faults"] if pd.notna(run["faults"]) else None)
+    own = faults is not None and faults.way == "known"
+    numbers = [faults.device] if own else range(devices)
+    maps = [snnq.draw_faults(model, *rates, number) for number in numbers]
+    for known in (True,) if own else (False, True) if training == WITHOUT else (False,):
+        table = snnq.accuracy_on_devices(model, test, maps, known)
+        name = BY_KNOWING if known and not own else training
+        yield table.assign(device=list(numbers), training=name)
+
+
+def _rates(faults: str | None) -> tuple[float, ...] | None:
+    found = read_faults_setting(faults if pd.notna(faults) else None)
+    return None if found is None else found.rates
+
+
+def _network(folder: str) -> torch.nn.Module:
+    return snnq.trained_network(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+if __name__ == "__main__":
+    main()
