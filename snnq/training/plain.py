@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from snnq.quantization.rules import in_order, is_mixed, read_levels, simplest
+from snnq.training.arithmetic import plain_arithmetic
 
 
 def plain(name: str, value: Any) -> Any:
@@ -14,9 +15,11 @@ def plain(name: str, value: Any) -> Any:
 
     Paths and devices become text; numbers of NumPy, torch and others Python's own; lists, ranges,
     arrays and tensors tuples; and levels that are written out, as JSON or `str` write them, too.
+    An arithmetic becomes the shortest text that says it.
     Anything else stays as it is, for `check` to refuse.
     """
-    return plain_levels(value) if name == "levels" else _plain(value)
+    own = {"levels": plain_levels, "arithmetic": plain_arithmetic}
+    return own.get(name, _plain)(value)
 
 
 def plain_levels(value: Any) -> Any:
