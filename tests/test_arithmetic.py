@@ -1,7 +1,9 @@
 """Training in 8-bit arithmetic: a step by hand, what is kept, and runs."""
 
+import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from conftest import Killed, at_call, fit, kill, results
@@ -11,7 +13,7 @@ from test_step import Calls, Reads, batch, network
 from torch import nn
 
 import snnq
-from snnq.quantization.number_formats import Rounding, numbers_of
+from snnq.quantization.number_formats import numbers_of
 from snnq.training import arithmetic as setting
 from snnq.training import gradients as training_gradients
 from snnq.training import loop as training
@@ -20,7 +22,6 @@ from snnq.training.gradients import gradients
 from snnq.training.optimizer import Optimizer
 from snnq.training.rounding import in_arithmetic, round_after_steps, weights_of
 from snnq.training.step import Step
-from snnq.training.step_memory import step_memory
 
 ALL = ("weights", "activations", "activation_gradients", "weight_gradients", "moments")
 MIXED = "weights=int8,activations=posit8_es1,activation_gradients=float8_e5m2,weight_gradients=posit8"
@@ -182,7 +183,7 @@ def test_in_float32_nothing_is_touched():
 @pytest.mark.parametrize("text", ["posit8:stochastic", "int8", "float8"])
 def test_a_step_in_an_arithmetic_reads_nothing(text):
     model, arithmetic = network(), Arithmetic.of(text)
-    with in_arithmetic(model, arithmetic):
+    with in_arithmetic(model, text):
         optimizer = Optimizer(model, 1e-3, 10)
         round_after_steps(model, optimizer.all, arithmetic)
         step = Step(model, optimizer)
@@ -197,7 +198,7 @@ def test_evaluation_is_to_the_nearest():
     data = list(zip(batch()[0].unbind(1), range(4)))
     with in_arithmetic(model, arithmetic):
         first, second = (snnq.predict(model, data)[0] for _ in range(2))
-    with in_arithmetic(model, Arithmetic.of("posit8")):
+    with snnq.in_arithmetic(model, "posit8"):
         assert torch.equal(first, second) and torch.equal(first, snnq.predict(model, data)[0])
 
 
@@ -219,7 +220,7 @@ def test_a_run_in_8_bits_resumes_to_the_same_end(tiny, in_tmp, monkeypatch, leve
     model, run = snnq.trained_network(in_tmp / "run"), snnq.Run(**settings)
     predicted = load_file(in_tmp / "run/predictions.safetensors")["hard"]
     _, test = snnq.load("nmnist", run.data, 2)
-    with in_arithmetic(model, Arithmetic.of(run.arithmetic)):
+    with snnq.in_arithmetic(model, run.arithmetic):
         assert torch.equal(snnq.predict(model, test)[0].argmax(1).to(predicted), predicted)
 
 
@@ -229,7 +230,7 @@ def test_neurons_of_others_are_refused():
             pass
 
     with pytest.raises(ValueError, match="0 is a Neuron: expected SpikingJelly's neurons"):
-        with in_arithmetic(nn.Sequential(Neuron()), Arithmetic.of("int8")):
+        with in_arithmetic(nn.Sequential(Neuron()), "int8"):
             pass
 
 
@@ -238,10 +239,30 @@ def test_memory_is_that_of_a_count_by_hand(bias):
     model = nn.Sequential(
         layer.Linear(5, 4, bias=bias, step_mode="m"), neuron.IFNode(step_mode="m")
     )
-    table = step_memory(model, torch.rand(3, 6, 5), Arithmetic.of("weights=int8,moments=int8"))
+    table = snnq.step_memory(model, torch.rand(3, 6, 5), "weights=int8,moments=int8")
     weights, y = 20 + 4 * bias, 3 * 6 * 4
     numbers = [weights, 3 * 6 * 5 + 2 * y, y + y // 3, weights, 2 * weights, 0]
     assert table["numbers"].tolist() == numbers
     assert table["bytes"].tolist() == [n * b for n, b in zip(numbers, (1, 4, 4, 4, 1, 16))]
     assert table["component"].tolist() == [*ALL, "others"]
-    assert not model[0].weight.grad and Rounding.of("int8")
+    assert model[0].weight.grad is None
+
+
+def test_the_table_of_arithmetics_has_the_memory_of_their_steps():
+    runs = pd.DataFrame(
+        {"change": change, "arithmetic": text, "levels": levels, "seed": seed, "last": last + seed / 100}
+        for change, text, last in (("float32", "float32", 0.9), ("8 bits", "posit8", 0.9001))
+        for levels in ("full", "binary")
+        for seed in range(3)
+    ).assign(ablation="arithmetic", recordings="x", channels=2, on_validation=0.5, batch_size=8, keep=[("first",)] * 12)
+    runs = runs.assign(benchmark="nmnist", network="plif", neuron="plif", size=math.nan, steps=2, name="")
+    other = runs.assign(ablation="another", arithmetic="float32")
+    table = snnq.arithmetic_table(pd.concat([runs, other]))
+    assert table["ablation"].unique().tolist() == ["arithmetic"] and len(table) == 4
+    model, frames = network().train(), torch.zeros(2, 8, 2, 34, 34)
+    full = table[table["levels"] == "full"].set_index("change")
+    for change, arithmetic in (("float32", "float32"), ("8 bits", "posit8")):
+        assert full["step_bytes"][change] == snnq.step_memory(model, frames, arithmetic)["bytes"].sum()
+    assert 3.9 < full["step_bytes"]["float32"] / full["step_bytes"]["8 bits"] < 4
+    assert full["difference"]["8 bits"] == pytest.approx(0.01)
+    assert snnq.arithmetic_table(other).empty and snnq.arithmetic_table(other.drop(columns="arithmetic")).empty

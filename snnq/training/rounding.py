@@ -75,14 +75,28 @@ def _with_rounded_membrane(kind: type[BaseNode]) -> type[BaseNode]:
 
 
 @contextmanager
-def in_arithmetic(model: nn.Module, arithmetic: Arithmetic) -> Iterator[None]:
+def in_arithmetic(model: nn.Module, arithmetic: str | Arithmetic) -> Iterator[None]:
     """Within, a network computes forward and backward in an arithmetic, layer by layer.
 
-    Its weights are rounded at once, and stay so; `round_after_steps` keeps them so. Networks on a GPU
-    are there already.
+    So a network is evaluated as its training did: what `trained_network` returns, and what is packed,
+    has weights of the arithmetic, and computes in float32 anywhere else.
 
-    Raises ValueError for neurons that are not SpikingJelly's, whose membranes nothing here rounds.
+    Parameters
+    ----------
+    model : nn.Module
+        On its device. Its weights are rounded, to the nearest, and stay so; `round_after_steps` keeps
+        them so in training.
+    arithmetic : str or Arithmetic
+        "posit8" say, or one for each component, see `Settings`.
+
+    Raises
+    ------
+    ValueError
+        An arithmetic that means nothing, or neurons that are not SpikingJelly's, whose membrane
+        potentials nothing here rounds.
     """
+    if isinstance(arithmetic, str):
+        arithmetic = Arithmetic.of(arithmetic)
     if arithmetic.is_float32:
         yield
         return

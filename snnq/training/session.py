@@ -8,7 +8,7 @@ import pandas as pd
 from snnq.system.files import sweep
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
-from snnq.training.arithmetic import FLOAT32, Arithmetic
+from snnq.training.arithmetic import FLOAT32
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
 from snnq.training.identity import is_finished
@@ -37,7 +37,7 @@ def carry_out(
                 (folder / name).unlink(missing_ok=True)
         model, behind = task.start()
         model.to(device_of(task.settings))
-        with in_arithmetic(model, Arithmetic.of(task.settings.arithmetic)):
+        with in_arithmetic(model, task.settings.arithmetic):
             training = Training(task, folder, model, behind, checkpoint, processes, progress)
             with training.bar, training.interruption.watched():
                 for epoch in training.epochs_left():

@@ -16,7 +16,7 @@ FLOAT_BYTES = 4
 MOMENTS = 2  # Adam's
 
 
-def step_memory(model: nn.Module, frames: Tensor, arithmetic: Arithmetic) -> pd.DataFrame:
+def step_memory(model: nn.Module, frames: Tensor, arithmetic: str | Arithmetic) -> pd.DataFrame:
     """Bytes that a training step with Adam holds, as a machine of an arithmetic would.
 
     Counted are the numbers that `in_arithmetic` rounds, in one step of a copy of the network:
@@ -33,13 +33,16 @@ def step_memory(model: nn.Module, frames: Tensor, arithmetic: Arithmetic) -> pd.
         In training, quantized or not.
     frames : Tensor [N_t, N, ...]
         A batch.
-    arithmetic : Arithmetic
+    arithmetic : str or Arithmetic
+        See `in_arithmetic`.
 
     Returns
     -------
     pandas.DataFrame
         A row per component of `COMPONENTS`, and "others": numbers, bytes.
     """
+    if isinstance(arithmetic, str):
+        arithmetic = Arithmetic.of(arithmetic)
     kept, counters = weights_of(model), {name: _Counter() for name in COMPONENTS}
     counted = copy.deepcopy(model)
     with in_arithmetic(counted, Arithmetic(**counters)):
