@@ -7,10 +7,10 @@ from functools import cache
 
 import torch
 from spikingjelly.activation_based.base import MemoryModule
-from spikingjelly.activation_based.neuron import BaseNode
+from spikingjelly.activation_based.neuron import BaseNode, SimpleBaseNode
 from torch import Tensor, nn
 
-from snnq.networks.fused import FusedSequential, fuse, unfuse
+from snnq.networks.fused import unfuse
 from snnq.quantization.layers import layers_of
 from snnq.quantization.network import quantizers
 from snnq.quantization.number_formats import Rounding
@@ -101,26 +101,24 @@ def in_arithmetic(model: nn.Module, arithmetic: str | Arithmetic) -> Iterator[No
         yield
         return
     refuse_unless_rounded(model)
-    fused = [module for module in model.modules() if isinstance(module, FusedSequential)]
-    nodes = [module for module in model.modules() if isinstance(module, BaseNode)]
-    unfuse(model)
-    round_weights(model, nearest(arithmetic.weights))
+    _round(weights_of(model), nearest(arithmetic.weights))
     with ExitStack() as undone:
+        for module in model.modules():
+            undone.callback(setattr, module, "__class__", type(module))
+        unfuse(model)
         for hook in _hooks(model, arithmetic):
             undone.callback(hook.remove)
-        for node in nodes:
-            undone.callback(setattr, node, "__class__", type(node))
+        for node in (module for module in model.modules() if isinstance(module, BaseNode)):
             node.__class__ = _with_rounded_membrane(type(node))
-            undone.callback(delattr, node, "rounding")
             node.rounding = arithmetic.activations, arithmetic.activation_gradients
-        for module in fused:
-            undone.callback(fuse, module)
+            undone.callback(delattr, node, "rounding")
         yield
 
 
 def refuse_unless_rounded(model: nn.Module) -> None:
     for name, module in model.named_modules():
-        if keeps_state(module) and not isinstance(module, MemoryModule):
+        others = not isinstance(module, MemoryModule) or isinstance(module, SimpleBaseNode)
+        if keeps_state(module) and others:
             kind = type(module).__name__
             raise ValueError(f"{name} is a {kind}: expected SpikingJelly's neurons with `arithmetic`")
 
@@ -136,8 +134,8 @@ def weights_of(model: nn.Module) -> list[nn.Parameter]:
 
 
 @torch.no_grad()
-def round_weights(model: nn.Module, rounding: Rounding | None) -> None:
-    for weight in weights_of(model) if rounding else ():
+def _round(weights: Iterable[Tensor], rounding: Rounding | None) -> None:
+    for weight in weights if rounding else ():
         weight.copy_(rounding(weight))
 
 
@@ -149,7 +147,7 @@ def round_after_steps(
 
     @torch.no_grad()
     def hook(optimizer: torch.optim.Optimizer, *_) -> None:
-        round_weights(model, arithmetic.weights)
+        _round(weights, arithmetic.weights)
         for weight in weights if arithmetic.moments else ():
             for name, moment in optimizer.state.get(weight, {}).items():
                 if getattr(moment, "shape", None) == weight.shape:
