@@ -38,6 +38,9 @@ MIXED = "weights=int8,activations=posit8_es1,activation_gradients=float8_e5m2,we
         ({"weights": "posit8", "moments": "float32"}, "weights=posit8_es2"),
         ({"activation_gradients": "int8", "loss_scale": 4}, "activation_gradients=int8,loss_scale=4"),
         ("moments=int8:stochastic", "moments=int8:stochastic"),
+        ("weights=float32,rest=posit8", "weights=float32,rest=posit8"),
+        ("rest=float8,loss_scale=2", "loss_scale=2,rest=float8"),
+        (MIXED, MIXED + "_es2"),
         ("rest=int8,loss_scale=1", "int8"),
     ],
 )

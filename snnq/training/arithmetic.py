@@ -91,15 +91,21 @@ class Arithmetic:
 
     def __str__(self) -> str:
         """The shortest text that means the same."""
-        scale = f"{LOSS_SCALE}={self.loss_scale:g}" if self.loss_scale != self.usual_scale else ""
-        for name in (FLOAT32, *SHORT, *(f"{name}{STOCHASTIC}" for name in SHORT)):
-            if replace(Arithmetic.of(name), loss_scale=self.loss_scale) == self:
-                return f"{REST}={name},{scale}" if scale else name
-        found = {name: str(getattr(self, name) or FLOAT32) for name in COMPONENTS}
-        if len({*found.values()}) == 1:
-            return f"{REST}={found['weights']},{scale}" if scale else found["weights"]
-        entries = [f"{name}={of}" for name, of in found.items() if of != FLOAT32]
-        return ",".join([*entries, scale] if scale else entries)
+        formats = {name: str(getattr(self, name) or FLOAT32) for name in COMPONENTS}
+        short = (*SHORT, *(name + STOCHASTIC for name in SHORT))
+        texts = [self._as_others_than(rest) for rest in (FLOAT32, *short, *formats.values())]
+        return min(texts, key=lambda text: text.count("="))
+
+    def _as_others_than(self, rest: str) -> str:
+        """What differs from one format, and that one for the rest."""
+        base = Arithmetic.of(rest)
+        different = [name for name in COMPONENTS if getattr(self, name) != getattr(base, name)]
+        entries = [f"{name}={getattr(self, name) or FLOAT32}" for name in different]
+        if self.loss_scale != self.usual_scale:
+            entries.append(f"{LOSS_SCALE}={self.loss_scale:g}")
+        if not entries:
+            return rest
+        return ",".join(entries if rest == FLOAT32 else [*entries, f"{REST}={rest}"])
 
     @property
     def is_float32(self) -> bool:
