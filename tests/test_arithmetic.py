@@ -2,18 +2,21 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import Killed, at_call, fit, kill, results
+from conftest import PROJECT, Killed, at_call, fit, kill, results
 from safetensors.torch import load_file
 from spikingjelly.activation_based import layer, neuron, surrogate
 from test_step import Calls, Reads, batch, network
 from torch import nn
 
 import snnq
-from snnq.quantization.number_formats import numbers_of
+from snnq.quantization.number_formats import POSITS, numbers_of
+from snnq.study.forecast import read_profiles
+from snnq.study.profile import plan
 from snnq.training import arithmetic as setting
 from snnq.training import gradients as training_gradients
 from snnq.training import loop as training
@@ -272,3 +275,13 @@ def test_the_table_of_arithmetics_has_the_memory_of_their_steps():
     assert full["difference"]["8 bits"] == pytest.approx(0.01)
     for without in (other, other.drop(columns="arithmetic")):
         assert snnq.arithmetic_table(without).empty
+
+
+def test_in_the_study_of_arithmetics_all_of_a_network_is_trained_in_one():
+    study = plan(read_profiles([PROJECT / "config/arithmetic.yaml"]))
+    runs = {**study.runs, **study.ablation_runs}.values()
+    assert all(study.pretraining[Path(run.start).name].arithmetic == run.arithmetic for run in runs)
+    compared = {Arithmetic.of(run.arithmetic) for run in runs}
+    alone = {Arithmetic.of(f"{name}={of}") for name in ALL for of in ("posit8", "float8")}
+    whole = [*POSITS, "int8", "float8"]
+    assert compared >= alone | {Arithmetic.of(f"{name}:stochastic") for name in whole}
