@@ -46,6 +46,7 @@ from .storage.faults import save_faults as save_faults
 from .storage.footprint import footprint as footprint
 from .storage.pack import pack as pack
 from .storage.pack import unpack as unpack
+from .study.arithmetic import arithmetic_table as arithmetic_table
 from .study.folders import packed_networks as packed_networks
 from .study.folders import study_folder as study_folder
 from .study.frontier import ahead_from as ahead_from
@@ -68,8 +69,10 @@ from .training.record import initial_network as initial_network
 from .training.record import read_history as read_history
 from .training.record import read_record as read_record
 from .training.record import trained_network as trained_network
+from .training.rounding import in_arithmetic as in_arithmetic
 from .training.run import Run as Run
 from .training.settings import Settings as Settings
+from .training.step_memory import step_memory as step_memory
 from .training.summary import short_record as short_record
 from .training.summary import summary as summary
 from .training.tensorboard import TensorBoard as TensorBoard

@@ -184,7 +184,8 @@ def test_every_setting_arrives_as_it_is():
         "faults": "step, stuck_at_0=0.1, device=3",
         "validation": 0.0,
         "device": "cpu",
-        "precision": "bf16",
+        "precision": "tf32",
+        "arithmetic": "weights=posit8_es2,moments=int8:stochastic",
         "cuda_graph": True,
         "soft_every": None,
     }

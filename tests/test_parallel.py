@@ -124,6 +124,7 @@ def test_a_run_of_two_processes_goes_on_with_one(together, monkeypatch):
     [
         ({"batch_size": 1}, "batch_size=1: expected at least 2, a recording for each process"),
         ({"cuda_graph": True}, "cuda_graph=True: expected one process, not 2"),
+        ({"arithmetic": "int8"}, "arithmetic=int8: expected one process, not 2"),
     ],
 )
 def test_what_processes_cannot_do_together_is_refused(tiny, settings, message):

@@ -134,7 +134,7 @@ def test_settings_stay_in_their_order():
     known = """benchmark levels data full_epochs network channels neuron membrane_bits steps cut size split
     augmentation start keep quantizer backward_temperature biases learned validation seed order epochs
     batch_size learning_rate temperature_schedule temperature_initial temperature_final harden faults
-    device precision cuda_graph soft_every"""
+    device precision arithmetic cuda_graph soft_every"""
     assert list(asdict(snnq.Run())) == known.split() == list(signature(snnq.Run).parameters)[:-1]
     ours = [field.name for field in fields(snnq.Settings)]
     assert ours == known.split()[-len(ours) :] and isinstance(snnq.Run(), snnq.Settings)

@@ -19,6 +19,7 @@ from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 from snnq.quantization.rules import FULL
 from snnq.quantization.sigmoid import SCALES, SigmoidQuantizer
+from snnq.study.arithmetic import arithmetic_table
 from snnq.study.profile import Study
 from snnq.study.tables import read_runs, results_table
 from snnq.system.files import first_line, save_tensors, write_atomically
@@ -71,13 +72,16 @@ def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
 
 def gather_ablations(study: Study) -> None:
     """Write `ablations.csv`: the rows of each ablation, with its name and that of the change; and
-    the runs' `predictions_ablations.safetensors`."""
+    the runs' `predictions_ablations.safetensors`. Where arithmetics are compared also
+    `arithmetic.csv`, see `arithmetic_table`."""
     runs = read_runs(study.folder / "runs", {variant.run for variant in study.ablations})
     rows = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
     rows = rows.merge(runs.drop(columns="folder"), on="name")
     rows.insert(0, "recordings", rows.pop("recordings"))
     _write(study.folder, "ablations", rows)
     _write_predictions(study.folder / PREDICTIONS_ABLATIONS, runs)
+    if len(compared := arithmetic_table(rows, read_correct(study.folder))):
+        _write(study.folder, "arithmetic", compared, "%.4f")
 
 
 def read_correct(folder: str | Path) -> dict[str, np.ndarray]:

@@ -22,6 +22,11 @@ def reset_state(model: nn.Module) -> None:
             getattr(module, name)()
 
 
+def keeps_state(module: nn.Module) -> bool:
+    """Whether it is one of those that `reset_state` brings back to rest."""
+    return _reset_of(type(module)) is not None
+
+
 @lru_cache(maxsize=1024)
 def _reset_of(kind: type) -> str | None:
     return next((name for name in RESETS if _needs_nothing(getattr(kind, name, None))), None)

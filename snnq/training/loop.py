@@ -16,6 +16,7 @@ from snnq.recordings.augmentation import AUGMENTATIONS
 from snnq.recordings.resident import resident
 from snnq.system.bar import bar
 from snnq.system.interruption import Interruption, Stopped
+from snnq.training.arithmetic import Arithmetic
 from snnq.training.batches import batches
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
@@ -28,6 +29,7 @@ from snnq.training.parallel import Processes
 from snnq.training.precision import products_in
 from snnq.training.random_state import forked, mixed_seed, random_state, set_random_state
 from snnq.training.record import read_history
+from snnq.training.rounding import round_after_steps
 from snnq.training.step import NotFinite, Step
 from snnq.training.task import Row, Task
 
@@ -73,6 +75,8 @@ class Training:
         self.optimizer = Optimizer(
             self.model, settings.learning_rate, self.epochs * self.steps, task.optimizer
         )
+        arithmetic = Arithmetic.of(settings.arithmetic)
+        round_after_steps(self.model, self.optimizer.all, arithmetic)
         graphed = settings.cuda_graph and self.device.type == "cuda"
         graph_of = settings.batch_size if graphed else None
         to_save_in = folder if processes.main else None

@@ -79,6 +79,11 @@ class Optimizer:
         self.descent.step()
         self.schedule.step()
 
+    @property
+    def all(self) -> list[torch.optim.Optimizer]:
+        """That of the descent, and that of the flips."""
+        return [self.descent] if self.flips is None else [self.descent, self.flips]
+
     def parts(self) -> dict[str, Any]:
         """By their names in a checkpoint, all that has a state."""
         parts = {"optimizer": self.descent, "schedule": self.schedule}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from snnq.quantization.rules import in_order, is_mixed, read_levels, simplest
+from snnq.training.arithmetic import plain_arithmetic
 from snnq.training.faults_setting import plain_faults
 
 
@@ -15,7 +16,7 @@ def plain(name: str, value: Any) -> Any:
 
     Paths and devices become text; numbers of NumPy, torch and others Python's own; lists, ranges,
     arrays and tensors tuples; and levels that are written out, as JSON or `str` write them, too. Faults
-    become the one text for them.
+    and an arithmetic become the one text for them.
     Anything else stays as it is, for `check` to refuse.
     """
     return WRITTEN_OUT.get(name, _plain)(value)
@@ -48,4 +49,8 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-WRITTEN_OUT = {"levels": plain_levels, "faults": plain_faults}
+WRITTEN_OUT = {
+    "levels": plain_levels,
+    "faults": plain_faults,
+    "arithmetic": plain_arithmetic,
+}

@@ -8,12 +8,14 @@ import pandas as pd
 from snnq.system.files import sweep
 from snnq.system.lock import only_process_in
 from snnq.system.memory import keep_freed_memory
+from snnq.training.arithmetic import FLOAT32
 from snnq.training.checkpoint import Checkpoint
 from snnq.training.device import device_of
 from snnq.training.identity import is_finished
 from snnq.training.loop import Training
 from snnq.training.parallel import Processes
 from snnq.training.record import HISTORY, RECORD, read_history
+from snnq.training.rounding import in_arithmetic
 from snnq.training.settings import Settings
 from snnq.training.task import Task
 
@@ -34,12 +36,14 @@ def carry_out(
             for name in (RECORD, HISTORY):  # of another training, which this one replaces
                 (folder / name).unlink(missing_ok=True)
         model, behind = task.start()
-        training = Training(task, folder, model, behind, checkpoint, processes, progress)
-        with training.bar, training.interruption.watched():
-            for epoch in training.epochs_left():
-                training.epoch(epoch)
-        with processes.main_first():
-            return training.finish()
+        model.to(device_of(task.settings))
+        with in_arithmetic(model, task.settings.arithmetic):
+            training = Training(task, folder, model, behind, checkpoint, processes, progress)
+            with training.bar, training.interruption.watched():
+                for epoch in training.epochs_left():
+                    training.epoch(epoch)
+            with processes.main_first():
+                return training.finish()
 
 
 def refuse_unless_possible(settings: Settings, processes: Processes) -> None:
@@ -50,5 +54,6 @@ def refuse_unless_possible(settings: Settings, processes: Processes) -> None:
             f"batch_size={settings.batch_size}: expected at least {processes.count}, a recording for"
             " each process"
         )
-    if processes.count > 1 and settings.cuda_graph:
-        raise ValueError(f"cuda_graph=True: expected one process, not {processes.count}")
+    for name, alone in (("cuda_graph", False), ("arithmetic", FLOAT32)):
+        if processes.count > 1 and (value := getattr(settings, name)) != alone:
+            raise ValueError(f"{name}={value}: expected one process, not {processes.count}")

@@ -44,6 +44,10 @@ class Settings:
         What convolutions and linear layers multiply in training: "float32"; on a GPU "tf32",
         float32 rounded to 10 bits of fraction; or "bf16", bfloat16. Batch norm, membrane
         potentials, quantizers and the optimizer, and all of evaluation, are in float32.
+    arithmetic : str, or a mapping
+        Which numbers all of a training computes with, emulated: a format of 8 bits, "posit8",
+        "float8" or "int8" say, or one for each of some components, as in
+        "weights=posit8,rest=float8:stochastic" or a mapping. See `snnq/training/arithmetic.py`.
     cuda_graph : bool
         On a GPU, replay full batches from a CUDA graph: the same run to the bit, and several times
         faster where networks are narrow (bench/gpu.py).
@@ -69,6 +73,7 @@ class Settings:
     faults: str | None = None
     device: str = "auto"
     precision: str = "float32"
+    arithmetic: str = "float32"
     cuda_graph: bool = False
     soft_every: int | None = 4
 

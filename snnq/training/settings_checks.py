@@ -5,6 +5,7 @@ import sys
 import torch
 
 from snnq.quantization.temperature import TEMPERATURE_CAP, TEMPERATURE_SCHEDULES
+from snnq.training.arithmetic import Arithmetic
 from snnq.training.faults_setting import read_faults_setting
 from snnq.training.precision import PRECISIONS
 from snnq.training.settings import Settings
@@ -15,7 +16,7 @@ MOST_SEED = 2**64 - 1  # torch's
 
 def check_settings(settings: Settings) -> None:
     """Raise ValueError for the first setting out of range or unknown name, with what was expected."""
-    for name in ("temperature_schedule", "device", "precision"):
+    for name in ("temperature_schedule", "device", "precision", "arithmetic"):
         text(settings, name)
     for name in ("seed", "order"):
         whole(settings, name, least=0)
@@ -33,6 +34,11 @@ def check_settings(settings: Settings) -> None:
     read_faults_setting(settings.faults)
     _device(settings.device)
     one_of(settings, "precision", PRECISIONS)
+    is_float32 = Arithmetic.of(settings.arithmetic).is_float32
+    if settings.precision == "bf16" and not is_float32:
+        raise ValueError(
+            f"precision='bf16': expected float32 or tf32 with arithmetic={settings.arithmetic!r}"
+        )
     if not isinstance(settings.cuda_graph, bool):
         raise ValueError(f"cuda_graph={settings.cuda_graph!r}: expected true or false")
 

@@ -63,6 +63,8 @@ HELP = {
     "validation": "share of the training recordings held out to choose an epoch on",
     "device": "auto (a GPU where there is one), cpu or cuda",
     "precision": "float32, tf32 (on a GPU) or bf16, of convolutions and linear layers in training",
+    "arithmetic": "emulated numbers of 8 bits that all of a training computes with: float32, float8,"
+    " posit8, int8, or those of each component as in weights=posit8,rest=float8:stochastic",
     "cuda_graph": "on a GPU, replay full batches from a CUDA graph: faster, and the same",
     "harden": "shares of the epochs between which weights become hard one by one; alone: never",
     "faults": "of the memory that the weights will lie in, as in 'known, stuck_at_0=0.1, device=3': known,"
