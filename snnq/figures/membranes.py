@@ -13,8 +13,9 @@ SHIFT, PANEL = 0.4, 3.4  # of a bit, between lines; inches
 TICKS = (-10, -5, -2, -1, -0.5, 0, 0.5)
 SHOWS = (
     "Test accuracy of networks of integers, against that of the same networks in floating point, by the"
-    " bits of their membrane potentials. Hollow: trained with so few bits, from the same start."
+    " bits of their membrane potentials."
 )
+TRAINED = " Hollow: trained with so few bits, from the same start."
 
 
 def lost_by_membrane_bits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +67,8 @@ def accuracy_against_membrane_bits(rows: pd.DataFrame) -> Figure:
         axis.set_yticks(TICKS, [f"{tick:g}".replace("-", "−") for tick in TICKS], minor=False)
         axis.set_yticks([], minor=True)
     shared_legend(figure, axes)
-    return note(figure, f"{SHOWS} {_of(rows)}")
+    trained = TRAINED if rows["trained_bits"].notna().any() else ""
+    return note(figure, f"{SHOWS}{trained} {_of(rows)}")
 
 
 def _lines(lost: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict]]:
