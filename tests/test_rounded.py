@@ -72,6 +72,14 @@ def test_a_network_comes_back_from_its_file_and_becomes_one_of_integers(tmp_path
         export_c(model, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("bits", "end"), [(4, 2), (6, 2), (8, 4), (10, 8), (12, 16), (20, 16)])
+def test_membranes_of_integers_end_where_those_in_training_do(bits, end):
+    """At so many thresholds, or at twice as many: a unit is a power of two of a sum."""
+    for stage in to_integer(snnq.build_model("nmnist", channels=2), bits).stages:
+        ends = -stage.least / stage.threshold
+        assert (end <= ends).all() and (ends <= 2 * end).all()
+
+
 @pytest.mark.parametrize("kind", ROUNDED)
 def test_nothing_is_read_from_a_gpu_in_a_step(kind):
     """Fake tensors, as those of a CUDA graph, have no values that Python could ask for."""
