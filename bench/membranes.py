@@ -8,12 +8,13 @@ here: one that was trained with membranes of few bits has those alone.
 
 Columns: the run, its levels, channels and seed; trained_bits, those of its membranes in training (none:
 floating point); membrane_bits, those of the integers; accuracy with the 95 % interval of Wilson's, for
-the recordings alone; and floating_point, the accuracy that the run itself ended with. A run's rows
-replace those that `results/bench/membranes.csv` has of it.
+the recordings alone; and floating_point, the accuracy that the run itself ended with. Each row goes to
+`results/bench/membranes.csv` when it is there, in the place of one of the same run and bits.
 """
 
 import argparse
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,13 +37,14 @@ def main() -> None:
     parser.add_argument("--bits", type=int, nargs="+", default=BITS)
     arguments = parser.parse_args()
     for run in arguments.runs:
-        rows = pd.DataFrame(rows_of(run, arguments.data, arguments.bits))
-        path = RESULTS / f"{NAME}.csv"
-        before = pd.read_csv(path) if path.exists() else rows[:0]
-        report(NAME, pd.concat([before[before["run"] != run.name], rows], ignore_index=True))
+        for row in rows_of(run, arguments.data, arguments.bits):
+            path, of = RESULTS / f"{NAME}.csv", ["run", "membrane_bits"]
+            rows = [pd.read_csv(path)] if path.exists() else []
+            table = pd.concat([*rows, pd.DataFrame([row])]).drop_duplicates(of, keep="last")
+            report(NAME, table.sort_values(["levels", "channels", "seed", *of]))
 
 
-def rows_of(folder: Path, data: str, widths: list[int]) -> list[dict]:
+def rows_of(folder: Path, data: str, widths: list[int]) -> Iterator[dict]:
     record = snnq.read_record(folder)
     run, trained_bits = record["run"], record["run"].get("membrane_bits")
     _, test = snnq.load("nmnist", data, run["steps"])
@@ -55,12 +57,10 @@ def rows_of(folder: Path, data: str, widths: list[int]) -> list[dict]:
         "test_recordings": len(test),
         "floating_point": record["accuracy"]["last"],
     }
-    rows = []
     for bits in [trained_bits] if trained_bits else widths:
         accuracy = float((classes(snnq.to_integer(model, bits), test.frames) == test.labels).mean())
         low, high = wilson(accuracy, len(test))
-        rows.append({**known, "membrane_bits": bits, "accuracy": accuracy, "low": low, "high": high})
-    return rows
+        yield {**known, "membrane_bits": bits, "accuracy": accuracy, "low": low, "high": high}
 
 
 def classes(network, frames: np.ndarray) -> np.ndarray:
