@@ -10,10 +10,10 @@ from snnq.figures.style import beside, note, panels, shared_legend
 from snnq.study.intervals import paired_difference
 
 SHIFT, PANEL = 0.4, 3.4  # of a bit, between lines; inches
-TICKS = (-10, -5, -2, -1, -0.5, 0, 0.5)
+TICKS = (-20, -10, -5, -2, -1, -0.5, 0, 0.5, 1)  # to whose ends bars are drawn
 SHOWS = (
     "Test accuracy of networks of integers, against that of the same networks in floating point, by the"
-    " bits of their membrane potentials."
+    " bits of their membrane potentials. Bars that go beyond the axis are cut."
 )
 TRAINED = " Hollow: trained with so few bits, from the same start."
 
@@ -66,6 +66,7 @@ def accuracy_against_membrane_bits(rows: pd.DataFrame) -> Figure:
         axis.set_yscale("symlog", linthresh=1)  # tenths count, and ten points are there too
         axis.set_yticks(TICKS, [f"{tick:g}".replace("-", "−") for tick in TICKS], minor=False)
         axis.set_yticks([], minor=True)
+        axis.set_ylim(TICKS[0], TICKS[-1])
     shared_legend(figure, axes)
     trained = TRAINED if rows["trained_bits"].notna().any() else ""
     return note(figure, f"{SHOWS}{trained} {_of(rows)}")
