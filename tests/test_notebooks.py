@@ -94,6 +94,7 @@ def project(tmp_path_factory, recordings):
         to = folder / "results/reference" / name
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / "results/reference" / name, to)
+    shutil.copytree(PROJECT / "results/reference/bench", folder / "results/reference/bench")
     return folder
 
 
@@ -102,6 +103,7 @@ def reference(project, tmp_path):
     """A folder that has such a study as the reference alone, with its packed networks."""
     to = tmp_path / "results/reference/quick"
     shutil.copytree(project / STUDY, to, ignore=shutil.ignore_patterns("runs"))
+    shutil.copytree(PROJECT / "results/reference/bench", to.parent / "bench")
     (to / "networks").mkdir()
     for row in snnq.packed_networks(project / STUDY).itertuples():
         shutil.copy(row.path, to / f"networks/{network_name(row)}.safetensors")
@@ -262,7 +264,7 @@ def test_notebook_5_says_which_command_makes_ablations(execute, tmp_path):
 
 def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     text, figures = execute("6_deployment.ipynb", project, recordings=20, draws=2, table_folder="t")
-    assert figures == 7
+    assert figures == 8
     names = "costs", "faults", "fidelity", "operations", "layers", "traces"
     tables = (pd.read_csv(project / f"t/{name}.csv") for name in names)
     costs, faults, fidelity, operations, layers, traces = tables
@@ -282,6 +284,7 @@ def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     assert "1e-05" in text and "0.000010" not in text
     compiled = "2bit: 20 of 20 classes as in PyTorch"
     assert (compiled if shutil.which("gcc") else "There is no gcc here") in text
+    assert "12 bits" in text and "/ 2" in text and "Flexi-NeurA" in text
 
 
 def test_notebook_6_leaves_the_reference_as_it_is(execute, reference, recordings, monkeypatch):
@@ -294,7 +297,7 @@ def test_notebook_6_leaves_the_reference_as_it_is(execute, reference, recordings
         hidden.rename(recordings / "NMNIST")
     assert "results/reference/quick; `make study` makes yours" in text
     assert f"no recordings of nmnist in {recordings}: `make study` makes them" in text
-    assert figures == 0 and "firing_distance_by_layer: not drawn" in text
+    assert figures == 1 and "firing_distance_by_layer: not drawn" in text  # of bits of membranes
     assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
 
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from spikingjelly.activation_based import surrogate
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import snnq
 from snnq.deployment.export_c import export_c
@@ -25,12 +26,14 @@ def test_no_other_leak_is_nearer(k):
 
 @pytest.mark.parametrize("kind", ROUNDED)
 @pytest.mark.parametrize("v_reset", [0.0, None])
-@pytest.mark.parametrize("bits", [2, 4, 9])
-def test_the_potential_is_on_its_grid_step_by_step(kind, v_reset, bits):
+@pytest.mark.parametrize(("bits", "end"), [(2, 2), (4, 2), (6, 2), (9, 4), (11, 8), (15, 16)])
+def test_the_potential_is_on_its_grid_step_by_step(kind, v_reset, bits, end):
+    """Which ends at ±`end` thresholds."""
     node = ROUNDED[kind](v_reset=v_reset, membrane_bits=bits, step_mode="m", store_v_seq=True)
-    x = torch.randn(20, 50, generator=torch.Generator().manual_seed(1)) * 2
+    x = torch.randn(20, 50, generator=torch.Generator().manual_seed(1)) * 2 * end
+    x = (x * 2**12).round() / 2**12  # so that float32 adds without rounding
     spikes, v = node(x), torch.zeros(50).double()
-    unit = 2.0 ** (2 - bits)
+    unit = end * 2.0 ** (1 - bits)
     for t in range(len(x)):
         h = v + x[t].double() if kind == "if" else v + (x[t].double() - v) / 2
         h = (h / unit).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * unit
@@ -67,6 +70,24 @@ def test_a_network_comes_back_from_its_file_and_becomes_one_of_integers(tmp_path
     assert all(stage.most // 4 < stage.threshold.max() <= stage.most + 1 >> 1 for stage in stages)
     with pytest.raises(ValueError, match="membrane_bits=6: "):
         export_c(model, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("bits", "end"), [(4, 2), (6, 2), (8, 4), (10, 8), (12, 16), (20, 16)])
+def test_membranes_of_integers_end_where_those_in_training_do(bits, end):
+    """At so many thresholds, or at twice as many: a unit is a power of two of a sum."""
+    for stage in to_integer(snnq.build_model("nmnist", channels=2), bits).stages:
+        ends = -stage.least / stage.threshold
+        assert (end <= ends).all() and (ends <= 2 * end).all()
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+def test_nothing_is_read_from_a_gpu_in_a_step(kind):
+    """Fake tensors, as those of a CUDA graph, have no values that Python could ask for."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        node = ROUNDED[kind](membrane_bits=6, step_mode="m", surrogate_function=surrogate.ATan())
+        x = torch.randn(3, 5, requires_grad=True)
+        node(x).sum().backward()
+    assert x.grad.shape == (3, 5)
 
 
 @pytest.mark.parametrize("bits", [1, 21, 2.5, "4"])

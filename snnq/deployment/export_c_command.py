@@ -18,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--membrane-bits",
         type=int,
-        default=12,
-        help="of membrane potentials, 2 to 20, with --integer (%(default)s)",
+        help="of membrane potentials, 2 to 20, with --integer; those it was trained with, or 12",
     )
 
 

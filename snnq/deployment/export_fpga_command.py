@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", help="a file that snnq.pack or `snnq train` wrote")
     parser.add_argument("folder", help="where the files go")
     parser.add_argument(
-        "--membrane-bits", type=int, default=12, help="of membrane potentials, 2 to 20 (%(default)s)"
+        "--membrane-bits",
+        type=int,
+        help="of membrane potentials, 2 to 20; those it was trained with, or 12",
     )
     parser.add_argument(
         "--lanes", type=int, default=16, help="neurons that a layer computes at a time (%(default)s)"

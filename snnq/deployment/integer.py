@@ -9,8 +9,9 @@ u = g |a| 2^−f of its own channel, everything but the leak is a whole number, 
 
     v = u V,   Σ_j w_j n_j = sign(a) S / 1,   X = 2^f S + b,   b = ⌊g c / u⌉,   θ = ⌊ϑ / u⌉
 
-The sign of a goes into the weights. f is the greatest whole number with θ ≤ 2^(B−2) for membranes of
-B bits: potentials from −2 to 2 thresholds at least, in steps of a 2^(B−2)th to a 2^(B−3)th of one.
+The sign of a goes into the weights. f is the greatest whole number with θ ≤ 2^(B−2−r) for membranes of
+B bits and a range of r (`range_bits`: 0 for 6 bits, 3 for 12): potentials from −2^(r+1) to 2^(r+1)
+thresholds at least, in steps of a 2^(B−2−r)th to a 2^(B−3−r)th of one.
 Where f < 0 the sum is finer than the membrane, and X is rounded. The leak gλ is taken as m / 2^q,
 with m a sum or difference of at most two powers of two, or any whole number.
 
@@ -31,7 +32,7 @@ from snnq.deployment.integer_network import IntegerNetwork
 from snnq.deployment.integer_stage import Integers, IntegerStage
 from snnq.deployment.stage import Stage
 from snnq.deployment.stages import stages_of
-from snnq.networks.rounded import MEMBRANE_BITS, membrane_bits_of, nearest_leak
+from snnq.networks.rounded import MEMBRANE_BITS, membrane_bits_of, nearest_leak, range_bits
 
 WEIGHT_BITS = range(2, 17)
 LEAK_BITS = range(1, 9)
@@ -110,7 +111,8 @@ def _to_integer(
         shift, threshold = _shared_unit(stage, scale), None
     else:
         wanted = stage.threshold / scale
-        shift = np.floor(np.log2(2 ** (membrane_bits - 2) / wanted)).astype(np.int64)
+        most = 2 ** (membrane_bits - 2 - range_bits(membrane_bits))
+        shift = np.floor(np.log2(most / wanted)).astype(np.int64)
         threshold = np.maximum(np.rint(wanted * 2.0**shift), 1).astype(np.int64)
     found = IntegerStage(
         _with_weights(stage, weights),

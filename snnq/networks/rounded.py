@@ -1,8 +1,10 @@
 """Neurons whose membrane potential has few bits, as in hardware, and that train so.
 
-h = v + k (x − v) is rounded to a multiple of ϑ 2^−(B−2), from −2ϑ to just below 2ϑ, and k is the
-nearest sum of at most two powers of two, or their difference. Both let the gradient through as if
-they were not there (Bengio et al., 2013, sec. 4). See `snnq.to_integer` for the network of integers
+h = v + k (x − v) is rounded to a multiple of ϑ 2^(r−B+2), from −2^(r+1) ϑ to just below 2^(r+1) ϑ,
+and k is the nearest sum of at most two powers of two, or their difference. Both let the gradient
+through as if they were not there (Bengio et al., 2013, sec. 4). Half of the bits beyond six widen the
+range, r = ⌊(B − 6) / 2⌋ from 0 to 3: potentials far below rest keep neurons silent for longer, and
+ends at ±2ϑ would wake them (bench/membranes.py). See `snnq.to_integer` for the network of integers
 that such a one becomes; Yin et al., MINT, ASP-DAC 2024, train membranes of 2 bits and more.
 """
 
@@ -15,6 +17,12 @@ from torch import Tensor, nn
 
 MEMBRANE_BITS = range(2, 21)
 LEAK_BITS = 8  # the greatest power of two in a leak is 2^−8
+MOST_RANGE_BITS = 3
+
+
+def range_bits(membrane_bits: int) -> int:
+    """r: a membrane of so many bits reaches from −2^(r+1) thresholds to just below 2^(r+1)."""
+    return min(max(membrane_bits - 6, 0) // 2, MOST_RANGE_BITS)
 
 
 @cache
@@ -37,8 +45,9 @@ def nearest_leak(k: float) -> Fraction:
 
 def rounded(h: Tensor, bits: int, threshold: float) -> Tensor:
     """h on the grid of a membrane of so many bits; the gradient is that of h."""
-    unit, end = threshold / 2 ** (bits - 2), 2 ** (bits - 1)
-    return h + ((h / unit).round().clamp(-end, end - 1) * unit - h).detach()
+    unit, end = threshold / 2 ** (bits - 2 - range_bits(bits)), 2 ** (bits - 1)
+    fixed = h.detach()
+    return (fixed / unit).round().clamp(-end, end - 1) * unit + (h - fixed)
 
 
 class RoundedNode(neuron.BaseNode):
@@ -94,7 +103,8 @@ class RoundedPLIFNode(RoundedNode, neuron.ParametricLIFNode):
     @property
     def leak(self) -> Tensor:
         k, leaks = self.w.sigmoid(), _leaks_on(self.w.device)
-        return k + (leaks[(leaks - k).abs().argmin()] - k).detach()
+        nearest = (leaks - k.detach()).abs().argmin()
+        return leaks.take(nearest) + (k - k.detach())  # leaks[nearest] would wait for a GPU
 
 
 def membrane_bits_of(model: nn.Module) -> int | None:
