@@ -7,6 +7,7 @@ import pytest
 from conftest import PROJECT
 
 import snnq
+from snnq.figures.membranes import lost_by_membrane_bits
 from snnq.study.report import interval
 
 REFERENCE = PROJECT / "results" / "reference"
@@ -258,6 +259,20 @@ def test_steps_on_a_gpu(readme):
             cells.append(f"{1 / faster:.2f}")
         assert f"| {channels} | {' | '.join(cells)} |" in readme
         assert set(table["gpu"]) == {"NVIDIA H200"}
+
+
+def test_bits_of_membranes(readme):
+    rows = bench("membranes").query("levels == 'binary' and channels == 8")
+    assert set(rows["seed"]) == set(range(5)) and set(rows["test_recordings"]) == {10_000}
+    lost = lost_by_membrane_bits(rows).query("not trained").set_index("membrane_bits")
+    stated = " ".join(readme.split()).replace("−", "-")
+    assert f"lose {-lost.difference[12]:.2f} points as integers with membranes of 12 bits" in stated
+    assert f"and {-lost.difference[6]:.2f} with 6 " in stated
+    ends = (f"{lost.low[bits]:.2f} to {lost.high[bits]:.2f}" for bits in (12, 6))
+    assert f"95 % CI {' and '.join(ends)};" in stated
+    same = bench("integers")
+    assert set(same["channels"]) == {4, 8} and (same["recordings"] == 100).all()
+    assert len(same) == 4 and (same.filter(like="differ") == 0).all(axis=None)
 
 
 def test_trials_of_the_recipe(readme):
