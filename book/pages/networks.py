@@ -2,7 +2,7 @@
 
 from pages.places import REFERENCE, to_project, write
 
-LARGEST = 1_000_000  # bytes of a file that the book holds; larger ones are in the repository alone
+LARGEST = 150_000  # bytes of a file that the book holds; larger ones are in the repository alone
 PAGE = """\
 # Networks to take
 
