@@ -4,7 +4,8 @@
 
 Each network is made one of integers, written as Verilog, simulated with Verilator on recordings of
 the test set, synthesized with Yosys and placed with nextpnr (minutes each; where the folder
-holds the same network already, not again). No board is measured.
+holds the same network already, not again). `SEED=2` before the command places by another chance than
+SEED=1. No board is measured.
 
 Columns: the run's levels and channels; accuracy of the network of integers, over the whole test
 set, and what `snnq.fpga_report` says. On an iCE40 UP5K, which has little of everything, layers compute
@@ -12,6 +13,7 @@ one neuron at a time, and large memories have one port.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -55,6 +57,7 @@ def row_of(run: Path, arguments: argparse.Namespace) -> dict:
         "data": snnq.recordings_name("nmnist", snnq.source("nmnist", arguments.data)),
         "accuracy": snnq.evaluate(network, test)[0],
         "lanes": options["lanes"],
+        "placing_seed": int(os.environ.get("SEED", 1)),  # which the Makefile takes
         **snnq.fpga_report(folder, folder / "frames.bin", arguments.target),
     }
 
