@@ -1,11 +1,15 @@
 """The rooms of the package: imports run downwards only."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 
 import pytest
 from conftest import PROJECT
+from packaging.specifiers import SpecifierSet
 
 import snnq
 
@@ -75,3 +79,14 @@ def test_names_are_imported_when_they_are_used():
     code = "import sys, snnq; dir(snnq); print([m for m in ('torch', 'tonic', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_locked_package_is_for_each_python_of_the_project():
+    """Debian's 3.11.2 for example, where a package may ask for 3.11.5."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    least = SpecifierSet(project["requires-python"])
+    (first,) = (one.version for one in least if one.operator == ">=")
+    locked = re.findall(r"^([\w.-]+)==", (PROJECT / "requirements.lock").read_text(), re.MULTILINE)
+    wanted = {name: metadata.metadata(name)["Requires-Python"] or "" for name in locked}
+    assert len(wanted) > 100
+    assert [name for name, of in wanted.items() if f"{first}.0" not in SpecifierSet(of)] == []
