@@ -139,8 +139,9 @@ def test_every_table_is_there_to_take(book, pages):
 
 def test_every_public_name_and_every_benchmark_has_its_page(pages):
     rooms = [page for name, page in pages.items() if name.startswith("api/")]
-    for name in set(snnq.__all__) - {"figures"}:  # a module
-        assert any(f"snnq.{name}" in page.places for page in rooms), name
+    names = {f"snnq.{name}" for name in set(snnq.__all__) - {"figures"}}  # a module
+    for name in names | {f"snnq.figures.{name}" for name in snnq.figures.__all__}:
+        assert any(name in page.places for page in rooms), name
     for name, benchmark in snnq.BENCHMARKS.items():
         text = pages[f"benchmarks/{name}.html"].text
         for stated in (benchmark.title, "CC BY", f"{benchmark.recordings[1]:,} test"):

@@ -70,7 +70,7 @@ def _entry(name: str) -> str:
     if callable(value):
         return f"\n.. autofunction:: {name}\n"
     content = ", ".join(f"``{key}`` {_shown(of)}".strip() for key, of in value.items())
-    return f"\n.. py:data:: {name}\n\n   By name: {content}.\n"
+    return f"\n.. currentmodule:: {package}\n.. py:data:: {own}\n\n   By name: {content}.\n"
 
 
 def _shown(value: object) -> str:
