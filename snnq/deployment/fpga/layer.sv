@@ -87,8 +87,8 @@ module layer #(
   rom #(.BITS(LANES * CODE), .ROWS(ROWS), .CONTENT({NAME, "_weights.mem"})) weights (
       .clk, .read(add), .at(row), .word(codes));
 
-  // ---- Fire: walk, read, three clocks of the neurons, write.
-  reg [3:0] firing;  // a word is read, or in the first, second or third clock of its neurons
+  // ---- Fire: walk, read, four clocks of the neurons, write.
+  reg [4:0] firing;  // a word is read, or in one of the four clocks of its neurons
   wire may_read = ONE_PORT == 0 || firing == 0;
   wire advance, walking, ends;
   wire [AT-1:0] walk_at;
@@ -107,21 +107,21 @@ module layer #(
       .y(walk_y), .x(walk_x), .chunk(walk_chunk), .ends);
 
   localparam PLACE = AT + AT_OUT_LINE + AT_OUT_COLUMN + AT_CHUNK + 1;
-  reg [4*PLACE-1:0] places;
+  reg [5*PLACE-1:0] places;
   wire [AT-1:0] cleared_at = places[PLACE-1-:AT];
   wire [AT-1:0] fired_at;
   wire [AT_OUT_LINE-1:0] fired_y;
   wire [AT_OUT_COLUMN-1:0] fired_x;
   wire [AT_CHUNK-1:0] fired_chunk;
   wire fired_ends;
-  assign {fired_at, fired_y, fired_x, fired_chunk, fired_ends} = places[4*PLACE-1-:PLACE];
+  assign {fired_at, fired_y, fired_x, fired_chunk, fired_ends} = places[5*PLACE-1-:PLACE];
 
   rom #(.BITS(LANES * SETTING), .ROWS(PIXEL), .CONTENT({NAME, "_neurons.mem"})) settings_of (
       .clk, .read(advance), .at(walk_chunk), .word(settings));
 
   memory #(.BITS(LANES * MEMBRANE), .ROWS(WORDS), .ONE_PORT(ONE_PORT)) membranes (
       .clk, .read(advance), .read_at(walk_at), .word(potentials),
-      .write(firing[3] && advance), .write_at(fired_at), .written(after));
+      .write(firing[4] && advance), .write_at(fired_at), .written(after));
 
   memory #(.BITS(LANES * SUM), .ROWS(WORDS), .ONE_PORT(ONE_PORT)) all_sums (
       .clk, .read(weighed_valid || advance), .read_at(weighed_valid ? weighed_at : walk_at),
@@ -155,7 +155,7 @@ module layer #(
   // ---- Send: the spikes of a window, while the next ones are computed.
   reg [LANES-1:0] window;
   wire [LANES-1:0] pooled = window | fired;
-  wire full = firing[3] && fired_ends && pooled != 0 && !mute;
+  wire full = firing[4] && fired_ends && pooled != 0 && !mute;
   wire free, sends;
   wire [AT_LANE-1:0] lane_sent;
   reg [AT_OUT_LINE-1:0] out_y;
@@ -179,9 +179,9 @@ module layer #(
     added_valid <= read_valid;
     added_at <= read_at;
     if (advance) begin
-      firing <= {firing[2:0], walking && may_read};
-      places <= {places[3*PLACE-1:0], walk_at, walk_y, walk_x, walk_chunk, ends};
-      if (firing[3]) window <= fired_ends ? 0 : pooled;
+      firing <= {firing[3:0], walking && may_read};
+      places <= {places[4*PLACE-1:0], walk_at, walk_y, walk_x, walk_chunk, ends};
+      if (firing[4]) window <= fired_ends ? 0 : pooled;
     end
     if (full && free) begin
       out_y <= fired_y;
@@ -214,6 +214,6 @@ module layer #(
   reg traced;
   initial traced = $test$plusargs("trace") != 0;
   always @(posedge clk)
-    if (traced && firing[3] && advance && !mute) $display("%s %0d %h %h", NAME, fired_at, after, fired);
+    if (traced && firing[4] && advance && !mute) $display("%s %0d %h %h", NAME, fired_at, after, fired);
 `endif
 endmodule

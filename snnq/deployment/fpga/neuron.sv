@@ -1,7 +1,8 @@
-// One time step of one neuron, in three clocks: the formula of snnq/deployment/integer_stage.py.
+// One time step of one neuron, in four clocks: the formula of snnq/deployment/integer_stage.py.
 //
 // X = (2^up S + b) / 2^down, rounded down; h = v - (m v + 2^(q-1)) / 2^q + X, held between the ends
-// of a membrane; a spike where h reaches the threshold. One of up and down is 0.
+// of a membrane; a spike where h reaches the threshold. One of up and down is 0. The first clock only takes
+// over what block RAM gives, which is late.
 module neuron #(
     parameter SUM = 8,        // bits of S,
     parameter MEMBRANE = 8,   // of v, and of a threshold that may be too high to be reached,
@@ -30,8 +31,15 @@ module neuron #(
   localparam signed [PRODUCT-1:0] HALF = PRODUCT'((2 ** LEAK_BITS) / 2);
   localparam signed [MEMBRANE-1:0] LEAST = {1'b1, {(MEMBRANE - 1) {1'b0}}};
 
-  wire signed [INPUT-1:0] raised = (INPUT'(sum) <<< up) + INPUT'(offset);
-  wire signed [PRODUCT-1:0] product = PRODUCT'(v) * M + HALF;
+  reg signed [SUM-1:0] s;
+  reg signed [MEMBRANE-1:0] potential;
+  reg [UP-1:0] raise;
+  reg [DOWN-1:0] lower;
+  reg signed [OFFSET-1:0] b;
+  reg [MEMBRANE-1:0] asked;
+
+  wire signed [INPUT-1:0] raised = (INPUT'(s) <<< raise) + INPUT'(b);
+  wire signed [PRODUCT-1:0] product = PRODUCT'(potential) * M + HALF;
 
   reg signed [INPUT-1:0] x;
   reg signed [PRODUCT-1:0] leak;
@@ -46,10 +54,17 @@ module neuron #(
 
   always @(posedge clk)
     if (advance) begin
-      x <= raised >>> down;
+      s <= sum;
+      potential <= v;
+      raise <= up;
+      lower <= down;
+      b <= offset;
+      asked <= threshold;
+
+      x <= raised >>> lower;
       leak <= product >>> LEAK_BITS;
-      held <= v;
-      wanted <= threshold;
+      held <= potential;
+      wanted <= asked;
 
       h <= fits ? exact[MEMBRANE-1:0] : negative ? LEAST : ~LEAST;
       needed <= wanted;
