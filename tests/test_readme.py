@@ -261,6 +261,20 @@ def test_steps_on_a_gpu(readme):
         assert set(table["gpu"]) == {"NVIDIA H200"}
 
 
+def test_fpgas(readme):
+    stated = " ".join(readme.split())
+    for name, said in (
+        (
+            "ecp5",
+            "a binary network of {channels} channels with {accuracy:.2%} on simulated N-MNIST takes {luts:,}"
+            " lookup tables, {block_rams} block RAMs and {ms:.2f} ms a recording at {mhz:.0f} MHz",
+        ),
+        ("ice40", "one of {channels} channels with {accuracy:.2%} fits an iCE40 UP5K, with {ms:.0f} ms"),
+    ):
+        (row,) = bench(f"fpga_{name}").to_dict("records")
+        assert said.format(**row).replace("%", " %") in stated
+
+
 def test_bits_of_membranes(readme):
     rows = bench("membranes").query("levels == 'binary' and channels == 8")
     assert set(rows["seed"]) == set(range(5)) and set(rows["test_recordings"]) == {10_000}
