@@ -25,6 +25,7 @@ from snnq.recordings.writers import write_bin
 from snnq.study.forkserver import FORK
 from snnq.study.gather import gather, gather_ablations
 from snnq.study.profile import Study, Variant
+from snnq.training.loop import Training
 
 pytest_plugins = ["browser"]
 
@@ -182,6 +183,24 @@ def results(folder: Path) -> list:
     files = [(folder / name).read_bytes() for name in names]
     record = snnq.read_record(folder)
     return [*files, record["accuracy"], len(record["seconds"])]
+
+
+def ends_as_one_that_was_not_stopped(settings: dict, folder: Path, monkeypatch, look: int) -> None:
+    """Of a run that is stopped at its so-manieth look at the loss, and goes on."""
+    fit(settings, folder / "whole")
+    real, calls = Training._look, []
+
+    def stopped(self, epoch):
+        calls.append(epoch)
+        if len(calls) == look:
+            self.interruption.asked = "stopped by the test"
+        real(self, epoch)
+
+    monkeypatch.setattr(Training, "_look", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, folder / "stopped")
+    fit(settings, folder / "stopped")
+    assert results(folder / "stopped") == results(folder / "whole")
 
 
 def forked(folder: Path, function: Callable, *arguments: object) -> CompletedProcess:

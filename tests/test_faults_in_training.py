@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import fit, results
+from conftest import ends_as_one_that_was_not_stopped, fit, results
 from safetensors.torch import load_file
 
 import snnq
@@ -14,7 +14,6 @@ from snnq.quantization.pulled import NearestLevelQuantizer, QFALTQuantizer
 from snnq.recordings.frames import Frames
 from snnq.storage.faults import memory_of
 from snnq.training.faults import FaultyMemory, reach_levels_of
-from snnq.training.loop import Training
 from snnq.training.penalties import with_penalties
 from snnq.training.run import Run
 
@@ -104,20 +103,7 @@ def test_a_run_with_known_faults_is_read_on_its_device_as_it_was_trained(levels,
 @pytest.mark.parametrize("faults", [KNOWN, "step, stuck_at_0=0.2, variability=0.1"])
 def test_a_run_stopped_with_faults_ends_as_one_that_was_not(faults, tiny, in_tmp, monkeypatch):
     settings = tiny | {"levels": "2bit", "full_epochs": 0, "faults": faults}
-    fit(settings, in_tmp / "whole")
-    real, calls = Training._look, []
-
-    def stopped(self, epoch):
-        calls.append(epoch)
-        if len(calls) == 2:
-            self.interruption.asked = "stopped by the test"
-        real(self, epoch)
-
-    monkeypatch.setattr(Training, "_look", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        fit(settings, in_tmp / "stopped")
-    fit(settings, in_tmp / "stopped")
-    assert results(in_tmp / "stopped") == results(in_tmp / "whole")
+    ends_as_one_that_was_not_stopped(settings, in_tmp, monkeypatch, look=2)
 
 
 def test_another_map_in_the_same_file_is_another_run(tiny, in_tmp):

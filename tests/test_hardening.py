@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import fit, results
+from conftest import ends_as_one_that_was_not_stopped, fit
 from hypothesis import given
 from hypothesis import strategies as st
 
 import snnq
 from snnq.training.hardening import Hardening
-from snnq.training.loop import Training
 from snnq.training.record import HISTOGRAMS
 from snnq.training.run import Run
 
@@ -127,20 +126,7 @@ def test_a_hardened_run_ends_as_the_network_that_it_trained(tiny, in_tmp, levels
 
 def test_a_run_stopped_while_it_hardens_ends_as_one_that_was_not(tiny, in_tmp, monkeypatch):
     settings = tiny | {"levels": "ternary", "full_epochs": 0, "harden": (0.0, 1.0)}
-    fit(settings, in_tmp / "whole")
-    real, calls = Training._look, []
-
-    def stopped(self, epoch):
-        calls.append(epoch)
-        if len(calls) == 3:
-            self.interruption.asked = "stopped by the test"
-        real(self, epoch)
-
-    monkeypatch.setattr(Training, "_look", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        fit(settings, in_tmp / "stopped")
-    fit(settings, in_tmp / "stopped")
-    assert results(in_tmp / "stopped") == results(in_tmp / "whole")
+    ends_as_one_that_was_not_stopped(settings, in_tmp, monkeypatch, look=3)
 
 
 @given(st.sampled_from(METHODS["sigmoid"]), st.floats(1, 200), st.integers(0, 1000))
