@@ -17,32 +17,18 @@ def harden(
     thresholds: np.ndarray,
     values: np.ndarray,
     out: np.ndarray,
+    rows: np.ndarray | None = None,
 ) -> None:
-    """Where hardened, the value of the level that βw is on."""
+    """Where hardened, the value of the level that βw is on; with `rows` of each weight by its own row
+    of thresholds and of values."""
     scale = np.float32(beta)
 
     def block(first: int, last: int) -> None:
-        arrays = weight[first:last], hardened[first:last]
-        _harden(*arrays, scale, thresholds, values, out[first:last])
-
-    in_blocks(block, weight.size, BLOCK)
-
-
-def harden_reachable(
-    weight: np.ndarray,
-    hardened: np.ndarray,
-    rows: np.ndarray,
-    beta: float,
-    thresholds: np.ndarray,
-    values: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """`harden` where each weight has its own row of thresholds and of values."""
-    scale = np.float32(beta)
-
-    def block(first: int, last: int) -> None:
-        arrays = weight[first:last], hardened[first:last], rows[first:last]
-        _harden_reachable(*arrays, scale, thresholds, values, out[first:last])
+        arrays, to = (weight[first:last], hardened[first:last]), out[first:last]
+        if rows is None:
+            _harden(*arrays, scale, thresholds, values, to)
+        else:
+            _harden_reachable(*arrays, rows[first:last], scale, thresholds, values, to)
 
     in_blocks(block, weight.size, BLOCK)
 

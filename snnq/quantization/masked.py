@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnq.quantization import loops
-from snnq.quantization.hardened import harden_reachable, stop
+from snnq.quantization.chain import by_curve, by_slope
+from snnq.quantization.hardened import harden
 from snnq.quantization.loops import FEW, Sigmoids, flat
 from snnq.quantization.reachable import Reachable
 from snnq.quantization.table import ARGUMENT_LIMIT, Table, stacked
@@ -70,20 +71,12 @@ class _Masked(torch.autograd.Function):
     def backward(ctx, grad):
         weight, alpha, beta, output, hardened = ctx.saved_tensors
         curve = _curve_for(weight, ctx.curves, slope=True)
+        arrays = weight, output, grad, alpha, beta, hardened
         if curve is None:
-            slope = _slope(weight * beta, ctx.curves).mul_(grad).mul_(alpha)
-            if hardened is not None:
-                slope.masked_fill_(hardened, 0)
-            by_weight, by_alpha = slope * beta, (grad * output).sum() / alpha
-            return by_weight, by_alpha, (slope * weight).sum(), None, None
-        by_weight = torch.empty_like(weight)
-        arrays = map(flat, (weight, output, grad.contiguous(), by_weight))
-        rows, slope = flat(ctx.curves.reachable.rows), (alpha * beta).item()
-        by_output, by_slope = loops.gradients(*arrays, slope, beta.item(), curve, rows)
-        if hardened is not None:
-            by_slope -= stop(*map(flat, (weight, hardened, by_weight)))
-        by_scales = alpha.new_tensor(by_output) / alpha, beta.new_tensor(by_slope) / beta
-        return by_weight, *by_scales, None, None
+            found = by_slope(_slope(weight * beta, ctx.curves), *arrays)
+        else:
+            found = by_curve(curve, *arrays, flat(ctx.curves.reachable.rows))
+        return *found, None, None
 
 
 def _curve_for(weight: Tensor, curves: Curves, slope: bool) -> Table | Sigmoids | None:
@@ -105,8 +98,8 @@ def _harden(weight, hardened, alpha, beta, curves, output) -> None:
     reachable = curves.reachable
     thresholds = reachable.thresholds(curves.biases).numpy()
     values = (alpha * curves.levels[reachable.indices]).detach().numpy()
-    arrays = map(flat, (weight, hardened, reachable.rows))
-    harden_reachable(*arrays, beta.item(), thresholds, values, flat(output))
+    arrays = map(flat, (weight, hardened))
+    harden(*arrays, beta.item(), thresholds, values, flat(output), flat(reachable.rows))
 
 
 def _hard_or_soft(x: Tensor, curves: Curves, hardened: Tensor | None) -> Tensor:

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnq.quantization import loops
-from snnq.quantization.hardened import harden, stop
-from snnq.quantization.loops import FEW, Sigmoids
+from snnq.quantization.chain import by_curve, by_slope
+from snnq.quantization.hardened import harden
+from snnq.quantization.loops import FEW, Sigmoids, flat
 from snnq.quantization.table import ARGUMENT_LIMIT, Table, table
 from snnq.system.triton import has_triton
 
@@ -109,11 +110,11 @@ class _Staircase(torch.autograd.Function):
         else:
             weight = weight.contiguous()
             output = torch.empty_like(weight)
-            loops.value(_flat(weight), alpha.item(), beta.item(), curve, _flat(output))
+            loops.value(flat(weight), alpha.item(), beta.item(), curve, flat(output))
             if hardened is not None:
                 values = _levels_on(levels, weight.device, weight.dtype) * alpha
-                steps = beta.item(), _flat(biases), _flat(values)
-                harden(_flat(weight), _flat(hardened), *steps, _flat(output))
+                steps = beta.item(), flat(biases), flat(values)
+                harden(flat(weight), flat(hardened), *steps, flat(output))
         ctx.save_for_backward(weight, alpha, beta, biases, backward_temperature, output, hardened)
         ctx.levels = levels
         return output
@@ -123,25 +124,13 @@ class _Staircase(torch.autograd.Function):
     def backward(ctx, grad):
         weight, alpha, beta, biases, temperature, output, hardened = ctx.saved_tensors
         curve = _curve_for(weight, biases, temperature, ctx.levels, slope=True)
+        arrays = weight, output, grad, alpha, beta, hardened
         if curve is None:
             slope = _slope(weight * beta, biases, temperature, ctx.levels)
-            slope.mul_(grad).mul_(alpha)  # G αT'S
-            if hardened is not None:
-                slope.masked_fill_(hardened, 0)
-            by_weight, by_alpha = slope * beta, (grad * output).sum() / alpha
-            by_beta = (slope * weight).sum()
+            found = by_slope(slope, *arrays)
         else:
-            by_weight = torch.empty_like(weight)
-            arrays = [_flat(tensor) for tensor in (weight, output, grad.contiguous(), by_weight)]
-            slope = (alpha * beta).item()
-            by_output, by_slope = loops.gradients(*arrays, slope, beta.item(), curve)
-            if hardened is not None:
-                by_slope -= stop(_flat(weight), _flat(hardened), _flat(by_weight))
-            by_alpha, by_beta = (
-                alpha.new_tensor(by_output) / alpha,
-                beta.new_tensor(by_slope) / beta,
-            )
-        return by_weight, by_alpha, by_beta, None, None, None, None, None
+            found = by_curve(curve, *arrays)
+        return *found, None, None, None, None, None
 
 
 def _steps(levels: tuple[float, ...]) -> list[float]:
@@ -179,7 +168,3 @@ def _curve_for(weight, biases, temperature, levels, slope: bool) -> Table | Sigm
     if len(steps) <= FEW:
         return Sigmoids(levels[0], np.array(thresholds), np.array(steps), temperature.item())
     return table(thresholds, steps, levels[0], temperature.item(), slope)
-
-
-def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().view(-1).numpy()
