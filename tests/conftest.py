@@ -21,6 +21,7 @@ from hypothesis import settings
 
 import snnq
 from snnq.recordings.formats import EVENTS
+from snnq.recordings.frames import Frames
 from snnq.recordings.writers import write_bin
 from snnq.study.forkserver import FORK
 from snnq.study.gather import gather, gather_ablations
@@ -183,6 +184,23 @@ def results(folder: Path) -> list:
     files = [(folder / name).read_bytes() for name in names]
     record = snnq.read_record(folder)
     return [*files, record["accuracy"], len(record["seconds"])]
+
+
+@pytest.fixture
+def noise() -> Frames:
+    """Thirty recordings of nothing in particular, [2, 2, 8, 8], for `firing_network`."""
+    frames = np.random.default_rng(0).poisson(0.5, (30, 2, 2, 8, 8)).astype(np.uint8)
+    return Frames("test", frames, np.arange(30) % 10)
+
+
+def firing_network() -> torch.nn.Module:
+    """Untrained, with weights large enough for its neurons to fire."""
+    torch.manual_seed(0)
+    model = snnq.build_model("nmnist", channels=3, size=8)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data.add_(parameter.abs().mean() / 2).mul_(4)
+    return model
 
 
 def ends_as_one_that_was_not_stopped(settings: dict, folder: Path, monkeypatch, look: int) -> None:

@@ -3,27 +3,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import firing_network
 
 import snnq
 from snnq.deployment import faults
-from snnq.recordings.frames import Frames
 
 LAYER = "layers.10"  # linear, from 12 inputs to 2,048 neurons
 WIDTHS = {"binary": 1, "2bit": 2, "3bit": 3, "4bit": 4, "pm2": 3, "pm4": 3}
 
 
-@pytest.fixture
-def data():
-    frames = np.random.default_rng(0).poisson(0.5, (30, 2, 2, 8, 8)).astype(np.uint8)
-    return Frames("test", frames, np.arange(30) % 10)
-
-
 def network(levels):
-    torch.manual_seed(0)
-    model = snnq.build_model("nmnist", channels=3, size=8)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            parameter.data.add_(parameter.abs().mean() / 2).mul_(4)
+    model = firing_network()
     return (model if levels == "full" else snnq.quantize(model, levels)).eval()
 
 
@@ -109,28 +99,28 @@ def test_bits_flip_at_the_rate(rate):
         assert (bits.mean(0) > 0).mean() == pytest.approx(1 - (1 - rate) ** 20, abs=0.02)
 
 
-def test_all_bits_of_binary_weights_flipped_are_negated_weights(data):
+def test_all_bits_of_binary_weights_flipped_are_negated_weights(noise):
     model = network("binary")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     negated = faults.evaluated_copy(model)
     for name in snnq.quantizers(model):
         negated.get_submodule(name).weight.data.neg_()
-    table = snnq.accuracy_with_faults(model, data, [0.0, 1.0], draws=2)
+    table = snnq.accuracy_with_faults(model, noise, [0.0, 1.0], draws=2)
     weights = [model.get_submodule(name).weight.numel() for name in snnq.quantizers(model)]
     bits = sum(8 * math.ceil(count / 8) for count in weights)
     assert table["flipped"].tolist() == [0, 0, bits, bits]
-    intact, inverted = snnq.evaluate(model, data)[0], snnq.evaluate(negated, data)[0]
+    intact, inverted = snnq.evaluate(model, noise)[0], snnq.evaluate(negated, noise)[0]
     assert intact != inverted
     assert table["accuracy"].tolist() == [intact, intact, inverted, inverted]
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_faults_are_the_same_again_and_only_where_asked(data):
+def test_faults_are_the_same_again_and_only_where_asked(noise):
     model = network("2bit")
-    again = [snnq.accuracy_with_faults(model, data, [0.1], layers=[LAYER]) for _ in range(2)]
+    again = [snnq.accuracy_with_faults(model, noise, [0.1], layers=[LAYER]) for _ in range(2)]
     assert again[0].equals(again[1]) and again[0]["flipped"].nunique() > 1
     assert again[0]["flipped"].max() < 0.2 * 2 * model.get_submodule(LAYER).weight.numel()
-    protected = snnq.accuracy_with_faults(network("binary"), data, [1.0], protect_signs=True)
+    protected = snnq.accuracy_with_faults(network("binary"), noise, [1.0], protect_signs=True)
     assert protected["flipped"].tolist() == [0, 0, 0]
 
 
@@ -145,6 +135,6 @@ def test_faults_are_the_same_again_and_only_where_asked(data):
         ("pm2", {"protect_signs": True}, "no bit is a sign"),
     ],
 )
-def test_what_cannot_be_is_refused(data, levels, options, message):
+def test_what_cannot_be_is_refused(noise, levels, options, message):
     with pytest.raises(ValueError, match=message):
-        snnq.accuracy_with_faults(network(levels), data, **({"rates": [0.1]} | options))
+        snnq.accuracy_with_faults(network(levels), noise, **({"rates": [0.1]} | options))

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ends_as_one_that_was_not_stopped, fit, results
+from conftest import ends_as_one_that_was_not_stopped, firing_network, fit, results
 from safetensors.torch import load_file
 
 import snnq
 from snnq.quantization.pulled import NearestLevelQuantizer, QFALTQuantizer
-from snnq.recordings.frames import Frames
 from snnq.storage.faults import memory_of
 from snnq.training.faults import FaultyMemory, reach_levels_of
 from snnq.training.penalties import with_penalties
@@ -198,24 +197,14 @@ def test_strengths_that_cannot_be_are_refused(method):
         method(torch.randn(9), "2bit", (0.0, 1.0))
 
 
-@pytest.fixture
-def data():
-    frames = np.random.default_rng(0).poisson(0.5, (30, 2, 2, 8, 8)).astype(np.uint8)
-    return Frames("test", frames, np.arange(30) % 10)
-
-
-def test_the_accuracy_on_devices_is_that_of_the_weights_that_are_read(data):
-    torch.manual_seed(0)
-    model = snnq.build_model("nmnist", channels=3, size=8)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:  # or nothing fires
-            parameter.data.add_(parameter.abs().mean() / 2).mul_(4)
+def test_the_accuracy_on_devices_is_that_of_the_weights_that_are_read(noise):
+    model = firing_network()
     snnq.quantize(model, "2bit")
     maps = [snnq.draw_faults(model, *rates) for rates in ((0.0,), (0.01, 0.01), (0.005, 0.0, 0.3))]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    classes = snnq.predict(model, data)[0].argmax(1)  # all right where nothing is stuck
-    data = [(data[place][0], int(classes[place])) for place in range(len(data))]
-    table = snnq.accuracy_on_devices(model, data, maps)
+    classes = snnq.predict(model, noise)[0].argmax(1)  # all right where nothing is stuck
+    noise = [(noise[place][0], int(classes[place])) for place in range(len(noise))]
+    table = snnq.accuracy_on_devices(model, noise, maps)
     assert table["accuracy"][0] == 1 and table["changed"][0] == 0
     assert 0 < table["accuracy"][1] < 1
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -229,17 +218,17 @@ def test_the_accuracy_on_devices_is_that_of_the_weights_that_are_read(data):
             error = 0 if layer.error is None else layer.error
             faulty.weight.data.copy_(quantizer.values(weight)[read] * (1 + error))
             changed += (read != quantizer.level_indices(weight)).sum().item()
-        assert (row.accuracy, row.changed) == (snnq.evaluate(by_hand, data)[0], changed)
+        assert (row.accuracy, row.changed) == (snnq.evaluate(by_hand, noise)[0], changed)
     assert isinstance(table, pd.DataFrame) and table["stuck"][1] == sum(m.stuck for m in maps[1].values())
 
 
-def test_maps_of_other_networks_are_refused(data):
+def test_maps_of_other_networks_are_refused(noise):
     model = snnq.quantize(snnq.build_model("nmnist", channels=3, size=8), "2bit")
     other = snnq.quantize(snnq.build_model("nmnist", channels=3, size=8), "3bit")
     with pytest.raises(ValueError, match="the map of device 0 does not fit at layer layers.10: "):
-        snnq.accuracy_on_devices(model, data, [snnq.draw_faults(other, 0.1)])
+        snnq.accuracy_on_devices(model, noise, [snnq.draw_faults(other, 0.1)])
     with pytest.raises(ValueError, match="devices=.*: expected one fault map at least"):
-        snnq.accuracy_on_devices(model, data, [])
+        snnq.accuracy_on_devices(model, noise, [])
     assert list(memory_of(model)) == list(snnq.quantizers(model))
 
 

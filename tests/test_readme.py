@@ -249,6 +249,14 @@ def test_packed_files_and_the_c_program(readme):
     assert f"takes {c.megabytes:.1f} MB" in readme and c.same_class == c.recordings
 
 
+def test_passes_of_the_staircase(readme):
+    ends = bench("staircase_passes").groupby("form")["passes"].agg(["min", "max"]).itertuples(index=False)
+    kernel, summed = sorted(ends)
+    stated = " ".join(readme.split())
+    assert f"({kernel[0]:.1f} to {kernel[1]:.1f} times the weights' bytes" in stated
+    assert f"summing the sigmoids moves {summed[0]:.0f} to {summed[1]:,.0f} times" in stated
+
+
 def test_steps_on_a_gpu(readme):
     for channels in (128, 8):
         table = bench(f"gpu_{channels}").set_index("loop")
