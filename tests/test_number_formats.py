@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 
+from snnq.quantization import number_formats
 from snnq.quantization.number_formats import (
     FLOATS,
     INT8,
@@ -122,6 +123,36 @@ def test_integers_of_nothing_are_nothing():
     assert rounding.least(torch.tensor([2.54, -1.0])).item() == pytest.approx(0.02)
 
 
+@pytest.fixture(params=[True, False], ids=["compiled", "tensors"])
+def either_way(request, monkeypatch):
+    """By compiled loops, and by tensor operations as on a GPU."""
+    monkeypatch.setattr(number_formats, "loops_take", lambda _: request.param)
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_both_ways_are_the_same_to_the_bit_in_any_order_of_memory(name, monkeypatch):
+    x = torch.cat([every_exponent(), torch.tensor([math.nan, math.inf, -math.inf])])
+    x = x[: len(x) // 64 * 64].view(8, 8, -1).transpose(0, 2)  # as channels last, say
+    compiled = Rounding(name)(x)
+    monkeypatch.setattr(number_formats, "loops_take", lambda _: False)
+    assert torch.equal(compiled.nan_to_num(1e9), Rounding(name)(x).nan_to_num(1e9))
+
+
+def test_chance_is_even_and_of_the_generator_and_blocks_are_not_alike():
+    """A number of gaps of 0 to 1 goes up with each probability; the order of places does not show."""
+    torch.manual_seed(0)
+    rounding = Rounding("posit8_es0", stochastic=True)
+    draws = [rounding(torch.full((2**18,), 1 + 1 / 64)) > 1 for _ in range(2)]
+    counts = torch.stack([*draws[0].view(64, -1), *draws[1].view(64, -1)]).sum(1)  # of 4,096, ½ each
+    assert 0.001 < chi2.cdf(((counts - 2048) ** 2 / 1024).sum().item(), 128) < 0.999
+    agree = [(draws[0] == draws[1]).sum(), (draws[0][:-1] == draws[0][1:]).sum()]
+    agree.append((draws[0][: 2**16] == draws[0][2**16 : 2**17]).sum())  # the next thread's
+    assert all(binomtest(int(n), of).pvalue > 1e-3 for n, of in zip(agree, (2**18, 2**18 - 1, 2**16)))
+    torch.manual_seed(0)
+    assert torch.equal(rounding(torch.full((2**18,), 1 + 1 / 64)) > 1, draws[0])
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("x", [0.3, -0.77, 0.5004, 3.3e-3, 0.0009])
 def test_chance_is_right_in_the_mean(name, x):
@@ -136,6 +167,7 @@ def test_chance_is_right_in_the_mean(name, x):
     assert binomtest(up, len(found), (x - low) / (high - low)).pvalue > 1e-3
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("name", LARGEST)
 def test_chance_leaves_numbers_where_they_are(name):
     numbers = torch.tensor(numbers_of(name))

@@ -26,6 +26,9 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from snnq.quantization.loops import flat
+from snnq.quantization.number_loops import by_chance, to_nearest
+
 FLOATS = {"float8_e4m3": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
 POSITS = {f"posit8_es{es}": es for es in range(3)}
 INT8 = "int8"
@@ -46,7 +49,8 @@ class Rounding:
         One of `NUMBERS`.
     stochastic : bool
         To the number below or the one above, each with a probability that makes the mean right; the
-        draws are of torch's generator of the tensor's device. Otherwise to the nearest.
+        draws, on a CPU their keys, are of torch's generator of the tensor's device. Otherwise to the
+        nearest.
     """
 
     numbers: str
@@ -67,12 +71,24 @@ class Rounding:
         """float32 of any shape; without a gradient."""
         if self.numbers == INT8:
             return self._on_grid(x)
-        tables, at = _tables(self.numbers, x.device), _places(x)
+        tables = _tables(self.numbers, x.device)
+        if loops_take(x):
+            return self._in_one_pass(x.contiguous(), tables)
+        at = _places(x)
         if not self.stochastic:
             return tables.nearest[at]
         low, high = tables.below[at], tables.above[at]
         # 0/0 for one of the numbers, and beyond the last.
         return torch.where(torch.rand_like(x) < (x - low) / (high - low), high, low)
+
+    def _in_one_pass(self, x: Tensor, tables: "_Tables") -> Tensor:
+        out = torch.empty_like(x)
+        if self.stochastic:
+            keys = torch.randint(2**32, (2,)).tolist()
+            by_chance(flat(x), tables.below.numpy(), tables.above.numpy(), keys, flat(out))
+        else:
+            to_nearest(flat(x), tables.nearest.numpy(), flat(out))
+        return out
 
     def least(self, x: Tensor) -> Tensor:
         """The smallest number above 0, of no dimension; of int8 the one with a tensor's own scale."""
@@ -85,6 +101,10 @@ class Rounding:
         steps = x * (MOST / greatest)
         steps = (steps + torch.rand_like(steps)).floor() if self.stochastic else steps.round()
         return steps.clamp(-MOST, MOST) * greatest / MOST
+
+
+def loops_take(x: Tensor) -> bool:
+    return x.device.type == "cpu"
 
 
 @cache
