@@ -3,6 +3,7 @@ from . import figures as figures
 from .deployment.activity import firing_rates as firing_rates
 from .deployment.activity import neuron_rates as neuron_rates
 from .deployment.devices import accuracy_on_devices as accuracy_on_devices
+from .deployment.devices import on_device as on_device
 from .deployment.efficiency import operations_of_runs as operations_of_runs
 from .deployment.export_c import export_c as export_c
 from .deployment.export_c import write_frames as write_frames

@@ -219,6 +219,10 @@ def test_the_accuracy_on_devices_is_that_of_the_weights_that_are_read(noise):
             faulty.weight.data.copy_(quantizer.values(weight)[read] * (1 + error))
             changed += (read != quantizer.level_indices(weight)).sum().item()
         assert (row.accuracy, row.changed) == (snnq.evaluate(by_hand, noise)[0], changed)
+        read = snnq.on_device(model, faults)
+        state = snnq.evaluated_copy(read).state_dict()
+        assert all(torch.equal(state[name], tensor) for name, tensor in by_hand.state_dict().items())
+        assert len(snnq.quantizers(read)) == (len(faults) if layer.error is None else 0)
     assert isinstance(table, pd.DataFrame) and table["stuck"][1] == sum(m.stuck for m in maps[1].values())
 
 
@@ -227,6 +231,8 @@ def test_maps_of_other_networks_are_refused(noise):
     other = snnq.quantize(snnq.build_model("nmnist", channels=3, size=8), "3bit")
     with pytest.raises(ValueError, match="the map of device 0 does not fit at layer layers.10: "):
         snnq.accuracy_on_devices(model, noise, [snnq.draw_faults(other, 0.1)])
+    with pytest.raises(ValueError, match="faults: the map does not fit at layer layers.10: "):
+        snnq.on_device(model, snnq.draw_faults(other, 0.1))
     with pytest.raises(ValueError, match="devices=.*: expected one fault map at least"):
         snnq.accuracy_on_devices(model, noise, [])
     assert list(memory_of(model)) == list(snnq.quantizers(model))

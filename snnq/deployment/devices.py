@@ -9,9 +9,12 @@ from torch.utils.data import Dataset
 
 from snnq.quantization.evaluated import evaluated_copy
 from snnq.quantization.layers import in_evaluation
-from snnq.quantization.place import quantizer_input, quantizer_of
+from snnq.quantization.network import quantizers
+from snnq.quantization.place import quantizer_input
+from snnq.storage.bits import pack_levels
 from snnq.storage.fault_map import LayerFaults
 from snnq.storage.faults import FaultMap, Memory, memory_of
+from snnq.storage.fill import put_packed
 from snnq.training.evaluation import evaluate
 
 
@@ -49,42 +52,74 @@ def accuracy_on_devices(
         raise ValueError("devices=[]: expected one fault map at least")
     memory = memory_of(model)
     for number, faults in enumerate(devices):
-        _refuse_another(number, faults, memory)
-    faulty, rows = evaluated_copy(model), []
-    stored = {name: _stored(model, name) for name in memory}
+        _refuse_another(f"devices: the map of device {number}", faults, memory)
+    stored, rows = _stored(model), []
     for number, faults in enumerate(devices):
-        changed = 0
-        for name, (indices, values) in stored.items():
-            layer = faults[name].to(values.device)
-            found = _nearest(layer, indices, values) if known else layer.misread(indices)
-            changed += (found != indices).sum().item()
-            weight = values[found] if layer.error is None else values[found] * (1 + layer.error)
-            faulty.get_submodule(name).weight.copy_(weight)
+        changed = sum(
+            (_read(faults[name], *of, known) != of[0]).sum().item() for name, of in stored.items()
+        )
         stuck = sum(layer.stuck for layer in faults.values())
-        accuracy, _ = evaluate(faulty, data)
+        accuracy, _ = evaluate(on_device(model, faults, known), data)
         rows.append({"device": number, "stuck": stuck, "changed": changed, "accuracy": accuracy})
     return pd.DataFrame(rows)
 
 
-def _refuse_another(number: int, faults: FaultMap, memory: Memory) -> None:
+@torch.no_grad()
+def on_device(model: nn.Module, faults: FaultMap, known: bool = False) -> nn.Module:
+    """A copy of a network with the weights that are read from a device's memory, in evaluation.
+
+    Any tool takes it: its quantized weights are at the levels that are read, packed as after `unpack`;
+    where values are off, with `variability`, they are plain float32.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Quantized, trained or unpacked; it is left as it is.
+    faults, known
+        As in `accuracy_on_devices`.
+
+    Raises
+    ------
+    ValueError
+        A fault map of other layers, levels or shapes than the network's.
+    """
+    _refuse_another("faults: the map", faults, memory_of(model))
+    faulty = evaluated_copy(model)
+    for name, (indices, values) in _stored(model).items():
+        layer, of = faults[name], faulty.get_submodule(name)
+        found = _read(layer, indices, values, known)
+        if layer.error is None:
+            packed = pack_levels(found, len(values))
+            put_packed(of, packed, values, layer.levels, layer.shape)
+        else:
+            of.weight.copy_(values[found] * (1 + layer.error.to(values)))
+    return faulty
+
+
+def _refuse_another(which: str, faults: FaultMap, memory: Memory) -> None:
     found = {name: (layer.levels, layer.shape) for name, layer in faults.items()}
     if found != memory:
         different = {*found.items()} ^ {*memory.items()}
         name = min(name for name, _ in different)
         raise ValueError(
-            f"devices: the map of device {number} does not fit at layer {name}: levels and shape"
-            f" {found.get(name)}, expected {memory.get(name)}"
+            f"{which} does not fit at layer {name}: levels and shape {found.get(name)}, expected"
+            f" {memory.get(name)}"
         )
 
 
-def _stored(model: nn.Module, name: str) -> tuple[Tensor, Tensor]:
-    """A layer's level indices, and the value of each level."""
+def _stored(model: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of each quantized layer the level indices, and the value of each level."""
+    found = {}
     with in_evaluation(model):
-        layer = model.get_submodule(name)
-        weight, quantizer = quantizer_input(layer), quantizer_of(layer)
-        return quantizer.level_indices(weight), quantizer.values(weight)
+        for name, quantizer in quantizers(model).items():
+            weight = quantizer_input(model.get_submodule(name))
+            found[name] = quantizer.level_indices(weight), quantizer.values(weight)
+    return found
 
 
-def _nearest(layer: LayerFaults, indices: Tensor, values: Tensor) -> Tensor:
-    """Of each weight the nearest level that it reaches."""
+def _read(layer: LayerFaults, indices: Tensor, values: Tensor, known: bool) -> Tensor:
+    """The level indices that are read; of whoever knows the faults the nearest that can be."""
+    layer = layer.to(values.device)
+    if not known:
+        return layer.misread(indices)
     return layer.reachable.to(values.device).nearest(values[indices], values)

@@ -55,15 +55,15 @@ def fill(network: nn.Module, content: Content) -> None:
     without_parametrizations(network)
     for name, (levels, shape) in content.quantized.items():
         packed, values = (tensors.pop(joined(name, part)) for part in ("weight", "values"))
-        _put_packed(network.get_submodule(name), packed, values, levels, torch.Size(shape))
+        put_packed(network.get_submodule(name), packed, values, levels, torch.Size(shape))
     state = with_norms_apart(tensors) if content.stacked else tensors
     # Not strict, since the packed weights are in place already; the others were compared before.
     network.load_state_dict(_for_every_name(network, state), strict=False, assign=True)
 
 
-def _put_packed(
+def put_packed(
     layer: nn.Module, packed: Tensor, values: Tensor, levels: Levels, shape: torch.Size
-):
+) -> None:
     """Have a layer take its weight from packed level indices."""
     device = _place(layer.weight)
     del layer.weight
