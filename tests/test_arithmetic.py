@@ -279,10 +279,15 @@ def test_the_table_of_arithmetics_has_the_memory_of_their_steps():
         assert snnq.arithmetic_table(without).empty
 
 
-def test_in_the_study_of_arithmetics_all_of_a_network_is_trained_in_one():
-    study = plan(read_profiles([PROJECT / "config/arithmetic.yaml"]))
+@pytest.mark.parametrize("profile", ["arithmetic", "arithmetic_mnist"])
+def test_in_a_study_of_arithmetics_all_of_a_network_is_trained_in_one(profile):
+    study = plan(read_profiles([PROJECT / f"config/{profile}.yaml"]))
     runs = {**study.runs, **study.ablation_runs}.values()
     assert all(study.pretraining[Path(run.start).name].arithmetic == run.arithmetic for run in runs)
+
+
+def test_the_study_of_arithmetics_has_every_format_and_every_component():
+    runs = plan(read_profiles([PROJECT / "config/arithmetic.yaml"])).all_runs.values()
     compared = {Arithmetic.of(run.arithmetic) for run in runs}
     alone = {Arithmetic.of(f"{name}={of}") for name in ALL for of in ("posit8", "float8")}
     whole = [*POSITS, "int8", "float8"]
