@@ -90,9 +90,8 @@ def path(tmp_path):
 def test_an_unpacked_network_is_the_packed_one_to_the_bit(network, path):
     torch.manual_seed(0)
     active = []
-    for (levels, name), keep in zip(
-        itertools.product(LEVEL_SETS, snnq.QUANTIZERS), itertools.cycle(KEEP)
-    ):
+    every = zip(itertools.product(LEVEL_SETS, snnq.QUANTIZERS), itertools.cycle(KEEP))
+    for (levels, name), keep in itertools.islice(every, 0, None, 1 if network == "plif" else 3):
         model = random_network(network)
         try:
             snnq.quantize(model, levels, keep, snnq.QUANTIZERS[name])
@@ -109,7 +108,7 @@ def test_an_unpacked_network_is_the_packed_one_to_the_bit(network, path):
             weights = (net.get_submodule(layer).weight for net in (unpacked, model))
             assert torch.equal(*weights)
         active.append(rates.any().item())
-    assert len(active) > 30 and sum(active) > len(active) / 2
+    assert len(active) > 10 and sum(active) > len(active) / 2
 
 
 def test_a_trained_network_predicts_the_same_from_its_file(tiny, in_tmp, path):
