@@ -346,6 +346,25 @@ def test_an_ablation_has_a_row_of_each_width_and_a_column_of_each_level_set():
     plt.close(one)
 
 
+def test_what_lies_far_off_is_pointed_to_and_leaves_the_others_apart():
+    changes = {"recipe": [90, 91, 92], "near": [89, 90.5, 91], "same": [90.2, 90.8, 92], "far": [30, 75, 50]}
+    rows = pd.DataFrame(
+        {"change": change, "seed": seed, "last": last / 100}
+        for change, of in changes.items()
+        for seed, last in enumerate(of)
+    )
+    known = {"recordings": "x", "ablation": "c", "on_validation": 0.5, "channels": 4, "levels": "binary"}
+    figure = ablation(rows.assign(name=rows.index.map(str), **known))
+    (axis,) = (axis for axis in figure.axes if axis.axison)
+    assert [text.get_text() for text in axis.texts] == ["−39.3", "91.0 %"]
+    (arrow,) = (line for line in axis.lines if line.get_marker() == "<")
+    assert arrow.get_ydata()[0] == 3 and axis.get_xlim()[0] > -10
+    plt.close(figure)
+    figure = ablation(rows[rows["change"] != "far"].assign(name="", **known))
+    assert not [line for axis in figure.axes for line in axis.lines if line.get_marker() == "<"]
+    plt.close(figure)
+
+
 def test_captions_say_how_many_seeds_and_orders():
     runs = pd.DataFrame({"recordings": "x", "seed": [0, 0, 1, 1], "test_recordings": 1000})
     assert catalogue.results_caption(runs) == "mean ± s.d. over 2 seeds; x: 1,000 test samples"

@@ -3,6 +3,7 @@
 from textwrap import fill
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from snnq.figures.colors import looks
@@ -12,13 +13,15 @@ from snnq.study.tables import ablation_panels, ablation_table
 
 LINE, PANEL = 0.3, 3.4  # inches for a change, and a level set
 LETTERS = 30  # of a change's name in a line
+FAR = 5  # times what the median change reaches: drawn as a number at the axis' end
 
 
 def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
     """Points of test accuracy that each change brings against the first one, which is the recipe: every
     seed and order (grey), and mean and 95 % confidence interval over them and the test samples. A row of
     panels for each width, where there are several, and a column for each level set; the recipe's
-    accuracy stands in its line.
+    accuracy stands in its line. A change so large that the others could not be told from 0 beside it is
+    an arrow with its mean.
 
     Parameters
     ----------
@@ -52,16 +55,31 @@ def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, changes: list[str], col
     paired = paired.pivot_table("last", ["seed", "order"], "change", sort=False)
     paired = paired.sub(paired[changes[0]], axis=0).drop(columns=changes[0])
     axis.axvline(0, color="0.6", lw=0.8)
-    for change, points in paired.items():
-        axis.plot(points, [places[change]] * len(points), "o", ms=2.5, color="0.65")
     others = table.drop(index=changes[0])
-    found = others["difference"]
-    ends = [found - others["low"], others["high"] - found]
-    heights = others.index.map(places)
+    reach = others[["difference", "low", "high"]].abs().max(axis=1)
+    is_far = others["difference"].abs() > FAR * reach.median()
+    far, near = others[is_far], others[~is_far]
+    for change in near.index.intersection(paired.columns):
+        points = paired[change]
+        axis.plot(points, [places[change]] * len(points), "o", ms=2.5, color="0.65")
+    found = near["difference"]
+    ends = [found - near["low"], near["high"] - found]
+    heights = near.index.map(places)
     axis.errorbar(found, heights, xerr=ends, fmt="D", ms=3.5, capsize=2, color=color)
+    for change, value in far["difference"].items():
+        _point_beyond(axis, places[change], value, color)
     axis.set_yticks(list(places.values()), [fill(name, LETTERS) for name in changes])
     axis.set_ylim(len(changes) - 0.5, -0.5)
     low, high = axis.get_xlim()
     side = {"xytext": (4, 0), "ha": "left"} if high > -low else {"xytext": (-4, 0), "ha": "right"}
     accuracy = f"{table.loc[changes[0], 'mean']:.1f} %"
     axis.annotate(accuracy, (0, 0), textcoords="offset points", va="center", fontsize=SMALLEST, **side)
+
+
+def _point_beyond(axis: Axes, place: int, value: float, color: str) -> None:
+    """An arrow at the axis' end to what lies beyond it."""
+    at, marker, side, shift = (0.98, ">", "right", -5) if value > 0 else (0.02, "<", "left", 5)
+    where = axis.get_yaxis_transform()
+    axis.plot(at, place, marker, ms=3.5, color=color, transform=where, clip_on=False)
+    text = {"textcoords": "offset points", "va": "center", "fontsize": SMALLEST, "ha": side}
+    axis.annotate(f"{value:+.1f}".replace("-", "−"), (at, place), (shift, 0), where, **text)
