@@ -1,10 +1,12 @@
 """Networks of a study in the memories of devices whose bits are stuck: accuracies, a table and a figure.
 
     snnq study config/faults.yaml --ablations
-    python bench/faults.py results/faults
+    python bench/faults.py results/faults --rates 0.02 0.05 0.1 0.2
 
 Networks that were trained without faults, or with unknown ones, are tested on devices from 0 on; those
-with known faults on their own. Claim: training with known faults at least halves what is lost.
+with known faults on their own. The former are tested at the rates that others of their width, levels and seed
+were trained with, and at those that are given. Claim: training with known faults at least halves what is
+lost.
 """
 
 import argparse
@@ -32,6 +34,9 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="results/<study>, with the runs' folders")
     parser.add_argument("--devices", type=int, default=20, help="with unknown faults (20)")
     parser.add_argument("--recordings", type=int, help="the first so many test recordings (all)")
+    parser.add_argument(
+        "--rates", type=float, nargs="*", default=(), help="shares of bits stuck at 0 (as trained with)"
+    )
     arguments = parser.parse_args()
     runs = snnq.read_runs(arguments.study / "runs")
     runs = runs[runs["levels"] != "full"]
@@ -60,9 +65,9 @@ def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> Iterator[pd.Da
         intact, _ = snnq.evaluate(_network(without["folder"]), test)
         known = dict(zip([*NETWORK, "seed"], key)) | {"intact": intact, "test_recordings": len(test)}
         known |= {"recordings": first["recordings"]}
-        met = of_network["met"].dropna().unique()
+        met = {*of_network["met"].dropna(), *((rate, 0.0, 0.0) for rate in arguments.rates)}
         for _, run in of_network.iterrows():
-            for rates in met if run["training"] == WITHOUT else [run["met"]]:
+            for rates in sorted(met) if run["training"] == WITHOUT else [run["met"]]:
                 for table in _on_devices(run, rates, test, arguments.devices):
                     yield table.assign(**known, **dict(zip(FAULTS, rates)))
 

@@ -89,7 +89,8 @@ def test_the_profiles_have_five_devices_for_each_of_three_seeds():
     runs = runs[runs["levels"] != "full"]
     runs["training"] = [training_of(run) for _, run in runs.iterrows()]
     counts = runs.groupby(["levels", "training"]).size().unstack()
-    assert counts.index.tolist() == ["3bit", "4bit"] and (counts[WITHOUT] == 3).all()
+    assert {*counts.index} == {"4bit", "3bit", "ternary", "binary"} and (counts[WITHOUT] == 3).all()
+    counts = counts.loc[["3bit", "4bit"]]
     assert (counts.filter(like="known faults").filter(regex="^known") == 15).all(axis=None)
     with_rates = plan(read_profiles([PROJECT / f"config/{name}.yaml" for name in names]))
     assert study.all_runs.keys() < with_rates.all_runs.keys()
