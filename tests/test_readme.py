@@ -83,7 +83,10 @@ def test_one_result(readme):
 def test_methods(readme):
     table = snnq.ablation_table(snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK))
     assert len(table) == 9 and table["mean"].idxmax() == 0 and table["change"][0] == "sigmoids"
-    assert (table["high"].dropna() < 0).all() and set(table["reading"]) == {"", "not shown"}
+    assert (table["difference"].dropna() < 0).all() and set(table["seeds"]) == {10}
+    shown = table.set_index("change")["reading"]
+    assert {*shown.index[shown == "not shown"]} == {"LSQ", "DoReFa", "ReScaW"}
+    assert {*shown} == {"", "worse", "not shown"}
     for row in table.itertuples():
         difference = "" if pd.isna(row.difference) else f"{row.difference:+.2f}"
         cells = [
