@@ -46,12 +46,22 @@ def test_losses_are_of_the_same_devices_and_seeds():
     assert [known["low"], known["high"], known["p"]] == pytest.approx([low, high, tested.pvalue])
     worst = given[(given["levels"] == "3bit") & (given["training"] == "known faults")]["accuracy"]
     assert [known["mean"], known["worst"]] == pytest.approx([100 * worst.mean(), 100 * worst.min()])
-    assert (table["p_holm"] >= table["p"]).all() and table["share"].xs(WITHOUT, level=1).eq(1).all()
+    assert table[["share", "beyond_half", "p_holm"]].xs(WITHOUT, level=1).isna().all(axis=None)
+    assert known["p_holm"] == pytest.approx(tested.pvalue)  # the only one of its network
+
+
+def test_trainings_of_a_network_are_corrected_for_together():
+    given = rows()
+    more = given[given["training"] == "known faults"]
+    given = pd.concat([given, more.assign(training="others", accuracy=more["accuracy"] - 0.001)])
+    table = devices_table(given).dropna(subset="p")
+    for _, group in table.groupby("levels"):
+        assert group["p_holm"].min() == pytest.approx(2 * group["p"].min())
 
 
 def test_one_seed_and_no_base_leave_the_interval_open():
     table = devices_table(rows(seeds=(0,)))
-    assert table["low"].isna().all() and table["share"].notna().all()
+    assert table["low"].isna().all() and table["share"].count() == 2
     alone = rows()
     table = devices_table(alone[alone["training"] != WITHOUT])
     assert table[["share", "beyond_half", "p"]].isna().all(axis=None)

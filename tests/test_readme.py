@@ -1,5 +1,6 @@
 """The README states what is in the committed tables, and these belong together."""
 
+import json
 import re
 
 import pandas as pd
@@ -315,3 +316,30 @@ def test_trials_of_the_recipe(readme):
         assert f"| {' | '.join(ranges)} |" in stated
     assert (trials.query("method == 'sigmoid'")["hard"] < 80).sum() == 5  # which collapsed
     assert (surest["hard"] - surest["soft"]).abs().max() < 0.01
+
+
+def test_faults(readme):
+    table = bench("faults")
+    table = table[(table["levels"] == "3bit") & (table["stuck_at_0"] == 0.1)]
+    for row in table.itertuples():
+        share = "" if pd.isna(row.share) else f"{row.share:.2f}"
+        cells = [row.training, f"{row.devices}", f"{row.mean:.2f}", f"{row.worst:.2f}"]
+        assert f"| {' | '.join([*cells, f'{row.lost:.2f}', share])} |" in readme
+    known = table.set_index("training").loc["known faults"]
+    stated = " ".join(readme.split())
+    assert f"({-known.high:.1f} to {-known.low:.1f} points beyond half, 95 % CI)" in stated
+    assert f"(p = {known.p_holm:.2f})" in stated
+    rows = bench("faults_devices")
+    assert rows["test_recordings"].unique() == [2500] and rows["seed"].nunique() == 3
+
+
+def test_one_network_with_everything(readme):
+    """Of notebook 6 as the desk study left it."""
+    notebook = json.loads((DESK / "notebooks/6_deployment.ipynb").read_text())
+    cell = next(c for c in notebook["cells"] if "together = " in "".join(c["source"]))
+    shown = "".join(cell["outputs"][0]["data"]["text/html"])
+    _, _, *found = re.findall(r'class="data row\d col0" >([\d.]+)<', shown)
+    whole, stuck, knowing = map(float, found)
+    stated = " ".join(readme.split())
+    assert f"keeps {stuck:.2f} % of {whole:.2f} where a fifth" in stated
+    assert f"and {knowing:.2f} % where it was trained for that device" in stated

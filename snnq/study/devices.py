@@ -35,20 +35,21 @@ def devices_table(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Those, with seeds and devices (how many); mean, worst and intact in percent; lost, the mean of
-        intact − accuracy in points; and where training without faults was evaluated on the same
+        intact − accuracy in points; and of others, where training without faults was evaluated on the same
         devices, share, lost as a share of what that training lost on them; beyond_half, the mean over
         seeds of lost − ½ of what that training lost, in points, with its 95 % confidence interval over
         seeds from low to high and its p-value (Student's, on the means of each seed), p_holm corrected
-        for all of the table. Below 0, the loss is more than halved.
+        for all of the same network and faults. Below 0, the loss is more than halved.
     """
     rows = rows.assign(lost=100 * (rows["intact"] - rows["accuracy"]))
     found = []
     for key, group in rows.groupby(NETWORK + FAULTS, sort=False):
         base = group[group["training"] == WITHOUT].set_index(["seed", "device"])["lost"]
         for training, own in group.groupby("training", sort=False):
-            found.append(dict(zip(NETWORK + FAULTS, key)) | {"training": training} | _row(own, base))
+            compared = base.iloc[:0] if training == WITHOUT else base
+            found.append(dict(zip(NETWORK + FAULTS, key)) | {"training": training} | _row(own, compared))
     table = pd.DataFrame(found)
-    return table.assign(p_holm=holm(table["p"]))
+    return table.assign(p_holm=table.groupby(NETWORK + FAULTS)["p"].transform(holm))
 
 
 def _row(own: pd.DataFrame, base: pd.Series) -> dict[str, float]:
