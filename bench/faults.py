@@ -24,8 +24,7 @@ from snnq.figures.style import note, save, set_style
 from snnq.study.devices import BY_KNOWING, FAULTS, NETWORK, WITHOUT, devices_table, training_of
 from snnq.training.faults_setting import read_faults_setting
 
-PROJECT = Path(__file__).parent.parent
-REFERENCE = PROJECT / "results/reference/bench"
+REFERENCE = Path(__file__).parent.parent / "results/reference/bench"
 SHOWS = (
     "Test accuracy in memories with bits that are stuck: the mean over devices and seeds, and dashed the"
     " worst of them; dotted without faults."
@@ -43,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.study is None:
         tables = (pd.read_csv(REFERENCE / f"{name}.csv") for name in ("faults_devices", "faults"))
-        _draw(*tables, PROJECT / "figures")
+        _draw(*tables, REFERENCE)
         return
     runs = snnq.read_runs(arguments.study / "runs")
     runs = runs[runs["levels"] != "full"]

@@ -15,6 +15,7 @@ from pages.places import BOOK, PROJECT, REFERENCE, table_page, write
 from snnq.figures import catalogue
 
 SCALE = 130  # pixels of a page for an inch of a figure
+DPI = 180
 PAGE = """\
 # All figures
 
@@ -63,7 +64,7 @@ def draw(study: str) -> dict[str, Drawn]:
                 figure = catalogue.draw(name, REFERENCE / study)
             except FileNotFoundError:
                 continue
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
         plt.close(figure)
         tables = dict.fromkeys(PROJECT / call.args[0] for call in read.call_args_list)
         found[name] = Drawn(tuple(tables), figure.get_label(), figure.get_figwidth())
