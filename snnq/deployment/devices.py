@@ -12,10 +12,11 @@ from snnq.quantization.layers import in_evaluation
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
 from snnq.storage.bits import pack_levels
-from snnq.storage.fault_map import LayerFaults
 from snnq.storage.faults import FaultMap, Memory, memory_of
 from snnq.storage.fill import put_packed
 from snnq.training.evaluation import evaluate
+
+Stored = dict[str, tuple[Tensor, Tensor]]  # level indices, and the value of each level, by layer
 
 
 @torch.no_grad()
@@ -55,11 +56,10 @@ def accuracy_on_devices(
         _refuse_another(f"devices: the map of device {number}", faults, memory)
     stored, rows = _stored(model), []
     for number, faults in enumerate(devices):
-        changed = sum(
-            (_read(faults[name], *of, known) != of[0]).sum().item() for name, of in stored.items()
-        )
+        read = _read(stored, faults, known)
+        changed = sum((read[name] != indices).sum().item() for name, (indices, _) in stored.items())
         stuck = sum(layer.stuck for layer in faults.values())
-        accuracy, _ = evaluate(on_device(model, faults, known), data)
+        accuracy, _ = evaluate(_with_levels(model, faults, read, stored), data)
         rows.append({"device": number, "stuck": stuck, "changed": changed, "accuracy": accuracy})
     return pd.DataFrame(rows)
 
@@ -84,15 +84,21 @@ def on_device(model: nn.Module, faults: FaultMap, known: bool = False) -> nn.Mod
         A fault map of other layers, levels or shapes than the network's.
     """
     _refuse_another("faults: the map", faults, memory_of(model))
+    stored = _stored(model)
+    return _with_levels(model, faults, _read(stored, faults, known), stored)
+
+
+def _with_levels(
+    model: nn.Module, faults: FaultMap, read: dict[str, Tensor], stored: Stored
+) -> nn.Module:
     faulty = evaluated_copy(model)
-    for name, (indices, values) in _stored(model).items():
-        layer, of = faults[name], faulty.get_submodule(name)
-        found = _read(layer, indices, values, known)
+    for name, indices in read.items():
+        layer, of, (_, values) = faults[name], faulty.get_submodule(name), stored[name]
         if layer.error is None:
-            packed = pack_levels(found, len(values))
+            packed = pack_levels(indices, len(values))
             put_packed(of, packed, values, layer.levels, layer.shape)
         else:
-            of.weight.copy_(values[found] * (1 + layer.error.to(values)))
+            of.weight.copy_(values[indices] * (1 + layer.error.to(values)))
     return faulty
 
 
@@ -107,7 +113,7 @@ def _refuse_another(which: str, faults: FaultMap, memory: Memory) -> None:
         )
 
 
-def _stored(model: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+def _stored(model: nn.Module) -> Stored:
     """Of each quantized layer the level indices, and the value of each level."""
     found = {}
     with in_evaluation(model):
@@ -117,9 +123,13 @@ def _stored(model: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     return found
 
 
-def _read(layer: LayerFaults, indices: Tensor, values: Tensor, known: bool) -> Tensor:
+def _read(stored: Stored, faults: FaultMap, known: bool) -> dict[str, Tensor]:
     """The level indices that are read; of whoever knows the faults the nearest that can be."""
-    layer = layer.to(values.device)
-    if not known:
-        return layer.misread(indices)
-    return layer.reachable.to(values.device).nearest(values[indices], values)
+    found = {}
+    for name, (indices, values) in stored.items():
+        layer = faults[name].to(values.device)
+        if known:
+            found[name] = layer.reachable.to(values.device).nearest(values[indices], values)
+        else:
+            found[name] = layer.misread(indices)
+    return found
