@@ -8,6 +8,7 @@ import inspect
 import json
 import shutil
 import types
+from contextlib import chdir
 from dataclasses import fields
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,9 @@ from traitlets.config import Config
 
 import snnq
 from snnq.study.folders import network_name
+from snnq.study.gather import gather
 from snnq.study.notebook import strip_when_saved
+from snnq.study.profile import Study
 
 pytestmark = pytest.mark.xdist_group("notebooks")  # which share a study that was trained once
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -285,6 +288,28 @@ def test_notebook_6_measures_and_exports_the_packed_networks(execute, project):
     compiled = "2bit: 20 of 20 classes as in PyTorch"
     assert (compiled if shutil.which("gcc") else "There is no gcc here") in text
     assert "12 bits" in text and "/ 2" in text and "Flexi-NeurA" in text
+
+
+@pytest.mark.parametrize("levels", ["full", "2bit"])
+def test_a_study_of_one_level_set_has_nothing_beside_it(execute, project, tmp_path, levels):
+    (folder,) = (project / STUDY / "runs").glob(f"*-{levels}-*")
+    record = snnq.read_record(folder)
+    study = Study(tmp_path / STUDY, {}, {folder.name: snnq.Run.of(record["run"])}, [], {})
+    shutil.copytree(folder, study.run_folder(folder.name))
+    shutil.copytree(project / "results/reference", tmp_path / "results/reference")
+    with chdir(tmp_path):
+        gather(study)
+    without = {"confusions", "firing_distance_by_layer", "spikes_and_membranes"}
+    if levels == "full":
+        without |= {"quantizer_slope", "quantizer_trained_weights", "hard_and_soft", "scales_by_epoch"}
+        without |= {"weights_in_transition", "weights_in_training", "weights_on_levels"}
+    texts = []
+    for name in ("1_quantizer", "4_results", "6_deployment"):
+        texts.append(execute(f"{name}.ipynb", tmp_path)[0])
+        plt.close("all")
+    lines = [line for text in texts for line in text.splitlines() if ": not drawn; " in line]
+    assert {line.partition(":")[0] for line in lines} == without
+    assert "trained for this device" not in texts[-1]
 
 
 def test_notebook_6_leaves_the_reference_as_it_is(execute, reference, recordings, monkeypatch):

@@ -49,6 +49,12 @@ def test_one_seed_has_no_deviation_and_no_interval(study):
     assert "nan" not in text.lower()
 
 
+def test_without_full_precision_there_is_no_difference(study):
+    text = report(study(difference=None, difference_low=None, difference_high=None, reading=None))
+    (line,) = [line for line in text.splitlines() if " binary " in line]
+    assert line.split() == "digits, simulated binary 96.02 ± 0.42 145.9 31.6".split()
+
+
 def test_the_width_is_said_where_there_are_several(study):
     assert "channels" not in report(study())
     (line,) = [line for line in report(study(channels=4)).splitlines() if " binary " in line]

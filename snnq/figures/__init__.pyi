@@ -2,6 +2,7 @@
 from .catalogue import draw as draw
 from .catalogue import draw_all as draw_all
 from .catalogue import results_caption as results_caption
+from .catalogue import show as show
 from .deployment import accuracy_against_faults as accuracy_against_faults
 from .deployment import bytes_by_layer as bytes_by_layer
 from .deployment import firing_distance_by_layer as firing_distance_by_layer

@@ -62,6 +62,15 @@ def draw(name: str, study: str | Path) -> Figure:
     return note(figure, whole(name, figure.get_label()))
 
 
+def show(name: str, study: str | Path) -> Figure | None:
+    """A figure as `draw` draws it, or a line that says which table it lacks."""
+    try:
+        return draw(name, study)
+    except FileNotFoundError as error:
+        print(f"{name}: not drawn; {error}")
+        return None
+
+
 def caption(name: str, study: str | Path) -> str:
     """What belongs below a figure: what it shows, of which recordings, over how many seeds and test
     samples. Arguments and errors are those of `draw`."""
@@ -78,10 +87,8 @@ def draw_all(study: str | Path, folder: str | Path) -> list[str]:
     """
     captions = {}
     for name in names(study):
-        try:
-            figure = draw(name, study)
-        except FileNotFoundError as error:
-            print(f"{name}: not drawn; {error}")
+        figure = show(name, study)
+        if figure is None:
             continue
         save(figure, folder, name)
         plt.close(figure)

@@ -49,7 +49,7 @@ def _results(table: pd.DataFrame) -> pd.DataFrame:
             "channels": row.channels,
             "weights": str(row.levels),
             "accuracy (%)": _spread(row.last_mean, row.last_sd),
-            "difference": "" if row.levels == "full" else f"{row.difference:+.2f}",
+            "difference": "" if row.levels == "full" or pd.isna(row.difference) else f"{row.difference:+.2f}",
             "interval": interval(row.difference_low, row.difference_high),
             "reading": "" if pd.isna(row.reading) else row.reading,
             "network (kB)": f"{row.bytes / 1000:.1f}",
