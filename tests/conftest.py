@@ -36,7 +36,7 @@ settings.load_profile("snnq")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--mutations", type=int, default=1000, help="mutated files for each format")
+    parser.addoption("--mutations", type=int, default=500, help="mutated files for each format")
     parser.addoption("--without-browser", action="store_true", help="skip what needs Chromium")
     parser.addoption(
         "--peers",

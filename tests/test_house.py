@@ -90,3 +90,11 @@ def test_every_locked_package_is_for_each_python_of_the_project():
     wanted = {name: metadata.metadata(name)["Requires-Python"] or "" for name in locked}
     assert len(wanted) > 100
     assert [name for name, of in wanted.items() if f"{first}.0" not in SpecifierSet(of)] == []
+
+
+@pytest.mark.xdist_group("house")
+def test_tests_of_one_group_share_a_process(request):
+    """Else each process makes for itself what only one of them should: trained runs, recordings."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("all tests share one process here")
+    assert request.node.nodeid.endswith("@house")

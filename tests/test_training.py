@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from contextlib import chdir
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -274,7 +275,23 @@ def test_a_record_of_the_version_before_identities_is_still_finished(finished, m
     pd.testing.assert_frame_equal(fit(settings, folder), history)
 
 
-@pytest.mark.parametrize("done", [True, False])
+@pytest.fixture(scope="module")
+def one_finished_one_stopped(tmp_path_factory, recordings):
+    """A folder with recordings, a run in full precision, and two that start from it: (folder, settings)."""
+    folder = tmp_path_factory.mktemp("runs")
+    shutil.copytree(recordings, folder / "data")
+    settings = {"data": "data", "channels": 2, "epochs": 2, "steps": 2, "device": "cpu"}
+    settings |= {"levels": "binary", "start": "full"}
+    with chdir(folder), pytest.MonkeyPatch.context() as stopped:
+        fit(settings | {"levels": FULL, "start": None}, Path("full"))
+        fit(settings, Path("finished"))
+        stopped.setattr(outcome, "evaluate", at_call(2, stop, outcome.evaluate))
+        with pytest.raises(KeyboardInterrupt):
+            fit(settings, Path("stopped"))
+    return folder, settings
+
+
+@pytest.mark.parametrize("way", ["finished", "stopped"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -284,17 +301,12 @@ def test_a_record_of_the_version_before_identities_is_still_finished(finished, m
         ("version", "training_version is .* there and 0 here"),
     ],
 )
-def test_another_run_is_refused_unless_told_to_restart(tiny, in_tmp, monkeypatch, change, message, done):
-    shutil.copytree(tiny["data"], in_tmp / "data")
-    settings = tiny | {"data": "data", "levels": "binary", "start": "full"}
-    fit(settings | {"levels": FULL, "start": None}, in_tmp / "full")
-    if done:
-        fit(settings, in_tmp / "run")
-    else:
-        with monkeypatch.context() as stopped:
-            stopped.setattr(outcome, "evaluate", at_call(2, stop, outcome.evaluate))
-            with pytest.raises(KeyboardInterrupt):
-                fit(settings, in_tmp / "run")
+def test_another_run_is_refused_unless_told_to_restart(
+    one_finished_one_stopped, in_tmp, monkeypatch, change, message, way
+):
+    there, settings = one_finished_one_stopped
+    for name, to in {"data": "data", "full": "full", way: "run"}.items():
+        shutil.copytree(there / name, in_tmp / to)
     before = files_of(in_tmp / "run")
     if change == "settings":
         settings |= {"epochs": 3}
