@@ -191,8 +191,9 @@ def test_every_setting_arrives_as_it_is():
     }
     run = snnq.Run(**settings)
     defaults = {field.name for field in fields(snnq.Run) if getattr(run, field.name) == field.default}
-    assert defaults == {"full_epochs"}  # which does not go with a start
-    assert parsed("--full-epochs", "3").full_epochs == 3
+    assert defaults == {"full_epochs", "full_learning_rate"}  # which do not go with a start
+    of_full_part = parsed("--full-epochs", "3", "--full-learning-rate", "0.1")
+    assert of_full_part == snnq.Run(full_epochs=3, full_learning_rate=0.1)
     lists = ["--levels=-2,-1,0,1.5", "--keep", "--learned", "beta", "--harden", "0.2", "0.75"]
     others = {name: value for name, value in settings.items() if not isinstance(value, tuple)}
     options = as_options(others | {name: "none" for name in others if others[name] is None})

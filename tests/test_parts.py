@@ -33,10 +33,13 @@ def one(settings, in_tmp):
     return in_tmp / "one"
 
 
-def test_it_is_the_run_that_starts_from_a_full_precision_one(settings, one, in_tmp):
+@pytest.mark.parametrize("rate", [None, 4e-2])
+def test_it_is_the_run_that_starts_from_a_full_precision_one(settings, in_tmp, rate):
+    one = in_tmp / "one"
+    fit(settings | {"full_learning_rate": rate}, one)
     first = settings | {"levels": FULL, "epochs": 2, "full_epochs": None}
     last = settings | {"epochs": 3, "full_epochs": None, "start": "first"}
-    fit(first, in_tmp / "first")
+    fit(first | {"learning_rate": rate or settings["learning_rate"]}, in_tmp / "first")
     fit(last, in_tmp / "last")
     assert results(one / "full") == results(in_tmp / "first")
     assert results(one)[1] == results(in_tmp / "last")[1]  # weights, to the bit

@@ -36,6 +36,8 @@ NAN = float("nan")
         ({"full_epochs": 0.5}, "full_epochs=0.5: expected a whole number"),
         ({"epochs": 3, "full_epochs": 3}, "full_epochs=3: expected fewer than epochs=3"),
         ({"full_epochs": 3, "start": "a"}, "full_epochs=3: expected none where .*, start='a'"),
+        ({"full_learning_rate": 0.1, "start": "a"}, "full_learning_rate=0.1: expected none where"),
+        ({"full_learning_rate": 0}, "full_learning_rate=0: expected"),
         ({"soft_every": 0}, "soft_every=0: expected a whole number of at least 1"),
         ({"soft_every": 1.5}, "soft_every=1.5: expected a whole number"),
         ({"learning_rate": 0}, "learning_rate=0"),
@@ -131,7 +133,7 @@ def test_names_of_runs_stay():
 
 def test_settings_stay_in_their_order():
     """What is trained on what comes first, and then how, in records, tables and on the command line."""
-    known = """benchmark levels data full_epochs network channels neuron membrane_bits steps cut size split
+    known = """benchmark levels data full_epochs full_learning_rate network channels neuron membrane_bits steps cut size split
     augmentation start keep quantizer backward_temperature biases learned validation seed order epochs
     batch_size learning_rate temperature_schedule temperature_initial temperature_final harden faults
     device precision arithmetic cuda_graph soft_every"""

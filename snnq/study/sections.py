@@ -10,6 +10,7 @@ import yaml
 
 from snnq.quantization.rules import REST
 from snnq.training.plain import plain_levels
+from snnq.training.run import OF_FULL_PART
 from snnq.training.settings import refuse_unknown
 
 PARTS = ("settings", "full", "quantized", "pretraining")
@@ -22,7 +23,7 @@ LISTS = {
 KEYS = ("study", "benchmarks", "levels", "seeds")
 OPTIONAL = ("channels", "orders", *PARTS, "ablations", "job")
 OWN = ("simulate", *LISTS, *PARTS)  # of one benchmark
-OF_EACH_RUN = ("benchmark", "levels", "channels", "seed", "order", "full_epochs")
+OF_EACH_RUN = ("benchmark", "levels", "channels", "seed", "order", *OF_FULL_PART)
 ABLATION = ("benchmark", *LISTS, "changes")
 
 

@@ -21,8 +21,8 @@ from snnq.recordings.splits import resolved_split
 from snnq.storage.bits import MOST_LEVELS
 from snnq.storage.format import network_without_numbers
 from snnq.training.faults_setting import read_faults_setting
-from snnq.training.run import Run
-from snnq.training.settings_checks import number, one_of, text, whole
+from snnq.training.run import OF_FULL_PART, Run
+from snnq.training.settings_checks import LARGEST, number, one_of, text, whole
 
 NARROW = 1  # channels of the network that quantizing is tried on
 TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer", "biases")
@@ -41,7 +41,7 @@ def check(run: Run) -> None:
     _names(run, "keep")
     _names(run, "learned")
     whole(run, "channels", least=1)
-    _full_epochs(run)
+    _full_part(run)
     for name in ("steps", "size"):
         if getattr(run, name) is not None:
             whole(run, name, least=1)
@@ -92,15 +92,19 @@ def _goes_with(run: Run, benchmark: Benchmark) -> None:
         _quantized(kind, run.levels, run.keep, run.quantizer)
 
 
-def _full_epochs(run: Run) -> None:
-    if run.full_epochs is None:
+def _full_part(run: Run) -> None:
+    given = [name for name in OF_FULL_PART if getattr(run, name) is not None]
+    for name in given:
+        if run.start is not None:
+            raise ValueError(
+                f"{name}={getattr(run, name)}: expected none where a run starts from a full-precision"
+                f" one, start={run.start!r}"
+            )
+    if "full_learning_rate" in given:
+        number(run, "full_learning_rate", above=0, most=LARGEST)
+    if "full_epochs" not in given:
         return
     whole(run, "full_epochs", least=0)
-    if run.start is not None:
-        raise ValueError(
-            f"full_epochs={run.full_epochs}: expected none where a run starts from a full-precision"
-            f" one, start={run.start!r}"
-        )
     if run.levels != FULL and run.full_epochs >= run.epochs:
         raise ValueError(f"full_epochs={run.full_epochs}: expected fewer than epochs={run.epochs}")
 

@@ -18,6 +18,7 @@ class Subject:
     levels: Levels = "binary"
     data: str | None = None
     full_epochs: int | None = None
+    full_learning_rate: float | None = None
     network: str = "plif"
     channels: int = 16
     neuron: str = "plif"
@@ -34,6 +35,10 @@ class Subject:
     biases: str = "kmeans"
     learned: tuple[str, ...] = ("alpha",)
     validation: float = 0.1
+
+
+# Settings of a quantized run's first epochs, those in full precision.
+OF_FULL_PART = ("full_epochs", "full_learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -60,6 +65,8 @@ class Run(Settings, Subject):
         Of a quantized run without a `start`: how many of its epochs come first, in full precision,
         as a run of their own from whose weights the others start. None: half of them; 0: quantized
         from the first step.
+    full_learning_rate : float or None
+        Of those epochs, at their start; None: `learning_rate`.
     network, channels, neuron, membrane_bits
         See `snnq.build_model`.
     steps : int or None

@@ -38,6 +38,7 @@ HELP = {
     "epochs": "how often every training recording is seen",
     "full_epochs": "of a quantized run without a start, how many of its epochs come first, in full"
     " precision; none: half of them; 0: quantized from the first step",
+    "full_learning_rate": "of those epochs; none: the learning rate of all",
     "batch_size": "recordings in a batch",
     "learning_rate": "of Adam, at the start; it falls to zero along a cosine",
     "network": "plif, vgg11, vgg11_gap, spiking_vgg11 or sew_resnet18",
