@@ -209,6 +209,7 @@ def test_ablations_are_read_by_corrected_p_values():
             "noise": [0.91, 0.90, 0.925],
             "as good": [0.9001, 0.9101, 0.9203],
             "one more each": [0.90 + 1 / 360, 0.91 + 1 / 360, 0.92 + 1 / 360],
+            "identical": [0.90, 0.91, 0.92],
         },
     )
     table = snnq.ablation_table(rows).set_index("change")
@@ -219,6 +220,7 @@ def test_ablations_are_read_by_corrected_p_values():
         "noise": "not shown",
         "as good": "equal within 0.5 points",
         "one more each": "undetermined",
+        "identical": "the same in each seed",
     }
     assert table.loc["recipe", "mean"] == pytest.approx(91)
     assert table.loc["recipe", "sd"] == pytest.approx(1)

@@ -9,7 +9,7 @@ from snnq.study.intervals import CONFIDENCE, Estimate, estimate, holm, paired_di
 
 MARGIN = 0.5  # points: what counts as equal
 BETTER, WORSE, EQUAL = "better", "worse", f"equal within {MARGIN} points"
-NOT_SHOWN, UNDETERMINED = "not shown", "undetermined"
+NOT_SHOWN, UNDETERMINED, IDENTICAL = "not shown", "undetermined", "the same in each seed"
 NOTHING = Estimate(np.nan, 0)  # of no seed
 Correct = Mapping[str, np.ndarray]  # by run, whether each test recording was classified correctly
 
@@ -76,8 +76,8 @@ def with_comparisons(
         once with 95 % (Bonferroni). p, corrected after Holm, of no difference; p_equal, likewise,
         of one of ±0.5 points or more (see `Estimate.p_within`). And the reading of them at 5 %:
         "better" or "worse" where a difference is shown, however small; "equal within 0.5 points"
-        where that is shown; "not shown" where neither is; "undetermined" where there is too little
-        to tell. Holm's correction shows a little more than Bonferroni's: a difference may be shown
+        where that is shown; "not shown" where neither is; "the same in each seed" where no seed of
+        several differs; "undetermined" where there is too little to tell. Holm's correction shows a little more than Bonferroni's: a difference may be shown
         whose corrected interval just includes zero.
     """
     found = [differences.get(row, NOTHING) for row in table.index]
@@ -94,7 +94,10 @@ def with_comparisons(
         p=p.transform(holm),
         p_equal=p_equal.transform(holm),
     )
-    readings = [_reading(row) if row.Index in differences else "" for row in table.itertuples()]
+    readings = [
+        _reading(row, one.seeds) if row.Index in differences else ""
+        for row, one in zip(table.itertuples(), found)
+    ]
     return table.assign(reading=readings)
 
 
@@ -107,9 +110,9 @@ def _ends(name: str, intervals: Sequence[tuple[float, float]]) -> dict[str, list
     return {f"{name}low": list(lows), f"{name}high": list(highs)}
 
 
-def _reading(row) -> str:
+def _reading(row, seeds: int) -> str:
     if np.isnan(row.p):
-        return UNDETERMINED
+        return IDENTICAL if row.difference == 0 and seeds > 1 else UNDETERMINED
     if row.p <= 1 - CONFIDENCE:
         return BETTER if row.difference > 0 else WORSE
     return EQUAL if row.p_equal <= 1 - CONFIDENCE else NOT_SHOWN
