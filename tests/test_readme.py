@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -49,6 +50,12 @@ def test_published_figures_say_where_they_are_from():
     assert given[given["full"].isna()]["accuracy"].isna().all()  # a loss is all that is stated
 
 
+def ablations(study: Path) -> dict[str, pd.DataFrame]:
+    """Of a study, each ablation's table by its name."""
+    table = snnq.ablation_table(snnq.read_gathered(study, "ablations"), snnq.read_correct(study))
+    return dict(iter(table.groupby("ablation", sort=False)))
+
+
 @pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 12)])
 def test_results(readme, study, rows):
     table = pd.read_csv(study / "table.csv")
@@ -82,9 +89,13 @@ def test_one_result(readme):
 
 
 def test_methods(readme):
-    table = snnq.ablation_table(snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK))
-    assert len(table) == 9 and table["mean"].idxmax() == 0 and table["change"][0] == "sigmoids"
+    tables = ablations(DESK)
+    table, kept = tables["quantizer, binary"], tables["quantizer, binary, small layers kept"]
+    assert len(table) == 9 and table["mean"].idxmax() == 0 and table["change"].iloc[0] == "sigmoids"
     assert (table["difference"].dropna() < 0).all() and set(table["seeds"]) == {10}
+    assert set(kept["reading"]) == {"", "not shown"} and set(kept["seeds"]) == {5}
+    assert (kept["difference"] > 0).sum() == 4  # "four have the higher mean"
+    beside = kept.set_index("change")
     shown = table.set_index("change")["reading"]
     assert {*shown.index[shown == "not shown"]} == {"LSQ", "DoReFa", "ReScaW"}
     assert {*shown} == {"", "worse", "not shown"}
@@ -96,8 +107,38 @@ def test_methods(readme):
             difference,
             interval(row.low, row.high),
             row.reading,
+            f"{beside['mean'][row.change]:.2f} ± {beside['sd'][row.change]:.2f}",
         ]
         assert f"| {' | '.join(cells)} |" in readme
+
+
+def test_what_a_small_layer_costs(readme):
+    rule, layers = {"<1000": "full", "rest": "binary"}, []
+    for levels in ("binary", rule):
+        model = snnq.quantize(snnq.build_model("nmnist", channels=4), levels)
+        layers.append(snnq.footprint(model).set_index("layer")["bytes"])
+    more = layers[1] - layers[0]
+    assert (more != 0).sum() == 1
+    weights = snnq.build_model("nmnist", channels=4).get_submodule(more.idxmax()).weight.numel()
+    stated = " ".join(readme.split())
+    assert f"the first has {weights} weights" in stated and f"takes {more.sum():.0f} bytes more" in stated
+
+
+def test_what_brings_nothing(readme):
+    stated = " ".join(readme.split())
+    time = ablations(DESK)["training time"].set_index(["levels", "change"])
+    gained = time["difference"].dropna().droplevel("change")
+    left = time["mean"]["full", "9 epochs"] - time["mean"]["binary", "9 epochs"]
+    assert f"bring binary weights {gained['binary']:.2f} points and full precision {gained['full']:.2f}" in stated
+    assert f"so that {left:.2f} points of loss stay" in stated
+    table = ablations(DESK)["starting point"]
+    start = table.set_index(table["change"].str.partition(", ")[2])
+    half = start.loc["half of the epochs in full precision"]
+    assert half["difference"] == 0 and half["reading"] == "the same in each seed"
+    other = start.loc["in full precision at the same learning rate"]
+    first = start.loc["quantized from the first step"]
+    assert f"it is {-other['difference']:.2f} points behind ({other['reading']})" in stated
+    assert f"from the first step {-first['difference']:.2f} ({first['reading']})" in stated
 
 
 @pytest.mark.parametrize("study", [QUICK, DESK])
