@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import joblib
 import pandas as pd
 import torch
 from compare import RESULTS, report
@@ -64,22 +65,30 @@ def _draw(rows: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     save(note(accuracy_on_devices(table), f"{SHOWS} {of}"), folder, "accuracy_on_devices")
 
 
-def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> Iterator[pd.DataFrame]:
-    for key, of_network in runs.groupby([*NETWORK, "seed"], sort=False):
-        first = of_network.iloc[0]
-        settings = snnq.read_record(first["folder"])["run"]
-        _, test = snnq.load(*(settings[name] for name in ("benchmark", "data", "steps", "cut")))
-        every = math.ceil(len(test) / (arguments.recordings or len(test)))  # they are sorted by class
-        test = torch.utils.data.Subset(test, range(0, len(test), every))
-        without = of_network[of_network["training"] == WITHOUT].iloc[0]
-        intact, _ = snnq.evaluate(_network(without["folder"]), test)
-        known = dict(zip([*NETWORK, "seed"], key)) | {"intact": intact, "test_recordings": len(test)}
-        known |= {"recordings": first["recordings"]}
-        met = {*of_network["met"].dropna(), *((rate, 0.0, 0.0) for rate in arguments.rates)}
-        for _, run in of_network.iterrows():
-            for rates in sorted(met) if run["training"] == WITHOUT else [run["met"]]:
-                for table in _on_devices(run, rates, test, arguments.devices):
-                    yield table.assign(**known, **dict(zip(FAULTS, rates)))
+def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> list[pd.DataFrame]:
+    """Of each network in a process of its own, as many as there are cores; on a GPU one by one."""
+    groups = runs.groupby([*NETWORK, "seed"], sort=False)
+    processes = joblib.Parallel(n_jobs=1 if torch.cuda.is_available() else -1, verbose=10)
+    return processes(joblib.delayed(_of_network)(*one, arguments) for one in groups)
+
+
+def _of_network(key: tuple, runs: pd.DataFrame, arguments: argparse.Namespace) -> pd.DataFrame:
+    first = runs.iloc[0]
+    settings = snnq.read_record(first["folder"])["run"]
+    _, test = snnq.load(*(settings[name] for name in ("benchmark", "data", "steps", "cut")))
+    every = math.ceil(len(test) / (arguments.recordings or len(test)))  # they are sorted by class
+    test = torch.utils.data.Subset(test, range(0, len(test), every))
+    without = runs[runs["training"] == WITHOUT].iloc[0]
+    intact, _ = snnq.evaluate(_network(without["folder"]), test)
+    known = dict(zip([*NETWORK, "seed"], key)) | {"intact": intact, "test_recordings": len(test)}
+    known |= {"recordings": first["recordings"]}
+    met = {*runs["met"].dropna(), *((rate, 0.0, 0.0) for rate in arguments.rates)}
+    return pd.concat(
+        table.assign(**known, **dict(zip(FAULTS, rates)))
+        for _, run in runs.iterrows()
+        for rates in (sorted(met) if run["training"] == WITHOUT else [run["met"]])
+        for table in _on_devices(run, rates, test, arguments.devices)
+    )
 
 
 def _on_devices(run: pd.Series, rates: tuple, test, devices: int) -> Iterator[pd.DataFrame]:
