@@ -368,7 +368,7 @@ def test_faults(readme):
         assert f"| {' | '.join([*cells, f'{row.lost:.2f}', share])} |" in readme
     known = table.set_index("training").loc["known faults"]
     stated = " ".join(readme.split())
-    assert f"by {-known.high:.1f} to {-known.low:.1f} points more than half (95 % CI" in stated
+    assert f"it ends {-known.high:.1f} to {-known.low:.1f} points below half of it (95 % CI" in stated
     assert f"p = {known.p_holm:.3f}, corrected" in stated
     rows = bench("faults_devices")
     assert rows["test_recordings"].unique() == [2500] and table["seeds"].unique() == [5]
