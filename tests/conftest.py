@@ -36,7 +36,7 @@ settings.load_profile("snnq")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--mutations", type=int, default=500, help="mutated files for each format")
+    parser.addoption("--mutations", type=int, default=1000, help="mutated files for each format")
     parser.addoption("--without-browser", action="store_true", help="skip what needs Chromium")
     parser.addoption(
         "--peers",
@@ -60,6 +60,7 @@ REAL_DATA = PROJECT.parent / "shared" / "data"
 # Levels that each quantizer takes, where it does not take any that are even.
 LEVELS_OF = {name: "binary" for name in ("sign", "qsnn", "bso", "tbso")}
 LEVELS_OF |= {name: "ternary" for name in ("twn", "ttq")}
+TINY = {"channels": 2, "epochs": 2, "steps": 2, "device": "cpu"}  # a run of a second or two
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +151,7 @@ def in_tmp(tmp_path, monkeypatch) -> Path:
 def small_study(folder: Path, recordings: Path) -> Study:
     """A study in `folder/results/quick`: full precision and 2 bits of one seed, trained for an
     epoch, and an ablation of them, gathered."""
-    settings = {"data": str(recordings), "epochs": 1, "channels": 2, "steps": 2, "device": "cpu"}
+    settings = TINY | {"data": str(recordings), "epochs": 1}
     runs = [snnq.Run(levels=levels, **settings) for levels in ("full", "2bit")]
     rows = [Variant("neuron", change, runs[1].name) for change in ("PLIF", "LIF")]
     study = Study(folder / "results/quick", {}, {run.name: run for run in runs}, rows, {})
@@ -165,7 +166,7 @@ def small_study(folder: Path, recordings: Path) -> Study:
 @pytest.fixture
 def tiny(recordings) -> dict:
     """Settings of a run that takes a second or two."""
-    return {"data": str(recordings), "channels": 2, "epochs": 2, "steps": 2, "device": "cpu"}
+    return TINY | {"data": str(recordings)}
 
 
 @pytest.fixture

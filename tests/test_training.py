@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import at_call, fit, results, write_recordings
+from conftest import TINY, at_call, fit, results, write_recordings
 from safetensors.torch import load_file, save_file
 from spikingjelly.activation_based import functional
 
@@ -280,8 +280,7 @@ def one_finished_one_stopped(tmp_path_factory, recordings):
     """A folder with recordings, a run in full precision, and two that start from it: (folder, settings)."""
     folder = tmp_path_factory.mktemp("runs")
     shutil.copytree(recordings, folder / "data")
-    settings = {"data": "data", "channels": 2, "epochs": 2, "steps": 2, "device": "cpu"}
-    settings |= {"levels": "binary", "start": "full"}
+    settings = TINY | {"data": "data", "levels": "binary", "start": "full"}
     with chdir(folder), pytest.MonkeyPatch.context() as stopped:
         fit(settings | {"levels": FULL, "start": None}, Path("full"))
         fit(settings, Path("finished"))

@@ -1,7 +1,7 @@
 """Every figure that is drawn from a study's tables, by name.
 
     snnq figures results/quick figures        # all of them
-    draw("hard_and_soft", "results/quick")    # in a notebook
+    show("hard_and_soft", "results/quick")    # in a notebook
 
 No figure here needs training, networks or recordings, and each is the same to the byte whenever it
 is drawn from the same tables on the same machine.

@@ -93,16 +93,15 @@ def _goes_with(run: Run, benchmark: Benchmark) -> None:
 
 
 def _full_part(run: Run) -> None:
-    given = [name for name in OF_FULL_PART if getattr(run, name) is not None]
-    for name in given:
-        if run.start is not None:
+    for name in OF_FULL_PART:
+        if getattr(run, name) is not None and run.start is not None:
             raise ValueError(
                 f"{name}={getattr(run, name)}: expected none where a run starts from a full-precision"
                 f" one, start={run.start!r}"
             )
-    if "full_learning_rate" in given:
+    if run.full_learning_rate is not None:
         number(run, "full_learning_rate", above=0, most=LARGEST)
-    if "full_epochs" not in given:
+    if run.full_epochs is None:
         return
     whole(run, "full_epochs", least=0)
     if run.levels != FULL and run.full_epochs >= run.epochs:
