@@ -10,10 +10,12 @@ import nbformat
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from safetensors.numpy import load_file, save_file
 
 import snnq
 from snnq.study import reference
 from snnq.study.gather import gather
+from snnq.study.notebook import METADATA
 from snnq.study.profile import plan
 from snnq.study.reference import take_reference
 
@@ -162,3 +164,75 @@ def test_notebooks_that_are_too_large_are_refused(study):
     write_notebook(study / "notebooks/4_results.ipynb", "#" * reference.MOST_BYTES)
     with pytest.raises(ValueError, match="bytes of notebooks, expected 4,000,000 at most"):
         take_reference(study)
+
+
+def ablation(study, name, commit=COMMIT):
+    """An ablation of the study's own runs, and predictions like theirs."""
+    rows = pd.read_csv(study / "runs.csv").assign(commit=commit)
+    rows.insert(1, "ablation", name)
+    rows.insert(2, "change", rows["levels"])
+    rows.to_csv(study / "ablations.csv", index=False)
+
+
+@pytest.fixture
+def with_reference(study):
+    """The study, of which the reference in git has one ablation."""
+    ablation(study, "first")
+    for name in reference.OF_ABLATIONS:
+        parameters = new_code_cell('study = ""', metadata={"tags": ["parameters"]})
+        used = new_code_cell("print(sorted(open(f'{study}/ablations.csv')), study)")
+        notebook = new_notebook(cells=[parameters, used], metadata=METADATA)
+        Path("notebooks").mkdir(exist_ok=True)
+        nbformat.write(notebook, f"notebooks/{name}.ipynb")
+    git("add", ".")
+    git("commit", "-q", "-m", "notebooks")
+    take_reference(study)
+    git("add", ".")
+    git("commit", "-q", "-m", "reference")
+    return study
+
+
+def test_ablations_are_added_to_those_that_are_there(with_reference):
+    study, place = with_reference, reference.REFERENCE / "test"
+    first = (place / "ablations.csv").read_text().splitlines()
+    shutil.rmtree(study / "runs")  # the runs of earlier parts need not be there
+    ablation(study, "second")
+    assert reference.add_ablations(study) == place
+    lines = (place / "ablations.csv").read_text().splitlines()
+    assert lines[: len(first)] == first and len(lines) == 2 * len(first) - 1
+    both = snnq.read_gathered(place, "ablations")
+    assert both["ablation"].tolist() == ["first", "first", "second", "second"]
+    assert set(snnq.read_correct(place)) == set(both["name"])
+    for name in reference.OF_ABLATIONS:
+        text = (place / f"notebooks/{name}.ipynb").read_text()
+        assert "second" in text and "results/reference/test\\n" in text and "partial" not in text
+        assert "papermill" not in text
+    untouched = nbformat.read(place / "notebooks/6_deployment.ipynb", as_version=4)
+    assert untouched.cells[0].source == "1 + 1"
+
+
+def test_an_ablation_that_is_there_is_replaced(with_reference):
+    ablation(with_reference, "first", COMMIT[::-1])
+    place = reference.add_ablations(with_reference)
+    assert set(snnq.read_gathered(place, "ablations")["commit"]) == {COMMIT[::-1]}
+
+
+def test_a_run_with_another_result_is_not_put_beside_the_first(with_reference):
+    place = reference.REFERENCE / "test"
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    path = with_reference / "predictions.safetensors"
+    classes = load_file(path)
+    name = next(name for name in classes if "binary" in name)
+    classes[name] = (classes[name] + 1) % 10
+    save_file(classes, path)
+    message = f"{name.partition('/')[2]}: trained again with another result than in {place}"
+    with pytest.raises(ValueError, match=message):
+        reference.add_ablations(with_reference)
+    assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def test_ablations_without_a_reference_leave_nothing(study):
+    ablation(study, "first")
+    with pytest.raises(FileNotFoundError, match="results/reference/test"):
+        reference.add_ablations(study)
+    assert not reference.REFERENCE.exists() or list(reference.REFERENCE.iterdir()) == []

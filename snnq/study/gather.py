@@ -4,7 +4,7 @@ Figures and notebooks 1, 4 and 5 are drawn from these tables alone, so that they
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +32,7 @@ TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in t
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
 TRANSITION = ["quantizer", "epoch", "layer", "in_transition", *SCALES]
 LABEL = "label"  # beside the classes predicted by runs, in a file of predictions
+Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]  # by run, see `read_predictions`
 
 
 def gather(study: Study) -> None:
@@ -46,7 +47,7 @@ def gather(study: Study) -> None:
     """
     runs = read_runs(study.folder / "runs", study.runs)
     _write(study.folder, "runs", runs.drop(columns="folder"))
-    _write_predictions(study.folder / PREDICTIONS, runs)
+    _write_predictions(study.folder / PREDICTIONS, _kept(runs))
     correct = read_correct(study.folder)
     _write(study.folder, "table", results_table(runs, correct), "%.4f")
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
@@ -71,17 +72,22 @@ def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
 
 
 def gather_ablations(study: Study) -> None:
-    """Write `ablations.csv`: the rows of each ablation, with its name and that of the change; and
-    the runs' `predictions_ablations.safetensors`. Where arithmetics are compared also
-    `arithmetic.csv`, see `arithmetic_table`."""
+    """Write the ablations of a study's finished runs, see `write_ablations`."""
     runs = read_runs(study.folder / "runs", {variant.run for variant in study.ablations})
     rows = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
     rows = rows.merge(runs.drop(columns="folder"), on="name")
     rows.insert(0, "recordings", rows.pop("recordings"))
-    _write(study.folder, "ablations", rows)
-    _write_predictions(study.folder / PREDICTIONS_ABLATIONS, runs)
-    if len(compared := arithmetic_table(rows, read_correct(study.folder))):
-        _write(study.folder, "arithmetic", compared, "%.4f")
+    write_ablations(study.folder, rows, _kept(runs))
+
+
+def write_ablations(folder: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
+    """Write `ablations.csv`: the rows of each ablation, with its name and that of the change; and
+    the runs' `predictions_ablations.safetensors`. Where arithmetics are compared also
+    `arithmetic.csv`, see `arithmetic_table`."""
+    _write(folder, "ablations", rows)
+    _write_predictions(folder / PREDICTIONS_ABLATIONS, predictions)
+    if len(compared := arithmetic_table(rows, read_correct(folder))):
+        _write(folder, "arithmetic", compared, "%.4f")
 
 
 def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
@@ -101,7 +107,7 @@ def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
     return {name: predicted == label for name, (predicted, label) in found.items()}
 
 
-def read_predictions(folder: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_predictions(folder: str | Path) -> Predictions:
     """By the name of a run, the classes uint8 [test recordings] that it predicted after the last epoch,
     with hard weights, and the right ones; see `read_correct`.
 
@@ -171,20 +177,24 @@ def _write(folder: Path, table: str, rows: pd.DataFrame, float_format: str = "%.
     )
 
 
-def _write_predictions(path: Path, runs: pd.DataFrame) -> None:
-    """Of the runs that have kept theirs; the label of a test set is stored once."""
+def _kept(runs: pd.DataFrame) -> Predictions:
+    """Of the runs that have kept theirs."""
+    paths = {run.name: Path(run.folder) / PREDICTIONS for run in runs.itertuples()}
+    found = {name: _classes(path) for name, path in paths.items() if path.exists()}
+    return {name: (classes["hard"], classes[LABEL]) for name, classes in found.items()}
+
+
+def _write_predictions(path: Path, predictions: Predictions) -> None:
+    """The label of a test set is stored once."""
     classes: dict[str, np.ndarray] = {}
     labels: list[np.ndarray] = []
-    for run in runs.itertuples():
-        kept = Path(run.folder) / PREDICTIONS
-        if kept.exists():
-            found = _classes(kept)
-            same = [np.array_equal(found[LABEL], label) for label in labels]
-            test_set = same.index(True) if any(same) else len(labels)
-            if test_set == len(labels):
-                labels.append(found[LABEL])
-                classes[f"{test_set}/{LABEL}"] = found[LABEL]
-            classes[f"{test_set}/{run.name}"] = found["hard"]
+    for name, (predicted, label) in predictions.items():
+        same = [np.array_equal(label, other) for other in labels]
+        test_set = same.index(True) if any(same) else len(labels)
+        if test_set == len(labels):
+            labels.append(label)
+            classes[f"{test_set}/{LABEL}"] = label
+        classes[f"{test_set}/{name}"] = predicted
     save_tensors(path, lambda partial: save_file(classes, partial))
 
 

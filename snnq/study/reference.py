@@ -2,21 +2,34 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
+import papermill
 
 from snnq.study.cards import card, index
 from snnq.study.folders import REFERENCE, network_name, packed_networks
-from snnq.study.gather import PREDICTIONS, PREDICTIONS_ABLATIONS, command_for, read_gathered
+from snnq.study.gather import (
+    PREDICTIONS,
+    PREDICTIONS_ABLATIONS,
+    Predictions,
+    command_for,
+    read_gathered,
+    read_predictions,
+    write_ablations,
+)
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table"),
     *("costs", "operations", "faults", "fidelity", "layers"),  # by notebook 6
 )
-OPTIONAL = ("ablations.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
+OPTIONAL = ("ablations.csv", "arithmetic.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
+OF_ABLATIONS = ("4_results", "5_ablations")  # drawn from tables alone, those of ablations among them
 MOST_BYTES = 4_000_000  # of the notebooks together
 MOST_NETWORK_BYTES = 8_000_000  # of the networks together
 
@@ -38,22 +51,82 @@ def take_reference(study: str | Path) -> Path:
     study = Path(study)
     _refuse_changes()
     runs = read_gathered(study, "runs")
-    unknown = runs[~runs["commit"].map(str).str.fullmatch("[0-9a-f]{40}")]
-    if len(unknown):
-        found = ", ".join(f"{run.name} ({run.commit})" for run in unknown.itertuples(index=False))
-        raise ValueError(f"{study}: runs of no commit: {found}; train them in a clean tree")
+    _refuse_no_commit(study, runs)
     final = REFERENCE / study.name
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with _replaced(final) as partial:
         _copy_tables(study, partial)
         _copy_notebooks(study, runs, partial / "notebooks")
         _copy_networks(study, partial / "networks", final / "networks")
+    return final
+
+
+def add_ablations(study: str | Path) -> Path:
+    """Add a study's ablations to those of `results/reference/<name>`, in place of any of the same name.
+
+    The notebooks that are drawn from them are executed anew. So a study of many hours comes into the
+    reference part by part, whether or not the runs of earlier parts are still on this machine.
+
+    Raises
+    ------
+    ValueError
+        As `take_reference`; or a run that is in the reference was trained again with another result,
+        so that one table of both would compare machines.
+    FileNotFoundError
+        The study has no ablations yet, or there is no reference of it.
+    """
+    study = Path(study)
+    _refuse_changes()
+    final = REFERENCE / study.name
+    rows = read_gathered(study, "ablations")
+    _refuse_no_commit(study, rows)
+    predictions, added = read_predictions(final), read_predictions(study)
+    _refuse_other_results(study, final, predictions, added)
+    predictions = {**predictions, **added}
+    if (final / "ablations.csv").exists():
+        known = read_gathered(final, "ablations")
+        known = known[~known["ablation"].isin(rows["ablation"])]
+        rows = pd.concat([known, rows], ignore_index=True)
+    needed = [name for name in rows["name"].unique() if name in predictions]
+    with _replaced(final) as partial:
+        shutil.copytree(final, partial)
+        write_ablations(partial, rows, {name: predictions[name] for name in needed})
+        for name in OF_ABLATIONS:
+            path = partial / f"notebooks/{name}.ipynb"
+            papermill.execute_notebook(
+                f"notebooks/{name}.ipynb", path, {"study": str(partial)}, progress_bar=False
+            )
+            path.write_text(_public(path).replace(partial.name, final.name))
+    return final
+
+
+@contextmanager
+def _replaced(final: Path) -> Iterator[Path]:
+    """A folder to write to, which takes the place of another one when all of it is there."""
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return final
+
+
+def _refuse_no_commit(study: Path, runs: pd.DataFrame) -> None:
+    unknown = runs[~runs["commit"].map(str).str.fullmatch("[0-9a-f]{40}")]
+    if len(unknown):
+        found = ", ".join(f"{run.name} ({run.commit})" for run in unknown.itertuples(index=False))
+        raise ValueError(f"{study}: runs of no commit: {found}; train them in a clean tree")
+
+
+def _refuse_other_results(study: Path, final: Path, known: Predictions, added: Predictions) -> None:
+    both = sorted(known.keys() & added.keys())
+    other = [name for name in both if not np.array_equal(known[name][0], added[name][0])]
+    if other:
+        raise ValueError(
+            f"{study}: {', '.join(other)}: trained again with another result than in {final}; a table of"
+            " both would compare machines, so take the study as a whole"
+        )
 
 
 def _refuse_changes() -> None:
@@ -80,17 +153,22 @@ def _copy_notebooks(study: Path, runs: pd.DataFrame, place: Path) -> None:
     first = runs[runs["levels"] != "full"].iloc[0]
     paths = [study / f"notebooks/{name}.ipynb" for name in NOTEBOOKS]
     for path in [*paths, study / "runs" / first["name"] / "3_train.ipynb"]:
-        notebook = nbformat.read(path, as_version=4)
-        for part in (notebook, *notebook.cells):
-            part.metadata.pop("papermill", None)
-        text = nbformat.writes(notebook)
-        for private in (str(Path.cwd()), str(Path.home())):
-            if f"{private}/" in text:
-                raise ValueError(f"{path}: names {private}, a path of this machine")
-        (place / path.name).write_text(text + "\n")
+        (place / path.name).write_text(_public(path))
     size = sum(path.stat().st_size for path in place.iterdir())
     if size > MOST_BYTES:
         raise ValueError(f"{study}: {size:,} bytes of notebooks, expected {MOST_BYTES:,} at most")
+
+
+def _public(path: Path) -> str:
+    """A notebook's text without what papermill notes of the machine."""
+    notebook = nbformat.read(path, as_version=4)
+    for part in (notebook, *notebook.cells):
+        part.metadata.pop("papermill", None)
+    text = nbformat.writes(notebook)
+    for private in (str(Path.cwd()), str(Path.home())):
+        if f"{private}/" in text:
+            raise ValueError(f"{path}: names {private}, a path of this machine")
+    return text + "\n"
 
 
 def _copy_networks(study: Path, place: Path, final: Path) -> None:

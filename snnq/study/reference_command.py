@@ -7,14 +7,18 @@ where the working tree has changes that are not committed.
 import argparse
 from pathlib import Path
 
-EXAMPLES = ("snnq reference results/quick",)
+EXAMPLES = ("snnq reference results/quick", "snnq reference results/desk --ablations")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="folder of a finished study")
+    parser.add_argument(
+        "--ablations", action="store_true", help="add its ablations alone to those that are there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from snnq.study.reference import take_reference
+    from snnq.study.reference import add_ablations, take_reference
 
-    print(f"{arguments.study}: taken to {take_reference(arguments.study)}")
+    take = add_ablations if arguments.ablations else take_reference
+    print(f"{arguments.study}: taken to {take(arguments.study)}")
