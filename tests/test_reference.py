@@ -231,8 +231,14 @@ def test_a_run_with_another_result_is_not_put_beside_the_first(with_reference):
     assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
-def test_ablations_without_a_reference_leave_nothing(study):
+def test_a_study_of_nothing_but_ablations_has_its_tables_there(study):
     ablation(study, "first")
-    with pytest.raises(FileNotFoundError, match="results/reference/test"):
+    place = reference.add_ablations(study)
+    assert {path.name for path in place.iterdir()} == {"ablations.csv", "predictions_ablations.safetensors"}
+    assert len(snnq.read_correct(place)) == 2
+
+
+def test_ablations_that_are_not_there_leave_nothing(study):
+    with pytest.raises(FileNotFoundError, match="ablations.csv"):
         reference.add_ablations(study)
-    assert not reference.REFERENCE.exists() or list(reference.REFERENCE.iterdir()) == []
+    assert not reference.REFERENCE.exists()

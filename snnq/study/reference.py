@@ -63,8 +63,9 @@ def take_reference(study: str | Path) -> Path:
 def add_ablations(study: str | Path) -> Path:
     """Add a study's ablations to those of `results/reference/<name>`, in place of any of the same name.
 
-    The notebooks that are drawn from them are executed anew. So a study of many hours comes into the
-    reference part by part, whether or not the runs of earlier parts are still on this machine.
+    Those notebooks of the reference that are drawn from them are executed anew. So a study of many
+    hours comes into the reference part by part, whether or not the runs of earlier parts are still on
+    this machine; and one that is nothing but ablations is there with its tables alone.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def add_ablations(study: str | Path) -> Path:
         As `take_reference`; or a run that is in the reference was trained again with another result,
         so that one table of both would compare machines.
     FileNotFoundError
-        The study has no ablations yet, or there is no reference of it.
+        The study has no ablations yet.
     """
     study = Path(study)
     _refuse_changes()
@@ -88,13 +89,13 @@ def add_ablations(study: str | Path) -> Path:
         rows = pd.concat([known, rows], ignore_index=True)
     needed = [name for name in rows["name"].unique() if name in predictions]
     with _replaced(final) as partial:
-        shutil.copytree(final, partial)
+        if final.exists():
+            shutil.copytree(final, partial)
         write_ablations(partial, rows, {name: predictions[name] for name in needed})
-        for name in OF_ABLATIONS:
-            path = partial / f"notebooks/{name}.ipynb"
-            papermill.execute_notebook(
-                f"notebooks/{name}.ipynb", path, {"study": str(partial)}, progress_bar=False
-            )
+        notebooks = (partial / f"notebooks/{name}.ipynb" for name in OF_ABLATIONS)
+        for path in filter(Path.exists, notebooks):
+            source = Path("notebooks", path.name)
+            papermill.execute_notebook(source, path, {"study": str(partial)}, progress_bar=False)
             path.write_text(_public(path).replace(partial.name, final.name))
     return final
 
