@@ -11,7 +11,7 @@ real test recordings after the last epoch:
   pictures of which the data folder holds no real recording.
 
 All in full precision and binary; the table has the paired differences to the first. Nothing was chosen on
-the test recordings. Seeds run side by side; goes on where it was.
+the test recordings. Seeds run side by side, 10 minutes on two cores; goes on where it was.
 """
 
 import argparse

@@ -275,11 +275,20 @@ def test_how_far_simulated_is_from_real(readme):
         if row.levels != "full":  # what a bit costs is the same, within the intervals
             assert row.difference_low < before.difference_high
             assert before.difference_low < row.difference_high
-    for row in bench("real_nmnist").itertuples():
-        assert (
-            f"| {row.levels} | {row.seed} | {row.simulated_accuracy:.2%} | {row.accuracy:.0%}"
-            f" ({row.low:.1%} to {row.high:.1%}) |" in readme
+
+
+def test_ways_to_a_network_for_real_recordings(readme):
+    table = bench("real_nmnist").fillna({"reading": ""}).set_index(["change", "levels"])
+    assert set(table["test_recordings"]) == {100} and set(table["seeds"]) == {5}
+    for way in ("in two stages", "from scratch", "from simulated ones"):
+        full, binary = (
+            f"{row['mean']:.1f} ± {row.sd:.1f}" for _, row in table.loc[way].loc[["full", "binary"]].iterrows()
         )
+        (line,) = (line for line in readme.splitlines() if line.startswith(f"| {way}: "))
+        assert line.endswith(f"| {full} | {binary} |")
+    same = table.loc["from scratch", "binary"]
+    assert same["difference"] == 0 and same["reading"] == "the same in each seed"
+    assert set(table["reading"]) == {"", "not shown", "the same in each seed"}
 
 
 def test_packed_files_and_the_c_program(readme):
