@@ -112,6 +112,24 @@ def test_methods(readme):
         assert f"| {' | '.join(cells)} |" in readme
 
 
+def test_ternary_methods(readme):
+    table = ablations(DESK)["quantizer, ternary"].set_index("change")
+    assert set(table["seeds"]) == {5} and {*table["reading"]} == {"", "not shown"}
+    for row in table.itertuples():
+        difference = "" if pd.isna(row.difference) else f"{row.difference:+.2f}"
+        cells = [row.Index, f"{row.mean:.2f} ± {row.sd:.2f}", difference, interval(row.low, row.high), row.reading]
+        assert f"| {' | '.join(cells)} |" in readme
+    steep = "sigmoids, T = 16, T' = 8"
+    trained = table.drop(["sigmoids", "rounding after training", steep])
+    assert len(trained) == 5 and (trained["difference"] > 0).all()
+    assert f"brings {table['difference'][steep]:.2f} points over five" in " ".join(readme.split())
+    temperatures = ablations(DESK)["temperature, ternary"].set_index("change")
+    tried = temperatures["validation_mean"].drop("T = 4, T' = 2")
+    assert len(tried) == 7 and tried.rank(ascending=False)["T = 16, T' = 8"] <= 2
+    binary = ablations(DESK)["temperature, binary"]
+    assert {*binary["reading"]} == {"", "not shown"} and len(binary) == 3
+
+
 def test_what_a_small_layer_costs(readme):
     rule, layers = {"<1000": "full", "rest": "binary"}, []
     for levels in ("binary", rule):
