@@ -133,6 +133,14 @@ def test_operations_are_the_sums_over_layers_beside_the_accuracy(study):
     assert set(counted["seed"]) == {0}
 
 
+def test_chosen_figures_alone_are_drawn(study, tmp_path):
+    chosen = ["quantizer_slope", ABLATION]
+    assert draw_all(study, tmp_path, chosen) == chosen
+    assert {path.stem for path in tmp_path.iterdir()} == {*chosen, "captions"}
+    with pytest.raises(ValueError, match="name='ablation_of_none': expected one of"):
+        draw_all(study, tmp_path, ["ablation_of_none"])
+
+
 def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch):
     saved = []
     monkeypatch.setattr(catalogue, "save", lambda figure, *where: saved.append(where))
@@ -140,7 +148,8 @@ def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch)
         shutil.copy(study / f"{name}.csv", tmp_path)
     parser = ArgumentParser()
     figures_command.add_arguments(parser)
-    assert vars(parser.parse_args([])) == {"study": "results/reference/quick", "folder": "figures"}
+    default = {"study": "results/reference/quick", "folder": "figures", "names": []}
+    assert vars(parser.parse_args([])) == default
     figures_command.run(parser.parse_args([str(tmp_path), str(tmp_path / "f")]))
     *missing, last = capsys.readouterr().out.splitlines()
     missing_names = [line.split(":")[0] for line in missing]

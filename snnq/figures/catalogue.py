@@ -7,7 +7,7 @@ No figure here needs training, networks or recordings, and each is the same to t
 is drawn from the same tables on the same machine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -79,14 +79,14 @@ def caption(name: str, study: str | Path) -> str:
     return figure.get_label()
 
 
-def draw_all(study: str | Path, folder: str | Path) -> list[str]:
+def draw_all(study: str | Path, folder: str | Path, chosen: Sequence[str] = ()) -> list[str]:
     """Save every figure whose table is there as PNG and PDF, and their captions in `captions.md`;
-    returns their names.
+    returns their names. Or only those that are chosen by name, see `draw`.
 
     Those that cannot be drawn are named, in a line each.
     """
     captions = {}
-    for name in names(study):
+    for name in chosen or names(study):
         figure = show(name, study)
         if figure is None:
             continue

@@ -5,7 +5,11 @@ Those whose table is not there are named.
 
 import argparse
 
-EXAMPLES = ("snnq figures", "snnq figures results/quick results/quick/figures")
+EXAMPLES = (
+    "snnq figures",
+    "snnq figures results/quick results/quick/figures",
+    "snnq figures results/quick mine frontier accuracy_against_bits",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with the study's tables (%(default)s)",
     )
     parser.add_argument("folder", nargs="?", default="figures", help="where they go (%(default)s)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of those to draw (all)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -28,5 +33,5 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not Path(arguments.study).is_dir():
         raise FileNotFoundError(f"study={arguments.study}: no such folder")
-    drawn = draw_all(arguments.study, arguments.folder)
+    drawn = draw_all(arguments.study, arguments.folder, arguments.names)
     print(f"{len(drawn)} figures in {arguments.folder}")
