@@ -146,3 +146,13 @@ def test_each_choice_has_a_panel_with_a_point_of_each_network(study):
     assert [text.get_text() for text in legend.get_texts()] == ["4", "8"]
     assert "Mean and 95 % confidence interval over 3 seeds;" in figure.get_label()
     plt.close(figure)
+
+
+def test_the_caption_tells_seeds_and_tests_of_each_recordings(study, runs):
+    first = runs[runs["seed"] == runs["seed"].min()].assign(recordings="lab, own", test_recordings=7)
+    pd.concat([runs, first]).to_csv(study / "runs.csv", index=False)
+    figure = draw("protocol", study)
+    seeds, tests = runs["seed"].nunique(), runs["test_recordings"].iloc[0]
+    assert f"; CIFAR10-DVS, real: {seeds} seeds, {tests} " in figure.get_label()
+    assert figure.get_label().endswith("; lab, own: 1 seed, 7 test samples.")
+    plt.close(figure)

@@ -23,7 +23,7 @@ from snnq.figures.style import note, save, set_style
 from snnq.study.comparisons import Correct
 from snnq.study.frontier import ahead_from, frontier_table
 from snnq.study.gather import read_correct, read_gathered
-from snnq.study.protocol import protocol_table
+from snnq.study.protocol import ablations_of_protocol, protocol_table
 from snnq.study.tables import results_table
 from snnq.system.files import write_atomically
 
@@ -174,7 +174,8 @@ def _weights_in_transition(study: Path) -> Figure:
 
 def _protocol(study: Path) -> Figure:
     figure = protocol(protocol_table(study))
-    return note(figure, results_caption(rows_of(study, "runs"), INTERVALS))
+    runs = pd.concat([rows_of(study, "runs"), ablations_of_protocol(study)])
+    return note(figure, results_caption(runs, INTERVALS))
 
 
 def _trained_weights(study: Path) -> Figure:

@@ -7,6 +7,7 @@ from snnq.figures.style import beside, grid, in_lines, name_grid, ramp, shared_l
 from snnq.study.tables import number_of_levels
 
 LINE, PANEL = 0.36, 2.4  # inches for a level set, and a choice
+NAME = 0.055  # inches for a letter of a row's name, which stands beside it
 
 
 def protocol(table: pd.DataFrame) -> Figure:
@@ -19,7 +20,10 @@ def protocol(table: pd.DataFrame) -> Figure:
     groups = table.groupby(["recordings", "part"], sort=False)
     parts = {"\n".join(name): rows for name, rows in groups if rows["choice"].nunique() > 1}
     columns = max(rows["choice"].nunique() for rows in parts.values()) - 1
-    heights = [0.75 + LINE * rows["levels"].map(str).nunique() for rows in parts.values()]
+    heights = [
+        max(0.75 + LINE * rows["levels"].map(str).nunique(), NAME * max(map(len, name.split("\n"))) + 0.5)
+        for name, rows in parts.items()
+    ]
     size = PANEL * columns, sum(heights)
     shared = {"sharex": "row", "sharey": "row"}
     figure, axes = grid(len(parts), columns, size, height_ratios=heights, **shared)

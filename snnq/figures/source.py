@@ -31,9 +31,20 @@ def _with_layer_names(rows: pd.DataFrame, study: Path) -> pd.DataFrame:
 
 def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
     """What is shown, and how many seeds and test samples are behind it."""
-    tests = runs.groupby("recordings", sort=False)["test_recordings"].first()
-    samples = (f"{recordings}: {count:,} test samples" for recordings, count in tests.items())
-    counts = f"{runs['seed'].nunique()} seeds"
-    if (in_each := orders(runs).nunique()) > 1:
-        counts += f" with {in_each} orders of batches each"
-    return "; ".join([f"{shown} over {counts}", *samples])
+    found = dict(iter(runs.groupby("recordings", sort=False)))
+    seeds = {recordings: rows["seed"].nunique() for recordings, rows in found.items()}
+    seeds = {recordings: f"{count} seed{'s' * (count > 1)}" for recordings, count in seeds.items()}
+    tests = {recordings: _either(rows["test_recordings"]) for recordings, rows in found.items()}
+    counts = runs["recordings"].map(seeds).unique()
+    same, in_each = len(counts) == 1, orders(runs).nunique()
+    samples = [
+        f"{recordings}: {'' if same else f'{seeds[recordings]}, '}{tests[recordings]} test samples"
+        for recordings in found
+    ]
+    by_order = f" with {in_each} orders of batches each" if in_each > 1 else ""
+    return "; ".join([f"{shown} over {counts[0] if same else 'seeds'}{by_order}", *samples])
+
+
+def _either(counts: pd.Series) -> str:
+    """"10,000", or "1,000 or 2,000"."""
+    return " or ".join(f"{count:,}" for count in sorted(counts.unique()))

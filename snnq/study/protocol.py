@@ -44,8 +44,9 @@ def protocol_table(study: str | Path) -> pd.DataFrame:
         The study has no `runs.csv`; says which command makes it.
     """
     epochs = ablation_table(_by_choice(read_gathered(study, "runs")))
-    parts = [epochs, *_of_ablations(study)]
-    table = pd.concat(parts, ignore_index=True).drop(columns="validation_mean")
+    ablations = ablations_of_protocol(study)
+    others = [] if ablations.empty else [ablation_table(ablations, read_correct(study))]
+    table = pd.concat([epochs, *others], ignore_index=True).drop(columns="validation_mean")
     return table.rename(columns={"ablation": "part", "change": "choice"})
 
 
@@ -56,10 +57,10 @@ def _by_choice(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(chosen).assign(ablation=EPOCH).dropna(subset="last")
 
 
-def _of_ablations(study: str | Path) -> list[pd.DataFrame]:
+def ablations_of_protocol(study: str | Path) -> pd.DataFrame:
+    """The rows of a study's ablations that are of the protocol; none where it has none."""
     try:
         rows = read_gathered(study, "ablations")
     except FileNotFoundError:
-        return []
-    rows = rows[rows["ablation"].isin(ABLATIONS)]
-    return [] if rows.empty else [ablation_table(rows, read_correct(study))]
+        return pd.DataFrame()
+    return rows[rows["ablation"].isin(ABLATIONS)]
