@@ -130,6 +130,32 @@ def test_ternary_methods(readme):
     assert {*binary["reading"]} == {"", "not shown"} and len(binary) == 3
 
 
+def test_what_a_protocol_is_worth(readme):
+    rows = snnq.read_gathered(DESK, "ablations").query("benchmark == 'cifar10dvs'")
+    first = rows.query("ablation == 'split' and change == '80/20'")
+    means = 100 * first.groupby("levels")["last"].mean()
+    for name, of_choice, way in (
+        ("80/20, flips", first, "last"),
+        ("90/10, flips", rows[rows["change"] == "90/10"], "last"),
+        ("80/20, no augmentation", rows[rows["change"] == "none"], "last"),
+        ("80/20, flips and crops", rows[rows["change"] == "flip_crop"], "last"),
+        ("80/20, flips, best epoch on the test", first, "best"),
+    ):
+        found = 100 * of_choice.groupby("levels")[way].agg(["mean", "std"])
+        cells = (f"{found['mean'][of]:.2f} ± {found['std'][of]:.2f}" for of in ("full", "binary"))
+        assert f"| {name} | {' | '.join(cells)} |" in readme
+    stated = " ".join(readme.split())
+    assert f"binary weights cost {means['full'] - means['binary']:.2f} here" in stated
+    moved = [ablations(DESK)[name]["difference"].dropna().abs() for name in ("split", "augmentation")]
+    moved.append(100 * (first["best"] - first["last"]).groupby(first["levels"]).mean())
+    moved = pd.concat(moved)
+    assert f"by {moved.min():.1f} to {moved.max():.1f} points" in stated
+    assert set(first["seed"]) == {0, 1, 2} and set(first["test_recordings"]) == {2000}
+    assert set(rows[rows["change"] == "90/10"]["test_recordings"]) == {1000}
+    for name in ("split", "augmentation"):
+        assert set(ablations(DESK)[name]["reading"]) == {"", "not shown"}
+
+
 def test_what_a_small_layer_costs(readme):
     rule, layers = {"<1000": "full", "rest": "binary"}, []
     for levels in ("binary", rule):
