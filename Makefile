@@ -26,6 +26,7 @@ simulated: $(INSTALLED)
 figures: $(INSTALLED)
 	snnq figures
 	snnq figures results/reference/desk figures/desk
+	snnq figures results/reference/arithmetic figures/arithmetic ablation_arithmetic_all_components
 	python bench/faults.py
 
 # For maintainers: takes this machine's finished study to results/reference/quick.

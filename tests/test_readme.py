@@ -156,6 +156,34 @@ def test_what_a_protocol_is_worth(readme):
         assert set(ablations(DESK)[name]["reading"]) == {"", "not shown"}
 
 
+def test_8_bit_arithmetic(readme):
+    folder = REFERENCE / "arithmetic"
+    table = pd.read_csv(folder / "arithmetic.csv").fillna({"reading": ""})
+    assert set(table["seeds"]) == {5} and len(table) == 20
+    again = ablations(folder)["arithmetic, all components"]
+    keys = ["change", "levels"]
+    beside = table.merge(again, on=keys, suffixes=("", "_again"))
+    assert beside["mean"].tolist() == pytest.approx(beside["mean_again"].tolist(), abs=1e-3)
+    for change, rows in table.groupby("change"):
+        rows, cells = rows.set_index("levels"), [change]
+        for levels in ("full", "binary"):
+            row = rows.loc[levels]
+            difference = "" if pd.isna(row["difference"]) else f"{row['difference']:+.2f}"
+            cells += [f"{row['mean']:.2f} ± {row['sd']:.2f}", difference, row["reading"]]
+        cells.append(f"{rows['step_bytes']['binary'] / 1e6:.2f}")
+        assert f"| {' | '.join(cells)} |" in readme
+    stated = " ".join(readme.split())
+    changed = table.dropna(subset="difference")
+    stochastic = changed["change"].str.contains("stochastic")
+    found = changed[stochastic].groupby("levels")["difference"]
+    assert f"within {found.get_group('full').abs().max():.1f} points of float32" in stated
+    lost = -found.get_group("binary")
+    assert f"and {lost.min():.1f} to {lost.max():.1f} below it with binary weights" in stated
+    lost = -changed[~stochastic]["difference"]
+    assert f"nearest all are below, by {lost.min():.1f} to {lost.max():.1f} points" in stated
+    assert set(table["reading"]) == {"", "not shown"}
+
+
 def test_what_a_small_layer_costs(readme):
     rule, layers = {"<1000": "full", "rest": "binary"}, []
     for levels in ("binary", rule):
