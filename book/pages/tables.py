@@ -6,7 +6,7 @@ import pandas as pd
 
 from pages.places import PROJECT, REFERENCE, table_page, to_project, write
 
-MOST_ROWS = 500  # of a page; the file has them all
+MOST_ROWS = 250  # of a page; the file has them all
 PAGE = """\
 ---
 orphan: true
