@@ -58,22 +58,23 @@ def main() -> None:
 
 def _of_seed(seed: int, arguments: argparse.Namespace) -> dict[Path, str]:
     """Folders of runs, and what way to a network each is."""
-    ways = {}
 
     def trained(way: str, levels: str, epochs: int, data: Path, start: Path | None = None) -> Path:
         folder = arguments.results / f"{way} {levels} seed {seed}".replace(" ", "-")
         settings = SETTINGS | {"levels": levels, "epochs": epochs, "data": str(data), "seed": seed}
         snnq.fit(snnq.Run(start=start and str(start), **settings), folder, progress=False)
-        ways[folder] = way
         return folder
 
-    first = trained("first stage", "full", STAGE, arguments.real)
-    simulated = trained("simulated alone", "full", STAGE, arguments.data)
-    for levels in ("full", "binary"):
-        trained("in two stages", levels, STAGE, arguments.real, first)
-        trained("from scratch", levels, 2 * STAGE, arguments.real)
-        trained("from simulated ones", levels, STAGE, arguments.real, simulated)
-    return {folder: way for folder, way in ways.items() if folder not in (first, simulated)}
+    ways = {
+        "in two stages": (STAGE, trained("first stage", "full", STAGE, arguments.real)),
+        "from scratch": (2 * STAGE, None),
+        "from simulated ones": (STAGE, trained("simulated alone", "full", STAGE, arguments.data)),
+    }
+    return {
+        trained(way, levels, epochs, arguments.real, start): way
+        for levels in ("full", "binary")
+        for way, (epochs, start) in ways.items()
+    }
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
