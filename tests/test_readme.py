@@ -29,6 +29,11 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def signed(points: float) -> str:
+    """With its sign, or nothing where there is none."""
+    return "" if pd.isna(points) else f"{points:+.2f}"
+
+
 def test_every_link_leads_somewhere(readme):
     links = re.findall(r"\]\(([^)#]+)\)", readme)
     assert len(links) > 30
@@ -100,7 +105,7 @@ def test_methods(readme):
     assert {*shown.index[shown == "not shown"]} == {"LSQ", "DoReFa", "ReScaW"}
     assert {*shown} == {"", "worse", "not shown"}
     for row in table.itertuples():
-        difference = "" if pd.isna(row.difference) else f"{row.difference:+.2f}"
+        difference = signed(row.difference)
         cells = [
             row.change,
             f"{row.mean:.2f} ± {row.sd:.2f}",
@@ -116,7 +121,7 @@ def test_ternary_methods(readme):
     table = ablations(DESK)["quantizer, ternary"].set_index("change")
     assert set(table["seeds"]) == {5} and {*table["reading"]} == {"", "not shown"}
     for row in table.itertuples():
-        difference = "" if pd.isna(row.difference) else f"{row.difference:+.2f}"
+        difference = signed(row.difference)
         cells = [row.Index, f"{row.mean:.2f} ± {row.sd:.2f}", difference, interval(row.low, row.high), row.reading]
         assert f"| {' | '.join(cells)} |" in readme
     steep = "sigmoids, T = 16, T' = 8"
@@ -168,7 +173,7 @@ def test_8_bit_arithmetic(readme):
         rows, cells = rows.set_index("levels"), [change]
         for levels in ("full", "binary"):
             row = rows.loc[levels]
-            difference = "" if pd.isna(row["difference"]) else f"{row['difference']:+.2f}"
+            difference = signed(row["difference"])
             cells += [f"{row['mean']:.2f} ± {row['sd']:.2f}", difference, row["reading"]]
         cells.append(f"{rows['step_bytes']['binary'] / 1e6:.2f}")
         assert f"| {' | '.join(cells)} |" in readme
