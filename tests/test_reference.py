@@ -231,6 +231,15 @@ def test_a_run_with_another_result_is_not_put_beside_the_first(with_reference):
     assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
+def test_notebooks_that_grow_too_large_with_ablations_are_refused(with_reference, monkeypatch):
+    place = reference.REFERENCE / "test"
+    monkeypatch.setattr(reference, "MOST_BYTES", sum(p.stat().st_size for p in place.glob("notebooks/*")))
+    ablation(with_reference, "second")
+    with pytest.raises(ValueError, match="bytes of notebooks, expected"):
+        reference.add_ablations(with_reference)
+    assert set(snnq.read_gathered(place, "ablations")["ablation"]) == {"first"}
+
+
 def test_a_study_of_nothing_but_ablations_has_its_tables_there(study):
     ablation(study, "first")
     place = reference.add_ablations(study)

@@ -87,16 +87,17 @@ def add_ablations(study: str | Path) -> Path:
         known = read_gathered(final, "ablations")
         known = known[~known["ablation"].isin(rows["ablation"])]
         rows = pd.concat([known, rows], ignore_index=True)
-    needed = [name for name in rows["name"].unique() if name in predictions]
+    needed = {name: predictions[name] for name in rows["name"].unique() if name in predictions}
     with _replaced(final) as partial:
         if final.exists():
             shutil.copytree(final, partial)
-        write_ablations(partial, rows, {name: predictions[name] for name in needed})
+        write_ablations(partial, rows, needed)
         notebooks = (partial / f"notebooks/{name}.ipynb" for name in OF_ABLATIONS)
         for path in filter(Path.exists, notebooks):
             source = Path("notebooks", path.name)
             papermill.execute_notebook(source, path, {"study": str(partial)}, progress_bar=False)
             path.write_text(_public(path).replace(partial.name, final.name))
+        _refuse_large(study, partial / "notebooks")
     return final
 
 
@@ -155,7 +156,11 @@ def _copy_notebooks(study: Path, runs: pd.DataFrame, place: Path) -> None:
     paths = [study / f"notebooks/{name}.ipynb" for name in NOTEBOOKS]
     for path in [*paths, study / "runs" / first["name"] / "3_train.ipynb"]:
         (place / path.name).write_text(_public(path))
-    size = sum(path.stat().st_size for path in place.iterdir())
+    _refuse_large(study, place)
+
+
+def _refuse_large(study: Path, notebooks: Path) -> None:
+    size = sum(path.stat().st_size for path in notebooks.glob("*"))
     if size > MOST_BYTES:
         raise ValueError(f"{study}: {size:,} bytes of notebooks, expected {MOST_BYTES:,} at most")
 
