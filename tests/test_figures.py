@@ -137,8 +137,27 @@ def test_chosen_figures_alone_are_drawn(study, tmp_path):
     chosen = ["quantizer_slope", ABLATION]
     assert draw_all(study, tmp_path, chosen) == chosen
     assert {path.stem for path in tmp_path.iterdir()} == {*chosen, "captions"}
-    with pytest.raises(ValueError, match="name='ablation_of_none': expected one of"):
-        draw_all(study, tmp_path, ["ablation_of_none"])
+    before = (tmp_path / "captions.md").read_text()
+    draw_all(study, tmp_path, ["frontier"])  # the captions of the others stay
+    assert (tmp_path / "captions.md").read_text().startswith(f"{before}\n![frontier](frontier.png)\n\n")
+    draw_all(study, tmp_path, chosen)
+    assert (tmp_path / "captions.md").read_text().count("![") == 3
+
+
+@pytest.mark.parametrize("wrong", ["ablation_of_none", "of_none"])
+def test_a_figure_that_there_is_not_is_refused_before_any_is_drawn(study, tmp_path, wrong):
+    with pytest.raises(ValueError, match=f"name='{wrong}': expected one of"):
+        draw_all(study, tmp_path / "new", ["quantizer_slope", wrong])
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_ablations_caption_tells_every_size_of_its_tests(study, tmp_path):
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    rows = pd.read_csv(tmp_path / "ablations.csv")
+    rows.loc[0, "test_recordings"] = 1234
+    rows.to_csv(tmp_path / "ablations.csv", index=False)
+    others = rows["test_recordings"].iloc[1]
+    assert f", {others} or 1,234 test samples, " in caption(ABLATION, tmp_path)
 
 
 def test_figures_without_a_table_are_named(study, tmp_path, capsys, monkeypatch):

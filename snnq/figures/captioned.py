@@ -3,15 +3,16 @@
 As `catalogue.py` draws them by name; raises FileNotFoundError where there is nothing to draw from.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from snnq.figures import confusions as confusion_figures
-from snnq.figures import curves, latent, published, spiking
+from snnq.figures import curves, deployment, latent, published, results, spiking
 from snnq.figures import network as network_figures
-from snnq.figures.source import results_caption, rows_of
+from snnq.figures.source import results_caption, rows_of, run_caption
 from snnq.figures.style import note
 from snnq.recordings.benchmarks import BENCHMARKS
 from snnq.study.folders import REFERENCE
@@ -19,6 +20,7 @@ from snnq.study.gather import read_correct, read_predictions
 from snnq.study.tables import number_of_levels, results_table
 
 PUBLISHED = REFERENCE / "published.csv"
+INTERVALS = "mean and 95 % confidence interval"
 
 
 def accuracy_by_epoch(study: Path) -> Figure:
@@ -99,6 +101,37 @@ def spikes_and_membranes(study: Path) -> Figure:
     return note(spiking.spikes_and_membranes(rows), f"{of}; {drawn}")
 
 
+def of_deployment(
+    figure: Callable[[pd.DataFrame], Figure], table: str
+) -> Callable[[Path], Figure]:
+    def drawn(study: Path) -> Figure:
+        rows = rows_of(study, table)
+        return note(figure(rows), _samples(rows))
+
+    return drawn
+
+
+def accuracy_against_faults(study: Path) -> Figure:
+    faults, costs = rows_of(study, "faults"), rows_of(study, "costs")
+    return note(deployment.accuracy_against_faults(faults, costs), _samples(faults))
+
+
+def accuracy_against_operations(study: Path) -> Figure:
+    rows = rows_of(study, "operations")
+    accuracy = f"accuracy: {INTERVALS} over {rows['seeds'].max()} seeds"
+    counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
+    figure = results.accuracy_against_operations(rows)
+    return note(figure, f"{rows['recordings'].iloc[0]}; {accuracy}; {counted}")
+
+
+def firing_distance_by_layer(study: Path) -> Figure:
+    rows = rows_of(study, "fidelity")
+    samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
+    runs = f"mean and range over {rows['seed'].nunique()} seeds"
+    figure = deployment.firing_distance_by_layer(rows)
+    return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {runs}")
+
+
 def _widest(rows: pd.DataFrame) -> pd.DataFrame:
     """Those of the study's first recordings, and of the widest networks."""
     rows = rows[rows["recordings"] == rows["recordings"].iloc[0]]
@@ -107,6 +140,10 @@ def _widest(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _named(rows: pd.DataFrame) -> str:
     return f"{rows['recordings'].iloc[0]}, {rows['channels'].iloc[0]} channels"
+
+
+def _samples(rows: pd.DataFrame) -> str:
+    return f"{run_caption(rows)}, {rows['test_recordings'].iloc[0]:,} test samples"
 
 
 def _results(study: Path) -> pd.DataFrame:

@@ -7,7 +7,9 @@ No figure here needs training, networks or recordings, and each is the same to t
 is drawn from the same tables on the same machine.
 """
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,9 +18,10 @@ from matplotlib.figure import Figure
 
 from snnq.figures import captioned, deployment, epochs, quantizer, results
 from snnq.figures.ablations import ablation
+from snnq.figures.captioned import INTERVALS
 from snnq.figures.captions import ABLATION, whole
 from snnq.figures.protocol import protocol
-from snnq.figures.source import results_caption, rows_of
+from snnq.figures.source import either, results_caption, rows_of, run_caption
 from snnq.figures.style import note, save, set_style
 from snnq.study.comparisons import Correct
 from snnq.study.frontier import ahead_from, frontier_table
@@ -29,7 +32,7 @@ from snnq.system.files import write_atomically
 
 LEVEL_SETS = ("binary", "ternary", "2bit", "4bit")
 CAPTIONS = "captions.md"
-INTERVALS = "mean and 95 % confidence interval"
+SECTION = re.compile(r"!\[(.+)\]\(.+\)\n\n(.+)\n")  # of it: a figure and its caption
 
 
 def draw(name: str, study: str | Path) -> Figure:
@@ -50,15 +53,7 @@ def draw(name: str, study: str | Path) -> Figure:
         Its table is not there, or has no rows for it; says which command makes it.
     """
     set_style()
-    if name.startswith(ABLATION):
-        found = ablations(study)
-        if name not in found:
-            raise ValueError(f"name={name!r}: expected one of {', '.join(found)}")
-        figure = _ablation(found[name], read_correct(study))
-    elif name in CATALOGUE:
-        figure = CATALOGUE[name](Path(study))
-    else:
-        raise ValueError(f"name={name!r}: expected one of {', '.join(CATALOGUE)}, or {ABLATION}…")
+    figure = _drawn_by(name, study)(Path(study))
     return note(figure, whole(name, figure.get_label()))
 
 
@@ -81,10 +76,15 @@ def caption(name: str, study: str | Path) -> str:
 
 def draw_all(study: str | Path, folder: str | Path, chosen: Sequence[str] = ()) -> list[str]:
     """Save every figure whose table is there as PNG and PDF, and their captions in `captions.md`;
-    returns their names. Or only those that are chosen by name, see `draw`.
+    returns their names. Or only those that are chosen by name, see `draw`; captions of others stay.
 
     Those that cannot be drawn are named, in a line each.
     """
+    path = Path(folder, CAPTIONS)
+    for name in chosen:
+        with suppress(FileNotFoundError):  # which a line will tell
+            _drawn_by(name, study)
+    before = dict(SECTION.findall(path.read_text())) if chosen and path.exists() else {}
     captions = {}
     for name in chosen or names(study):
         figure = show(name, study)
@@ -93,8 +93,9 @@ def draw_all(study: str | Path, folder: str | Path, chosen: Sequence[str] = ()) 
         save(figure, folder, name)
         plt.close(figure)
         captions[name] = figure.get_label()
-    sections = (f"![{name}]({name}.png)\n\n{text}\n" for name, text in captions.items())
-    write_atomically(Path(folder, CAPTIONS), lambda path: path.write_text("\n".join(sections)))
+    texts = before | captions
+    sections = (f"![{name}]({name}.png)\n\n{text}\n" for name, text in texts.items())
+    write_atomically(path, lambda partial: partial.write_text("\n".join(sections)))
     return list(captions)
 
 
@@ -121,6 +122,18 @@ def names(study: str | Path) -> list[str]:
     except FileNotFoundError as error:
         print(f"{ABLATION}…: not drawn; {error}")
         return [*CATALOGUE]
+
+
+def _drawn_by(name: str, study: str | Path) -> Callable[[Path], Figure]:
+    """What draws a figure; raises as `draw`."""
+    if name.startswith(ABLATION):
+        found = ablations(study)
+        if name not in found:
+            raise ValueError(f"name={name!r}: expected one of {', '.join(found)}")
+        return lambda study: _ablation(found[name], read_correct(study))
+    if name not in CATALOGUE:
+        raise ValueError(f"name={name!r}: expected one of {', '.join(CATALOGUE)}, or {ABLATION}…")
+    return CATALOGUE[name]
 
 
 def _frontier(study: Path) -> Figure:
@@ -157,7 +170,7 @@ def _hard_and_soft(study: Path) -> Figure:
 
 def _weights_in_training(study: Path) -> Figure:
     histograms, staircases = (_first(rows_of(study, t)) for t in ("histograms", "staircases"))
-    return note(epochs.weights_in_training(histograms, staircases), _run(histograms))
+    return note(epochs.weights_in_training(histograms, staircases), run_caption(histograms))
 
 
 def _weights_in_transition(study: Path) -> Figure:
@@ -185,7 +198,7 @@ def _trained_weights(study: Path) -> Figure:
     staircases, histograms = (t[t["levels"] == levels] for t in (staircases, histograms))
     last = histograms[histograms["epoch"] == histograms["epoch"].max()]
     figure = quantizer.weights_on_staircase(staircases, last)
-    return note(figure, f"{_run(staircases)}, {levels}")
+    return note(figure, f"{run_caption(staircases)}, {levels}")
 
 
 def _first(rows: pd.DataFrame) -> pd.DataFrame:
@@ -194,49 +207,9 @@ def _first(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["channels"] == rows["channels"].min()] if "channels" in rows else rows
 
 
-def _run(rows: pd.DataFrame) -> str:
-    width = f", {rows['channels'].iloc[0]} channels" if "channels" in rows else ""
-    return f"{rows['recordings'].iloc[0]}{width}, seed {rows['seed'].iloc[0]}"
-
-
-def _of_deployment(
-    figure: Callable[[pd.DataFrame], Figure], table: str
-) -> Callable[[Path], Figure]:
-    def drawn(study: Path) -> Figure:
-        rows = rows_of(study, table)
-        return note(figure(rows), _samples(rows))
-
-    return drawn
-
-
-def _samples(rows: pd.DataFrame) -> str:
-    return f"{_run(rows)}, {rows['test_recordings'].iloc[0]:,} test samples"
-
-
-def _against_operations(study: Path) -> Figure:
-    rows = rows_of(study, "operations")
-    accuracy = f"accuracy: {INTERVALS} over {rows['seeds'].max()} seeds"
-    counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
-    figure = results.accuracy_against_operations(rows)
-    return note(figure, f"{rows['recordings'].iloc[0]}; {accuracy}; {counted}")
-
-
-def _firing_distance(study: Path) -> Figure:
-    rows = rows_of(study, "fidelity")
-    samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
-    runs = f"mean and range over {rows['seed'].nunique()} seeds"
-    figure = deployment.firing_distance_by_layer(rows)
-    return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {runs}")
-
-
-def _accuracy_against_faults(study: Path) -> Figure:
-    faults, costs = rows_of(study, "faults"), rows_of(study, "costs")
-    return note(deployment.accuracy_against_faults(faults, costs), _samples(faults))
-
-
 def _ablation(rows: pd.DataFrame, correct: Correct) -> Figure:
     seeds = f"{rows['seed'].nunique()} seeds"
-    samples = f"{rows['test_recordings'].iloc[0]:,} test samples"
+    samples = f"{either(rows['test_recordings'])} test samples"
     figure = ablation(rows, correct)
     return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {seeds}")
 
@@ -249,15 +222,15 @@ CATALOGUE: dict[str, Callable[[Path], Figure]] = {
     "quantizer_trained_weights": _trained_weights,
     "frontier": _frontier,
     "accuracy_against_bits": _accuracy_against_bits,
-    "accuracy_against_operations": _against_operations,
+    "accuracy_against_operations": captioned.accuracy_against_operations,
     "hard_and_soft": _hard_and_soft,
     "weights_in_transition": _weights_in_transition,
     "weights_in_training": _weights_in_training,
     "protocol": _protocol,
-    "bytes_by_layer": _of_deployment(deployment.bytes_by_layer, "costs"),
-    "operations_by_layer": _of_deployment(deployment.operations_by_layer, "costs"),
-    "accuracy_against_faults": _accuracy_against_faults,
-    "firing_distance_by_layer": _firing_distance,
+    "bytes_by_layer": captioned.of_deployment(deployment.bytes_by_layer, "costs"),
+    "operations_by_layer": captioned.of_deployment(deployment.operations_by_layer, "costs"),
+    "accuracy_against_faults": captioned.accuracy_against_faults,
+    "firing_distance_by_layer": captioned.firing_distance_by_layer,
     "accuracy_by_epoch": captioned.accuracy_by_epoch,
     "difference_beside_published": captioned.difference_beside_published,
     "accuracy_beside_published": captioned.accuracy_beside_published,

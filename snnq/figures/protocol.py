@@ -20,10 +20,7 @@ def protocol(table: pd.DataFrame) -> Figure:
     groups = table.groupby(["recordings", "part"], sort=False)
     parts = {"\n".join(name): rows for name, rows in groups if rows["choice"].nunique() > 1}
     columns = max(rows["choice"].nunique() for rows in parts.values()) - 1
-    heights = [
-        max(0.75 + LINE * rows["levels"].map(str).nunique(), NAME * max(map(len, name.split("\n"))) + 0.5)
-        for name, rows in parts.items()
-    ]
+    heights = [_height(*part) for part in parts.items()]
     size = PANEL * columns, sum(heights)
     shared = {"sharex": "row", "sharey": "row"}
     figure, axes = grid(len(parts), columns, size, height_ratios=heights, **shared)
@@ -34,6 +31,12 @@ def protocol(table: pd.DataFrame) -> Figure:
         shared_legend(figure, axes.flat, "channels")
     name_grid(axes, parts)
     return figure
+
+
+def _height(name: str, rows: pd.DataFrame) -> float:
+    """Inches, for the lines of a part of the protocol and for its name beside them."""
+    longest = max(map(len, name.split("\n")))
+    return max(0.75 + LINE * rows["levels"].map(str).nunique(), 0.5 + NAME * longest)
 
 
 def _draw_part(axes, rows: pd.DataFrame, colors: dict) -> None:

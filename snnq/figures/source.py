@@ -34,7 +34,7 @@ def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
     found = dict(iter(runs.groupby("recordings", sort=False)))
     seeds = {recordings: rows["seed"].nunique() for recordings, rows in found.items()}
     seeds = {recordings: f"{count} seed{'s' * (count > 1)}" for recordings, count in seeds.items()}
-    tests = {recordings: _either(rows["test_recordings"]) for recordings, rows in found.items()}
+    tests = {recordings: either(rows["test_recordings"]) for recordings, rows in found.items()}
     counts = runs["recordings"].map(seeds).unique()
     same, in_each = len(counts) == 1, orders(runs).nunique()
     samples = [
@@ -45,6 +45,11 @@ def results_caption(runs: pd.DataFrame, shown: str = "mean ± s.d.") -> str:
     return "; ".join([f"{shown} over {counts[0] if same else 'seeds'}{by_order}", *samples])
 
 
-def _either(counts: pd.Series) -> str:
+def either(counts: pd.Series) -> str:
     """"10,000", or "1,000 or 2,000"."""
     return " or ".join(f"{count:,}" for count in sorted(counts.unique()))
+
+
+def run_caption(rows: pd.DataFrame) -> str:
+    width = f", {rows['channels'].iloc[0]} channels" if "channels" in rows else ""
+    return f"{rows['recordings'].iloc[0]}{width}, seed {rows['seed'].iloc[0]}"
