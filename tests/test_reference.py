@@ -217,6 +217,16 @@ def test_an_ablation_that_is_there_is_replaced(with_reference):
     assert set(snnq.read_gathered(place, "ablations")["commit"]) == {COMMIT[::-1]}
 
 
+def test_a_replaced_ablation_keeps_its_place(with_reference):
+    for name in ("second", "first"):
+        ablation(with_reference, name)
+        place = reference.add_ablations(with_reference)
+        git("add", ".")
+        git("commit", "-q", "-m", name, "--allow-empty")
+    found = snnq.read_gathered(place, "ablations")
+    assert found["ablation"].tolist() == ["first", "first", "second", "second"]
+
+
 def test_a_run_with_another_result_is_not_put_beside_the_first(with_reference):
     place = reference.REFERENCE / "test"
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}

@@ -85,8 +85,10 @@ def add_ablations(study: str | Path) -> Path:
     predictions = {**predictions, **added}
     if (final / "ablations.csv").exists():
         known = read_gathered(final, "ablations")
-        known = known[~known["ablation"].isin(rows["ablation"])]
-        rows = pd.concat([known, rows], ignore_index=True)
+        order = list(dict.fromkeys([*known["ablation"], *rows["ablation"]]))
+        rows = pd.concat([known[~known["ablation"].isin(rows["ablation"])], rows])
+        place = {"key": lambda names: names.map(order.index), "kind": "stable"}
+        rows = rows.sort_values("ablation", **place, ignore_index=True)
     needed = {name: predictions[name] for name in rows["name"].unique() if name in predictions}
     with _replaced(final) as partial:
         if final.exists():
