@@ -50,7 +50,7 @@ def finished(tmp_path_factory, recordings):
             write_notebook(folder / "3_train.ipynb")
         gather(found)
         for name in ("costs", "operations", "faults", "fidelity", "layers"):
-            (found.folder / f"{name}.csv").write_text("layer\n")
+            (found.folder / f"{name}.csv").write_text("recordings,benchmark,channels,levels,layer\n")
         for name in reference.NOTEBOOKS:
             write_notebook(found.folder / f"notebooks/{name}.ipynb")
     return place
@@ -178,7 +178,7 @@ def ablation(study, name, commit=COMMIT):
 def with_reference(study):
     """The study, of which the reference in git has one ablation."""
     ablation(study, "first")
-    for name in reference.OF_ABLATIONS:
+    for name in reference.OF_TABLES:
         parameters = new_code_cell('study = ""', metadata={"tags": ["parameters"]})
         used = new_code_cell("print(sorted(open(f'{study}/ablations.csv')), study)")
         notebook = new_notebook(cells=[parameters, used], metadata=METADATA)
@@ -197,13 +197,13 @@ def test_ablations_are_added_to_those_that_are_there(with_reference):
     first = (place / "ablations.csv").read_text().splitlines()
     shutil.rmtree(study / "runs")  # the runs of earlier parts need not be there
     ablation(study, "second")
-    assert reference.add_ablations(study) == place
+    assert reference.add_part(study) == place
     lines = (place / "ablations.csv").read_text().splitlines()
     assert lines[: len(first)] == first and len(lines) == 2 * len(first) - 1
     both = snnq.read_gathered(place, "ablations")
     assert both["ablation"].tolist() == ["first", "first", "second", "second"]
     assert set(snnq.read_correct(place)) == set(both["name"])
-    for name in reference.OF_ABLATIONS:
+    for name in reference.OF_TABLES:
         text = (place / f"notebooks/{name}.ipynb").read_text()
         assert "second" in text and "results/reference/test\\n" in text and "partial" not in text
         assert "papermill" not in text
@@ -213,14 +213,14 @@ def test_ablations_are_added_to_those_that_are_there(with_reference):
 
 def test_an_ablation_that_is_there_is_replaced(with_reference):
     ablation(with_reference, "first", COMMIT[::-1])
-    place = reference.add_ablations(with_reference)
+    place = reference.add_part(with_reference)
     assert set(snnq.read_gathered(place, "ablations")["commit"]) == {COMMIT[::-1]}
 
 
 def test_a_replaced_ablation_keeps_its_place(with_reference):
     for name in ("second", "first"):
         ablation(with_reference, name)
-        place = reference.add_ablations(with_reference)
+        place = reference.add_part(with_reference)
         git("add", ".")
         git("commit", "-q", "-m", name, "--allow-empty")
     found = snnq.read_gathered(place, "ablations")
@@ -237,7 +237,7 @@ def test_a_run_with_another_result_is_not_put_beside_the_first(with_reference):
     save_file(classes, path)
     message = f"{name.partition('/')[2]}: trained again with another result than in {place}"
     with pytest.raises(ValueError, match=message):
-        reference.add_ablations(with_reference)
+        reference.add_part(with_reference)
     assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
@@ -246,18 +246,80 @@ def test_notebooks_that_grow_too_large_with_ablations_are_refused(with_reference
     monkeypatch.setattr(reference, "MOST_BYTES", sum(p.stat().st_size for p in place.glob("notebooks/*")))
     ablation(with_reference, "second")
     with pytest.raises(ValueError, match="bytes of notebooks, expected"):
-        reference.add_ablations(with_reference)
+        reference.add_part(with_reference)
     assert set(snnq.read_gathered(place, "ablations")["ablation"]) == {"first"}
 
 
 def test_a_study_of_nothing_but_ablations_has_its_tables_there(study):
     ablation(study, "first")
-    place = reference.add_ablations(study)
+    place = reference.add_part(study)
     assert {path.name for path in place.iterdir()} == {"ablations.csv", "predictions_ablations.safetensors"}
     assert len(snnq.read_correct(place)) == 2
 
 
 def test_ablations_that_are_not_there_leave_nothing(study):
     with pytest.raises(FileNotFoundError, match="ablations.csv"):
-        reference.add_ablations(study)
+        reference.add_part(study)
     assert not reference.REFERENCE.exists()
+
+
+def as_ternary(study):
+    """The part of a study that has its binary network as a ternary one, beside full precision."""
+    for path in study.glob("*.csv"):
+        path.write_text(path.read_text().replace("binary", "ternary"))
+    path = study / "predictions.safetensors"
+    classes = load_file(path)
+    save_file({name.replace("binary", "ternary"): of for name, of in classes.items()}, path)
+
+
+def test_a_network_is_added_to_those_that_are_there(with_reference):
+    place = reference.REFERENCE / "test"
+    before = {path.name: path.read_text().splitlines() for path in place.glob("*.csv")}
+    (with_reference / "operations.csv").write_text(
+        "recordings,benchmark,channels,levels,dense\n"
+        '"N-MNIST, real",nmnist,2,full,7\n"N-MNIST, real",nmnist,2,binary,8\n'
+    )
+    shutil.copy(with_reference / "operations.csv", place)
+    git("commit", "-a", "-q", "-m", "x")
+    correct = snnq.read_correct(place)
+    as_ternary(with_reference)
+    reference.add_part(with_reference)
+    table = pd.read_csv(place / "table.csv")
+    assert table["levels"].tolist() == ["full", "ternary", "binary"]
+    alone = pd.read_csv(with_reference / "table.csv")  # of full precision and ternary weights
+    pd.testing.assert_frame_equal(table.iloc[:1], alone.iloc[:1])
+    assert table["last_mean"][1] == alone["last_mean"][1]
+    for name in ("runs", "histories", "transitions", "histograms", "staircases"):
+        lines = (place / f"{name}.csv").read_text().splitlines()
+        assert lines[: len(before[f"{name}.csv"])] == before[f"{name}.csv"]
+        more = lines[len(before[f"{name}.csv"]) :]
+        assert more and all("ternary" in line for line in more)
+    assert pd.read_csv(place / "operations.csv")["levels"].tolist() == ["full", "binary", "ternary"]
+    after = snnq.read_correct(place)
+    assert len(after) == 3 and all((after[name] == of).all() for name, of in correct.items())
+
+
+def test_of_wider_networks_alone_histograms_are_kept(with_reference):
+    as_ternary(with_reference)
+    for name in ("runs", "histories", "transitions", "histograms", "staircases"):
+        rows = pd.read_csv(with_reference / f"{name}.csv")
+        rows.assign(channels=4).to_csv(with_reference / f"{name}.csv", index=False)
+    place = reference.add_part(with_reference)
+    widths = {name: set(pd.read_csv(place / f"{name}.csv")["channels"]) for name in ("histories", "histograms")}
+    assert widths == {"histories": {2, 4}, "histograms": {4}}
+
+
+def test_more_seeds_of_a_network_that_is_there_are_refused(with_reference):
+    runs = pd.read_csv(with_reference / "runs.csv")
+    other = runs.assign(name=runs["name"].str.replace("seed0", "seed1"), seed=1)
+    other.to_csv(with_reference / "runs.csv", index=False)
+    with pytest.raises(ValueError, match="nmnist-binary-seed1.*: other runs of networks that are in"):
+        reference.add_part(with_reference)
+
+
+def test_the_same_networks_once_more_change_nothing(with_reference):
+    place = reference.REFERENCE / "test"
+    names = ("*.csv", "predictions.safetensors", "networks/*")
+    before = {path: path.read_bytes() for name in names for path in place.glob(name)}
+    reference.add_part(with_reference)
+    assert before == {path: path.read_bytes() for name in names for path in place.glob(name)}

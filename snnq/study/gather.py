@@ -46,20 +46,17 @@ def gather(study: Study) -> None:
     its weights at each level. And `predictions.safetensors`, see `read_correct`.
     """
     runs = read_runs(study.folder / "runs", study.runs)
-    _write(study.folder, "runs", runs.drop(columns="folder"))
-    _write_predictions(study.folder / PREDICTIONS, _kept(runs))
-    correct = read_correct(study.folder)
-    _write(study.folder, "table", results_table(runs, correct), "%.4f")
+    write_runs(study.folder, runs.drop(columns="folder"), _kept(runs))
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
-    _write(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
+    write_table(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
     sigmoids = runs[(runs["quantizer"] == "sigmoid") & (runs["levels"] != FULL)]
     transitions = map(_transitions, sigmoids.itertuples())
-    _write(study.folder, "transitions", _rows(transitions, TRANSITION))
+    write_table(study.folder, "transitions", _rows(transitions, TRANSITION))
     drawn = list(one_of_each(sigmoids).itertuples())
     columns = ["epoch", "layer", *histogram_columns()]
-    _write(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
+    write_table(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
     columns = ["layer", "layer_levels", "temperature", "thresholds", "shares"]
-    _write(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
+    write_table(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
 
 
 def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
@@ -69,6 +66,13 @@ def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
     for name, extreme in extremes.items():
         runs = runs[runs[name] == runs.groupby("recordings")[name].transform(extreme)]
     return runs
+
+
+def write_runs(folder: Path, runs: pd.DataFrame, predictions: Predictions) -> None:
+    """Write `runs.csv`, the runs' `predictions.safetensors`, and `table.csv`, see `results_table`."""
+    write_table(folder, "runs", runs)
+    _write_predictions(folder / PREDICTIONS, predictions)
+    write_table(folder, "table", results_table(runs, read_correct(folder)), "%.4f")
 
 
 def gather_ablations(study: Study) -> None:
@@ -84,10 +88,10 @@ def write_ablations(folder: Path, rows: pd.DataFrame, predictions: Predictions) 
     """Write `ablations.csv`: the rows of each ablation, with its name and that of the change; and
     the runs' `predictions_ablations.safetensors`. Where arithmetics are compared also
     `arithmetic.csv`, see `arithmetic_table`."""
-    _write(folder, "ablations", rows)
+    write_table(folder, "ablations", rows)
     _write_predictions(folder / PREDICTIONS_ABLATIONS, predictions)
     if len(compared := arithmetic_table(rows, read_correct(folder))):
-        _write(folder, "arithmetic", compared, "%.4f")
+        write_table(folder, "arithmetic", compared, "%.4f")
 
 
 def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
@@ -166,7 +170,8 @@ def _parsed(value: str | float) -> str | float | tuple:
     return tuple(json.loads(value)) if is_list else value
 
 
-def _write(folder: Path, table: str, rows: pd.DataFrame, float_format: str = "%.6g") -> None:
+def write_table(folder: Path, table: str, rows: pd.DataFrame, float_format: str = "%.6g") -> None:
+    """Write `<table>.csv`, as `read_gathered` reads it."""
     for name in rows.columns.intersection(LISTS):
         rows = rows.assign(
             **{name: [v if isinstance(v, str) else json.dumps(v) for v in rows[name]]}

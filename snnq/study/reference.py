@@ -20,8 +20,8 @@ from snnq.study.gather import (
     command_for,
     read_gathered,
     read_predictions,
-    write_ablations,
 )
+from snnq.study.merge import add_ablations, add_networks
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table"),
@@ -29,7 +29,7 @@ TABLES = (
 )
 OPTIONAL = ("ablations.csv", "arithmetic.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
 NOTEBOOKS = ("1_quantizer", "2_events", "4_results", "5_ablations", "6_deployment")
-OF_ABLATIONS = ("4_results", "5_ablations")  # drawn from tables alone, those of ablations among them
+OF_TABLES = ("1_quantizer", "4_results", "5_ablations")  # drawn from what `add_part` adds to
 MOST_BYTES = 4_000_000  # of the notebooks together
 MOST_NETWORK_BYTES = 8_000_000  # of the networks together
 
@@ -60,41 +60,39 @@ def take_reference(study: str | Path) -> Path:
     return final
 
 
-def add_ablations(study: str | Path) -> Path:
-    """Add a study's ablations to those of `results/reference/<name>`, in place of any of the same name.
+def add_part(study: str | Path) -> Path:
+    """Add a part of a study to `results/reference/<name>`: its networks that are not there, and its
+    ablations, see `snnq.study.merge`.
 
-    Those notebooks of the reference that are drawn from them are executed anew. So a study of many
-    hours comes into the reference part by part, whether or not the runs of earlier parts are still on
-    this machine; and one that is nothing but ablations is there with its tables alone.
+    The notebooks of the reference that are drawn from these tables alone are executed anew. So a study
+    of many hours comes into the reference part by part, whether or not the runs of earlier parts are
+    still on this machine; and one that is nothing but ablations is there with its tables alone.
 
     Raises
     ------
     ValueError
-        As `take_reference`; or a run that is in the reference was trained again with another result,
-        so that one table of both would compare machines.
+        As `take_reference` and `add_networks`; or a run that is in the reference was trained again with
+        another result, so that one table of both would compare machines.
     FileNotFoundError
-        The study has no ablations yet.
+        The study has neither runs to add nor ablations.
     """
     study = Path(study)
     _refuse_changes()
     final = REFERENCE / study.name
-    rows = read_gathered(study, "ablations")
-    _refuse_no_commit(study, rows)
+    tables = {"runs": add_networks, "ablations": add_ablations}
+    tables = {name: add for name, add in tables.items() if (study / f"{name}.csv").exists()}
+    if not (final / "runs.csv").exists():
+        tables = {"ablations": add_ablations}
+    for name in tables or ("runs",):
+        _refuse_no_commit(study, read_gathered(study, name))
     predictions, added = read_predictions(final), read_predictions(study)
     _refuse_other_results(study, final, predictions, added)
-    predictions = {**predictions, **added}
-    if (final / "ablations.csv").exists():
-        known = read_gathered(final, "ablations")
-        order = list(dict.fromkeys([*known["ablation"], *rows["ablation"]]))
-        rows = pd.concat([known[~known["ablation"].isin(rows["ablation"])], rows])
-        place = {"key": lambda names: names.map(order.index), "kind": "stable"}
-        rows = rows.sort_values("ablation", **place, ignore_index=True)
-    needed = {name: predictions[name] for name in rows["name"].unique() if name in predictions}
     with _replaced(final) as partial:
         if final.exists():
             shutil.copytree(final, partial)
-        write_ablations(partial, rows, needed)
-        notebooks = (partial / f"notebooks/{name}.ipynb" for name in OF_ABLATIONS)
+        for add in tables.values():
+            add(partial, study, {**predictions, **added})
+        notebooks = (partial / f"notebooks/{name}.ipynb" for name in OF_TABLES)
         for path in filter(Path.exists, notebooks):
             source = Path("notebooks", path.name)
             papermill.execute_notebook(source, path, {"study": str(partial)}, progress_bar=False)

@@ -7,18 +7,18 @@ where the working tree has changes that are not committed.
 import argparse
 from pathlib import Path
 
-EXAMPLES = ("snnq reference results/quick", "snnq reference results/desk --ablations")
+EXAMPLES = ("snnq reference results/quick", "snnq reference results/desk --part")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="folder of a finished study")
     parser.add_argument(
-        "--ablations", action="store_true", help="add its ablations alone to those that are there"
+        "--part", action="store_true", help="add its networks and ablations to those that are there"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from snnq.study.reference import add_ablations, take_reference
+    from snnq.study.reference import add_part, take_reference
 
-    take = add_ablations if arguments.ablations else take_reference
+    take = add_part if arguments.part else take_reference
     print(f"{arguments.study}: taken to {take(arguments.study)}")

@@ -1,0 +1,91 @@
+"""Tables of a study that was trained in parts, put together.
+
+A study of many hours becomes complete part by part: what is there stays, networks that are not there are
+added with all of their runs, and an ablation takes the place of one of the same name.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from snnq.quantization.rules import FULL
+from snnq.study.gather import (
+    RUN,
+    Predictions,
+    one_of_each,
+    read_gathered,
+    write_ablations,
+    write_runs,
+    write_table,
+)
+from snnq.study.tables import WIDTH
+
+NETWORK = [*WIDTH, "levels"]
+OF_NETWORKS = ("histories", "transitions", "histograms", "staircases", "operations", "fidelity")
+OF_ONE = ("histograms", "staircases")  # of the widest networks alone
+
+
+def add_networks(place: Path, part: Path, predictions: Predictions) -> None:
+    """Add a part's networks that a study lacks to its tables: the runs, with the table over them, and
+    those of `OF_NETWORKS` that the part has.
+
+    Parameters
+    ----------
+    place : path
+        Of the study's tables.
+    part : path
+        Of those to add.
+    predictions : mapping
+        Of the runs of both, see `read_predictions`.
+
+    Raises
+    ------
+    ValueError
+        Other runs of a network that is there, of more seeds say: its rows in other tables are of those
+        that it has.
+    """
+    known, added = (read_gathered(folder, "runs") for folder in (place, part))
+    lacks = _lacks(added, known)
+    more = added[~lacks & ~added["name"].isin(known["name"])]
+    if len(more):
+        raise ValueError(
+            f"{part}: {', '.join(more['name'])}: other runs of networks that are in {place}; expected the"
+            " same, or networks that are not"
+        )
+    if not lacks.any():
+        return
+    runs = pd.concat([known, added[lacks]], ignore_index=True)
+    write_runs(place, runs, _of(runs, predictions))
+    drawn = one_of_each(runs[(runs["quantizer"] == "sigmoid") & (runs["levels"].map(str) != FULL)])
+    for name in OF_NETWORKS:
+        if (part / f"{name}.csv").exists():
+            found, rows = (read_gathered(folder, name) for folder in (place, part))
+            rows = pd.concat([found, rows[_lacks(rows, known)]], ignore_index=True)
+            if name in OF_ONE:
+                rows = rows[_keys(rows, RUN).isin(_keys(drawn, RUN))]
+            write_table(place, name, rows)
+
+
+def add_ablations(place: Path, part: Path, predictions: Predictions) -> None:
+    """Add a part's ablations to those of a study, in place of any of the same name; see `add_networks`."""
+    rows = read_gathered(part, "ablations")
+    if (place / "ablations.csv").exists():
+        known = read_gathered(place, "ablations")
+        order = list(dict.fromkeys([*known["ablation"], *rows["ablation"]]))
+        rows = pd.concat([known[~known["ablation"].isin(rows["ablation"])], rows])
+        first = {"key": lambda names: names.map(order.index), "kind": "stable"}
+        rows = rows.sort_values("ablation", **first, ignore_index=True)
+    write_ablations(place, rows, _of(rows, predictions))
+
+
+def _of(rows: pd.DataFrame, predictions: Predictions) -> Predictions:
+    return {name: predictions[name] for name in rows["name"].unique() if name in predictions}
+
+
+def _lacks(rows: pd.DataFrame, known: pd.DataFrame) -> pd.Series:
+    """Which rows are of networks that are not in a table of runs."""
+    return ~_keys(rows, NETWORK).isin(_keys(known, NETWORK))
+
+
+def _keys(rows: pd.DataFrame, names: list[str]) -> pd.Series:
+    return rows[names].astype(str).agg("|".join, axis=1)
