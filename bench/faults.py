@@ -6,7 +6,8 @@
 Networks that were trained without faults, or with unknown ones, are tested on devices from 0 on; those
 with known faults on their own. The former are tested at the rates that others of their width, levels and seed
 were trained with, and at those that are given. Claim: training with known faults at least halves what is
-lost. Without a study the figure alone is drawn, from the tables in git.
+lost. Without a study the figure alone is drawn, from the tables in git. With --part the study is a part of
+it, and what the tables in git have of other networks and trainings stays in the new ones.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--rates", type=float, nargs="*", default=(), help="shares of bits stuck at 0 (as trained with)"
     )
+    parser.add_argument("--part", action="store_true", help="beside what the tables in git have")
     arguments = parser.parse_args()
     if arguments.study is None:
         tables = (pd.read_csv(REFERENCE / f"{name}.csv") for name in ("faults_devices", "faults"))
@@ -52,6 +54,8 @@ def main() -> None:
         met=[_rates(run["faults"]) for _, run in runs.iterrows()],
     )
     rows = pd.concat(_tested(runs, arguments), ignore_index=True)
+    if arguments.part:
+        rows = _beside(pd.read_csv(REFERENCE / "faults_devices.csv"), rows)
     report("faults_devices", rows)
     table = devices_table(rows)
     report("faults", table)
@@ -63,6 +67,16 @@ def _draw(rows: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     seeds, recordings = rows["seed"].nunique(), rows["test_recordings"].iloc[0]
     of = f"{rows['recordings'].iloc[0]}, {recordings:,} test samples, up to {seeds} seeds."
     save(note(accuracy_on_devices(table), f"{SHOWS} {of}"), folder, "accuracy_on_devices")
+
+
+def _beside(known: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows after those known of other networks, faults and trainings, all on as many recordings."""
+    sizes = {*known["test_recordings"], *rows["test_recordings"]}
+    if len(sizes) > 1:
+        raise ValueError(f"--recordings: {sizes} in one table, expected as many as in {REFERENCE}")
+    key = [*NETWORK, *FAULTS, "training"]
+    anew = pd.MultiIndex.from_frame(known[key]).isin(pd.MultiIndex.from_frame(rows[key]))
+    return pd.concat([known[~anew], rows], ignore_index=True)
 
 
 def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> list[pd.DataFrame]:
