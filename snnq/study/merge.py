@@ -6,6 +6,7 @@ added with all of their runs, and an ablation takes the place of one of the same
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from snnq.quantization.rules import FULL
@@ -82,10 +83,10 @@ def _of(rows: pd.DataFrame, predictions: Predictions) -> Predictions:
     return {name: predictions[name] for name in rows["name"].unique() if name in predictions}
 
 
-def _lacks(rows: pd.DataFrame, known: pd.DataFrame) -> pd.Series:
+def _lacks(rows: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
     """Which rows are of networks that are not in a table of runs."""
     return ~_keys(rows, NETWORK).isin(_keys(known, NETWORK))
 
 
-def _keys(rows: pd.DataFrame, names: list[str]) -> pd.Series:
-    return rows[names].astype(str).agg("|".join, axis=1)
+def _keys(rows: pd.DataFrame, names: list[str]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[names].astype(str))
