@@ -445,6 +445,21 @@ def test_trials_of_the_recipe(readme):
     assert (surest["hard"] - surest["soft"]).abs().max() < 0.01
 
 
+def test_hardening_with_and_without(readme):
+    table = ablations(DESK)["hardening, with and without"].set_index("change")
+    assert set(table["seeds"]) == {5} and {*table["reading"]} == {"", "not shown"}
+    stated = " ".join(readme.split())
+    rising, constant = "sigmoids, all at once, T 2 to 1000", "sigmoids, all at once"
+    rows = snnq.read_gathered(DESK, "ablations").query(f"ablation == '{table['ablation'].iloc[0]}'")
+    last = 100 * rows.set_index(["change", "seed"])["last"]
+    lost = (last["sigmoids, one after another"] - last[rising]).max()
+    ends = f"ends {-table['difference'][rising]:.2f} points behind one after another"
+    assert f"{ends}, with a seed that loses {lost:.1f}" in stated
+    assert f"at a constant temperature, {-table['difference'][constant]:.2f}." in stated
+    moved = [table["mean"][f"{of}, one after another"] - table["mean"][of] for of in ("sign", "LSQ", "DoReFa")]
+    assert max(map(abs, moved)) < 0.3
+
+
 def test_faults(readme):
     table = bench("faults")
     table = table[(table["levels"] == "3bit") & (table["stuck_at_0"] == 0.1)]
