@@ -60,6 +60,8 @@ def test_components_have_the_formats_that_are_meant():
     formats = [str(getattr(found, name)) for name in ALL]
     assert formats == ["float8_e4m3", "int8:stochastic", "float8_e5m2", "float8_e5m2", "None"]
     assert found.loss_scale == 2**15 and Arithmetic.of("int8").loss_scale == 1
+    assert Arithmetic.of("moments=posit8").loss_scale == 2**15
+    assert Arithmetic.of("moments=int8,activations=posit8").loss_scale == 1
     assert setting.COMPONENTS == ALL
 
 
@@ -150,6 +152,25 @@ def test_weights_and_moments_are_kept_in_their_formats(quantizer):
             # No root of a gradient that is not 0 is 0.
             assert ((state["exp_avg"] != 0) <= (root != 0)).all()
     assert not is_of(model.layers[1].bias, "posit8_es1")
+
+
+@pytest.mark.parametrize("text", ["moments=float8", "moments=posit8", "moments=int8"])
+def test_moments_alone_follow_gradients_as_small_as_they_are(text):
+    """Adam's weights after ten steps, beside torch's own with float32 moments."""
+    generator = torch.Generator().manual_seed(3)
+    gradients = 1e-5 * (1 + torch.rand(10, 4, 5, generator=generator))
+    moved = {}
+    for arithmetic in map(Arithmetic.of, (text, "float32")):
+        model = nn.Sequential(layer.Linear(5, 4, bias=False, step_mode="m"))
+        nn.init.zeros_(model[0].weight)
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        round_after_steps(model, [optimizer], arithmetic)
+        for gradient in gradients:
+            model[0].weight.grad = gradient.clone()
+            optimizer.step()
+        moved[str(arithmetic)] = model[0].weight.detach()
+    of_8_bits, of_float32 = moved.values()
+    torch.testing.assert_close(of_8_bits, of_float32, rtol=0.1, atol=0)
 
 
 @pytest.mark.parametrize("levels", [None, "binary"])

@@ -26,7 +26,7 @@ threshold, time constant and the surrogate's argument within a time step; a quan
 its own operations; firing rates, loss, and the steps of the optimizer.
 
 The loss is multiplied by a scale, by which the weights' gradients are divided once they are rounded.
-It moves small gradients to where formats have numbers; int8 has a scale for each tensor.
+It moves small gradients, and moments of them, to where formats have numbers; int8 has a scale for each tensor.
 
 Fernandez-Hart, Kalganova and Knight, "Exploring 8-bit Arithmetic for Training Spiking Neural
 Networks", COINS 2024, train so with posits and floats of 8 bits.
@@ -55,7 +55,7 @@ class Arithmetic:
     Attributes
     ----------
     loss_scale : float
-        2¹⁵ where not given, or 1 where gradients are in float32 or int8.
+        2¹⁵ where not given, or 1 where gradients and moments are in float32 or int8.
     """
 
     weights: Rounding | None = None
@@ -86,8 +86,8 @@ class Arithmetic:
 
     @property
     def usual_scale(self) -> float:
-        gradients = self.activation_gradients, self.weight_gradients
-        return SCALE if any(one and one.numbers != INT8 for one in gradients) else 1.0
+        backward = self.activation_gradients, self.weight_gradients, self.moments
+        return SCALE if any(one and one.numbers != INT8 for one in backward) else 1.0
 
     def __str__(self) -> str:
         """The shortest text that means the same."""
