@@ -118,6 +118,19 @@ def test_methods(readme):
         assert f"| {' | '.join(cells)} |" in readme
 
 
+def test_methods_with_8_channels(readme):
+    stated = " ".join(readme.split())
+    table = ablations(DESK)["quantizer, binary, 8 channels"].set_index("change")
+    alike = table.loc[["sign", "LSQ", "DoReFa", "Q-SNN", "ReScaW"]]
+    low, high = alike["mean"].min(), alike["mean"].max()
+    first = f"sigmoids {table['mean']['sigmoids']:.2f} %, {', '.join(alike.index[:-1])} and {alike.index[-1]}"
+    assert f"{first} {low:.2f} to {high:.2f}, of which DoReFa is shown to be equal within 0.5" in stated
+    assert alike["reading"]["DoReFa"] == "equal within 0.5 points"
+    assert {*table["reading"].drop(["sigmoids", "DoReFa"])} == {"not shown"} and {*table["seeds"]} == {3}
+    behind = [f"{-table['difference'][of]:.2f}" for of in ("BSO", "T-BSO", "rounding after training")]
+    assert f"are behind by {', '.join(behind[:2])} and {behind[2]} points" in stated
+
+
 def test_ternary_methods(readme):
     table = ablations(DESK)["quantizer, ternary"].set_index("change")
     assert set(table["seeds"]) == {5} and {*table["reading"]} == {"", "not shown"}
