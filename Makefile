@@ -26,7 +26,8 @@ simulated: $(INSTALLED)
 figures: $(INSTALLED)
 	snnq figures
 	snnq figures results/reference/desk figures/desk
-	snnq figures results/reference/arithmetic figures/arithmetic ablation_arithmetic_all_components
+	snnq figures results/reference/arithmetic figures/arithmetic $(addprefix ablation_arithmetic_,\
+		all_components one_component_in_posit8 one_component_in_float8)
 	python bench/faults.py
 
 # For maintainers: takes this machine's finished study to results/reference/quick.

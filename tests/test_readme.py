@@ -195,6 +195,7 @@ def test_what_a_protocol_is_worth(readme):
 def test_8_bit_arithmetic(readme):
     folder = REFERENCE / "arithmetic"
     table = pd.read_csv(folder / "arithmetic.csv").fillna({"reading": ""})
+    table = table[table["ablation"] == "arithmetic, all components"]
     assert set(table["seeds"]) == {5} and len(table) == 20
     again = ablations(folder)["arithmetic, all components"]
     keys = ["change", "levels"]
@@ -218,6 +219,24 @@ def test_8_bit_arithmetic(readme):
     lost = -changed[~stochastic]["difference"]
     assert f"nearest all are below, by {lost.min():.1f} to {lost.max():.1f} points" in stated
     assert set(table["reading"]) == {"", "not shown"}
+
+
+def test_8_bits_one_component_at_a_time(readme):
+    tables = ablations(REFERENCE / "arithmetic")
+    key = ["change", "levels"]
+    found = [tables[f"arithmetic, one component in {of}"].set_index(key) for of in ("posit8", "float8")]
+    for change in found[0].index.unique("change").drop("float32"):
+        rows = [one.loc[change, levels] for levels in ("full", "binary") for one in found]
+        cells = [f"{signed(row['difference'])} ({interval(row['low'], row['high'])})" for row in rows]
+        assert f"| {change} | {' | '.join(cells)} |" in readme
+    both = pd.concat(found).dropna(subset="difference")
+    of_weights = both.index.get_level_values("change") == "weights"
+    weights, others = both[of_weights], both[~of_weights]
+    stated = " ".join(readme.split())
+    lost = -weights["difference"]
+    assert f"they lose {lost.min():.1f} to {lost.max():.1f} points" in stated and (weights["high"] < 0).all()
+    assert f"(p = {weights['p'].min():.3f} at the least)" in stated and {*both["reading"]} == {"not shown"}
+    assert f"No other component loses more than {-others['difference'].min():.1f}" in stated
 
 
 def test_what_a_small_layer_costs(readme):
