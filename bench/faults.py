@@ -53,9 +53,14 @@ def main() -> None:
         training=[training_of(run) for _, run in runs.iterrows()],
         met=[_rates(run["faults"]) for _, run in runs.iterrows()],
     )
+    known = pd.read_csv(REFERENCE / "faults_devices.csv").iloc[: None if arguments.part else 0]
+    sizes = {len(_taken(size, arguments)) for size in runs["test_recordings"]}
+    if len(sizes.union(known["test_recordings"])) > 1:
+        raise ValueError(f"--recordings={arguments.recordings}: expected as many as in {REFERENCE}")
     rows = pd.concat(_tested(runs, arguments), ignore_index=True)
-    if arguments.part:
-        rows = _beside(pd.read_csv(REFERENCE / "faults_devices.csv"), rows)
+    key = [*NETWORK, *FAULTS, "training"]
+    anew = pd.MultiIndex.from_frame(known[key]).isin(pd.MultiIndex.from_frame(rows[key]))
+    rows = pd.concat([known[~anew], rows], ignore_index=True)
     report("faults_devices", rows)
     table = devices_table(rows)
     report("faults", table)
@@ -69,14 +74,9 @@ def _draw(rows: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     save(note(accuracy_on_devices(table), f"{SHOWS} {of}"), folder, "accuracy_on_devices")
 
 
-def _beside(known: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows after those known of other networks, faults and trainings, all on as many recordings."""
-    sizes = {*known["test_recordings"], *rows["test_recordings"]}
-    if len(sizes) > 1:
-        raise ValueError(f"--recordings: {sizes} in one table, expected as many as in {REFERENCE}")
-    key = [*NETWORK, *FAULTS, "training"]
-    anew = pd.MultiIndex.from_frame(known[key]).isin(pd.MultiIndex.from_frame(rows[key]))
-    return pd.concat([known[~anew], rows], ignore_index=True)
+def _taken(recordings: int, arguments: argparse.Namespace) -> range:
+    """Of so many test recordings, which are sorted by class."""
+    return range(0, recordings, math.ceil(recordings / (arguments.recordings or recordings)))
 
 
 def _tested(runs: pd.DataFrame, arguments: argparse.Namespace) -> list[pd.DataFrame]:
@@ -90,8 +90,7 @@ def _of_network(key: tuple, runs: pd.DataFrame, arguments: argparse.Namespace) -
     first = runs.iloc[0]
     settings = snnq.read_record(first["folder"])["run"]
     _, test = snnq.load(*(settings[name] for name in ("benchmark", "data", "steps", "cut")))
-    every = math.ceil(len(test) / (arguments.recordings or len(test)))  # they are sorted by class
-    test = torch.utils.data.Subset(test, range(0, len(test), every))
+    test = torch.utils.data.Subset(test, _taken(len(test), arguments))
     without = runs[runs["training"] == WITHOUT].iloc[0]
     intact, _ = snnq.evaluate(_network(without["folder"]), test)
     known = dict(zip([*NETWORK, "seed"], key)) | {"intact": intact, "test_recordings": len(test)}
