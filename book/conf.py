@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "pages",
+    "pages.images",
     "pages.mathml",
 ]
 exclude_patterns = ["_build"]
