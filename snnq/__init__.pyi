@@ -52,12 +52,12 @@ from .study.folders import packed_networks as packed_networks
 from .study.folders import study_folder as study_folder
 from .study.frontier import ahead_from as ahead_from
 from .study.frontier import frontier_table as frontier_table
-from .study.gather import read_correct as read_correct
 from .study.gather import read_gathered as read_gathered
 from .study.intervals import paired_difference as paired_difference
 from .study.intervals import wilson as wilson
 from .study.notebook import check_parameters as check_parameters
 from .study.notebook import notebook_settings as notebook_settings
+from .study.predictions import read_correct as read_correct
 from .study.protocol import protocol_table as protocol_table
 from .study.reproduction import reproduction_table as reproduction_table
 from .study.tables import ablation_table as ablation_table

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 import snnq
 from snnq.__main__ import main
-from snnq.study.gather import LABEL, PREDICTIONS, PREDICTIONS_ABLATIONS
+from snnq.study.predictions import LABEL, PREDICTIONS, PREDICTIONS_ABLATIONS
 
 pytestmark = pytest.mark.xdist_group("networks")  # which share recordings that take a while
 REFERENCE = PROJECT / "results/reference"

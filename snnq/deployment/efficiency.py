@@ -8,8 +8,8 @@ from torch.utils.data import Dataset
 from snnq.deployment.operations import operations
 from snnq.storage.pack import unpack
 from snnq.study.folders import runs_on
-from snnq.study.gather import read_correct
-from snnq.study.tables import WIDTH, results_table
+from snnq.study.predictions import read_correct
+from snnq.study.tables import NETWORK, results_table
 
 REACHED = {"last_mean": "mean", "last_low": "mean_low", "last_high": "mean_high", "seeds": "seeds"}
 COUNTED = ["dense", "synops", "effective", "nanojoules"]
@@ -41,14 +41,13 @@ def operations_of_runs(study: str | Path, recordings: str, data: Dataset) -> pd.
         The study has no `runs.csv`, or a run's packed network is not there.
     """
     runs = runs_on(study, recordings)
-    kind = [*WIDTH, "levels"]
-    reached = results_table(runs, read_correct(study))[[*kind, *REACHED]].rename(columns=REACHED)
+    reached = results_table(runs, read_correct(study))[[*NETWORK, *REACHED]].rename(columns=REACHED)
     first = (runs["seed"] == runs["seed"].min()) & (runs["order"] == runs["order"].min())
-    runs = runs.loc[first, [*kind, "seed", "packed"]]
+    runs = runs.loc[first, [*NETWORK, "seed", "packed"]]
     counts = [operations(unpack(path), data)[COUNTED].sum() for path in runs.pop("packed")]
     table = runs.join(pd.DataFrame(counts, runs.index))
     for rows in (table, reached):
         rows["levels"] = rows["levels"].map(str)
-    table = reached.merge(table, on=kind)
+    table = reached.merge(table, on=NETWORK)
     table.insert(1, "test_recordings", len(data))
     return table

@@ -16,7 +16,7 @@ from snnq.figures.source import results_caption, rows_of, run_caption
 from snnq.figures.style import note
 from snnq.recordings.benchmarks import BENCHMARKS
 from snnq.study.folders import REFERENCE
-from snnq.study.gather import read_correct, read_predictions
+from snnq.study.predictions import read_correct, read_predictions
 from snnq.study.tables import number_of_levels, results_table
 
 PUBLISHED = REFERENCE / "published.csv"

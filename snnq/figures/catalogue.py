@@ -25,7 +25,8 @@ from snnq.figures.source import either, results_caption, rows_of, run_caption
 from snnq.figures.style import note, save, set_style
 from snnq.study.comparisons import Correct
 from snnq.study.frontier import ahead_from, frontier_table
-from snnq.study.gather import read_correct, read_gathered
+from snnq.study.gather import read_gathered
+from snnq.study.predictions import read_correct
 from snnq.study.protocol import ablations_of_protocol, protocol_table
 from snnq.study.tables import results_table
 from snnq.system.files import write_atomically

@@ -4,14 +4,11 @@ Figures and notebooks 1, 4 and 5 are drawn from these tables alone, so that they
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from snnq.quantization.histograms import histogram_columns
@@ -20,19 +17,24 @@ from snnq.quantization.place import quantizer_input
 from snnq.quantization.rules import FULL
 from snnq.quantization.sigmoid import SCALES, SigmoidQuantizer
 from snnq.study.arithmetic import arithmetic_table
+from snnq.study.predictions import (
+    PREDICTIONS,
+    PREDICTIONS_ABLATIONS,
+    Predictions,
+    kept_predictions,
+    read_correct,
+    write_predictions,
+)
 from snnq.study.profile import Study
 from snnq.study.tables import read_runs, results_table
-from snnq.system.files import first_line, save_tensors, write_atomically
-from snnq.training.record import HISTOGRAMS, PREDICTIONS, read_history, trained_network
+from snnq.system.files import write_atomically
+from snnq.training.record import HISTOGRAMS, read_history, trained_network
 
-PREDICTIONS_ABLATIONS = "predictions_ablations.safetensors"
 TABLES = ("runs", "table", "histories", "transitions", "histograms", "staircases", "ablations")
 LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds", "shares")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
 TRANSITION = ["quantizer", "epoch", "layer", "in_transition", *SCALES]
-LABEL = "label"  # beside the classes predicted by runs, in a file of predictions
-Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]  # by run, see `read_predictions`
 
 
 def gather(study: Study) -> None:
@@ -46,10 +48,10 @@ def gather(study: Study) -> None:
     its weights at each level. And `predictions.safetensors`, see `read_correct`.
     """
     runs = read_runs(study.folder / "runs", study.runs)
-    write_runs(study.folder, runs.drop(columns="folder"), _kept(runs))
+    write_runs(study.folder, runs.drop(columns="folder"), kept_predictions(runs))
     histories = [_named(run, read_history(run.folder)) for run in runs.itertuples()]
     write_table(study.folder, "histories", pd.concat(histories).drop(columns="seconds"))
-    sigmoids = runs[(runs["quantizer"] == "sigmoid") & (runs["levels"] != FULL)]
+    sigmoids = of_sigmoids(runs)
     transitions = map(_transitions, sigmoids.itertuples())
     write_table(study.folder, "transitions", _rows(transitions, TRANSITION))
     drawn = list(one_of_each(sigmoids).itertuples())
@@ -57,6 +59,11 @@ def gather(study: Study) -> None:
     write_table(study.folder, "histograms", _rows(map(_histograms, drawn), columns))
     columns = ["layer", "layer_levels", "temperature", "thresholds", "shares"]
     write_table(study.folder, "staircases", _rows(map(_staircases, drawn), columns))
+
+
+def of_sigmoids(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that are quantized with sigmoids."""
+    return runs[(runs["quantizer"] == "sigmoid") & (runs["levels"].map(str) != FULL)]
 
 
 def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
@@ -71,7 +78,7 @@ def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
 def write_runs(folder: Path, runs: pd.DataFrame, predictions: Predictions) -> None:
     """Write `runs.csv`, the runs' `predictions.safetensors`, and `table.csv`, see `results_table`."""
     write_table(folder, "runs", runs)
-    _write_predictions(folder / PREDICTIONS, predictions)
+    write_predictions(folder / PREDICTIONS, predictions)
     write_table(folder, "table", results_table(runs, read_correct(folder)), "%.4f")
 
 
@@ -81,7 +88,7 @@ def gather_ablations(study: Study) -> None:
     rows = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
     rows = rows.merge(runs.drop(columns="folder"), on="name")
     rows.insert(0, "recordings", rows.pop("recordings"))
-    write_ablations(study.folder, rows, _kept(runs))
+    write_ablations(study.folder, rows, kept_predictions(runs))
 
 
 def write_ablations(folder: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
@@ -89,45 +96,9 @@ def write_ablations(folder: Path, rows: pd.DataFrame, predictions: Predictions) 
     the runs' `predictions_ablations.safetensors`. Where arithmetics are compared also
     `arithmetic.csv`, see `arithmetic_table`."""
     write_table(folder, "ablations", rows)
-    _write_predictions(folder / PREDICTIONS_ABLATIONS, predictions)
+    write_predictions(folder / PREDICTIONS_ABLATIONS, predictions)
     if len(compared := arithmetic_table(rows, read_correct(folder))):
         write_table(folder, "arithmetic", compared, "%.4f")
-
-
-def read_correct(folder: str | Path) -> dict[str, np.ndarray]:
-    """By the name of a run, whether each test recording was classified correctly after the last
-    epoch, with hard weights: bool [test recordings].
-
-    Of all of a study's runs whose predictions `gather` and `gather_ablations` found. Their files
-    hold, uint8, for each test set N from 0 the right classes, `N/label`, and those that each of its
-    runs predicted, `N/<run>`.
-
-    Raises
-    ------
-    ValueError
-        A file that cannot be read.
-    """
-    found = read_predictions(folder)
-    return {name: predicted == label for name, (predicted, label) in found.items()}
-
-
-def read_predictions(folder: str | Path) -> Predictions:
-    """By the name of a run, the classes uint8 [test recordings] that it predicted after the last epoch,
-    with hard weights, and the right ones; see `read_correct`.
-
-    Raises
-    ------
-    ValueError
-        A file that cannot be read.
-    """
-    predictions = {}
-    for path in (Path(folder) / name for name in (PREDICTIONS, PREDICTIONS_ABLATIONS)):
-        classes = _classes(path) if path.exists() else {}
-        for name, predicted in classes.items():
-            test_set, _, run = name.partition("/")
-            if run != LABEL:
-                predictions[run] = predicted, classes[f"{test_set}/{LABEL}"]
-    return predictions
 
 
 def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
@@ -180,34 +151,6 @@ def write_table(folder: Path, table: str, rows: pd.DataFrame, float_format: str 
         folder / f"{table}.csv",
         lambda path: rows.to_csv(path, index=False, float_format=float_format),
     )
-
-
-def _kept(runs: pd.DataFrame) -> Predictions:
-    """Of the runs that have kept theirs."""
-    paths = {run.name: Path(run.folder) / PREDICTIONS for run in runs.itertuples()}
-    found = {name: _classes(path) for name, path in paths.items() if path.exists()}
-    return {name: (classes["hard"], classes[LABEL]) for name, classes in found.items()}
-
-
-def _write_predictions(path: Path, predictions: Predictions) -> None:
-    """The label of a test set is stored once."""
-    classes: dict[str, np.ndarray] = {}
-    labels: list[np.ndarray] = []
-    for name, (predicted, label) in predictions.items():
-        same = [np.array_equal(label, other) for other in labels]
-        test_set = same.index(True) if any(same) else len(labels)
-        if test_set == len(labels):
-            labels.append(label)
-            classes[f"{test_set}/{LABEL}"] = label
-        classes[f"{test_set}/{name}"] = predicted
-    save_tensors(path, lambda partial: save_file(classes, partial))
-
-
-def _classes(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: no predictions ({first_line(error)})") from None
 
 
 def _rows(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -9,19 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from snnq.quantization.rules import FULL
 from snnq.study.gather import (
     RUN,
-    Predictions,
+    of_sigmoids,
     one_of_each,
     read_gathered,
     write_ablations,
     write_runs,
     write_table,
 )
-from snnq.study.tables import WIDTH
+from snnq.study.predictions import Predictions
+from snnq.study.tables import NETWORK
 
-NETWORK = [*WIDTH, "levels"]
 OF_NETWORKS = ("histories", "transitions", "histograms", "staircases", "operations", "fidelity")
 OF_ONE = ("histograms", "staircases")  # of the widest networks alone
 
@@ -57,7 +56,7 @@ def add_networks(place: Path, part: Path, predictions: Predictions) -> None:
         return
     runs = pd.concat([known, added[lacks]], ignore_index=True)
     write_runs(place, runs, _of(runs, predictions))
-    drawn = one_of_each(runs[(runs["quantizer"] == "sigmoid") & (runs["levels"].map(str) != FULL)])
+    drawn = one_of_each(of_sigmoids(runs))
     for name in OF_NETWORKS:
         if (part / f"{name}.csv").exists():
             found, rows = (read_gathered(folder, name) for folder in (place, part))

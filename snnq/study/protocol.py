@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from snnq.study.gather import read_correct, read_gathered
+from snnq.study.gather import read_gathered
+from snnq.study.predictions import read_correct
 from snnq.study.tables import ablation_table, networks
 
 EPOCH = "choice of epoch"

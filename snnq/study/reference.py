@@ -13,15 +13,14 @@ import papermill
 
 from snnq.study.cards import card, index
 from snnq.study.folders import REFERENCE, network_name, packed_networks
-from snnq.study.gather import (
+from snnq.study.gather import command_for, read_gathered
+from snnq.study.merge import add_ablations, add_networks
+from snnq.study.predictions import (
     PREDICTIONS,
     PREDICTIONS_ABLATIONS,
     Predictions,
-    command_for,
-    read_gathered,
     read_predictions,
 )
-from snnq.study.merge import add_ablations, add_networks
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table"),
@@ -74,23 +73,23 @@ def add_part(study: str | Path) -> Path:
         As `take_reference` and `add_networks`; or a run that is in the reference was trained again with
         another result, so that one table of both would compare machines.
     FileNotFoundError
-        The study has neither runs to add nor ablations.
+        The study has no ablations, nor runs to add to those of a reference.
     """
     study = Path(study)
     _refuse_changes()
     final = REFERENCE / study.name
-    tables = {"runs": add_networks, "ablations": add_ablations}
-    tables = {name: add for name, add in tables.items() if (study / f"{name}.csv").exists()}
-    if not (final / "runs.csv").exists():
-        tables = {"ablations": add_ablations}
-    for name in tables or ("runs",):
+    adding = {"ablations": add_ablations}
+    if (final / "runs.csv").exists():
+        adding = {"runs": add_networks, **adding}
+    adding = {name: add for name, add in adding.items() if (study / f"{name}.csv").exists()}
+    for name in adding or ("ablations",):
         _refuse_no_commit(study, read_gathered(study, name))
     predictions, added = read_predictions(final), read_predictions(study)
     _refuse_other_results(study, final, predictions, added)
     with _replaced(final) as partial:
         if final.exists():
             shutil.copytree(final, partial)
-        for add in tables.values():
+        for add in adding.values():
             add(partial, study, {**predictions, **added})
         notebooks = (partial / f"notebooks/{name}.ipynb" for name in OF_TABLES)
         for path in filter(Path.exists, notebooks):

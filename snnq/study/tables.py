@@ -17,6 +17,7 @@ from snnq.training.record import RECORD, read_record
 from snnq.training.run import default_settings
 
 WIDTH = ["recordings", "benchmark", "channels"]
+NETWORK = [*WIDTH, "levels"]
 WAYS = ("last", "validation", "best", "last_soft")  # see `snnq.training.record.accuracies`
 
 

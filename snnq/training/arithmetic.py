@@ -26,7 +26,8 @@ threshold, time constant and the surrogate's argument within a time step; a quan
 its own operations; firing rates, loss, and the steps of the optimizer.
 
 The loss is multiplied by a scale, by which the weights' gradients are divided once they are rounded.
-It moves small gradients, and moments of them, to where formats have numbers; int8 has a scale for each tensor.
+It moves small gradients, and moments of them, to where formats have numbers; int8 has a scale for
+each tensor.
 
 Fernandez-Hart, Kalganova and Knight, "Exploring 8-bit Arithmetic for Training Spiking Neural
 Networks", COINS 2024, train so with posits and floats of 8 bits.
