@@ -131,6 +131,16 @@ def test_methods_with_8_channels(readme):
     assert f"are behind by {', '.join(behind[:2])} and {behind[2]} points" in stated
 
 
+def test_ternary_methods_with_8_channels(readme):
+    table = ablations(DESK)["quantizer, ternary, 8 channels"].set_index("change")
+    others = table.loc["LSQ":"TTQ", "mean"]
+    learned = table["mean"]["sigmoids, T = 16, T' = 8, β learned"]
+    stated = f"the default {table['mean']['sigmoids']:.2f} %, the five other methods {others.min():.2f} to"
+    stated += f" {others.max():.2f}, with β learned {learned:.2f}, and nothing shown"
+    assert stated in " ".join(readme.split()) and len(others) == 5
+    assert {*table["reading"]} == {"", "not shown"} and {*table["seeds"]} == {3}
+
+
 def test_ternary_methods(readme):
     table = ablations(DESK)["quantizer, ternary"].set_index("change")
     assert set(table["seeds"]) == {5} and {*table["reading"]} == {"", "not shown"}
