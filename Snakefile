@@ -135,7 +135,7 @@ def ablations_there_are(wildcards):
     return tables("ablations") if TRAIN_ABLATIONS or tables("ablations")[0].exists() else []
 
 
-GATHERING = expand("snnq/study/{name}.py", name=["gather", "tables", "comparisons", "intervals"])
+GATHERING = expand("snnq/study/{name}.py", name=["gather", "tables", "frontier", "comparisons", "intervals"])
 
 
 localrules:
@@ -221,7 +221,7 @@ rule gather:
         marks("runs", STUDY.runs),
         GATHERING,
     output:
-        tables("runs", "histories", "transitions", "histograms", "staircases", "table"),
+        tables("runs", "histories", "transitions", "histograms", "staircases", "table", "frontier"),
         FOLDER / PREDICTIONS,
     params:
         profiles=PROFILES,

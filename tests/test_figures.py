@@ -376,6 +376,7 @@ def test_an_ablation_has_a_row_of_each_width_and_a_column_of_each_level_set():
 
 def test_what_lies_far_off_is_pointed_to_and_leaves_the_others_apart():
     changes = {"recipe": [90, 91, 92], "near": [89, 90.5, 91], "same": [90.2, 90.8, 92], "far": [30, 75, 50]}
+    changes |= {"wide": [84, 91, 98], "lower": [89.5, 90.6, 91.5], "higher": [90.4, 91.8, 92.6]}
     rows = pd.DataFrame(
         {"change": change, "seed": seed, "last": last / 100}
         for change, of in changes.items()
@@ -386,7 +387,9 @@ def test_what_lies_far_off_is_pointed_to_and_leaves_the_others_apart():
     (axis,) = (axis for axis in figure.axes if axis.axison)
     assert [text.get_text() for text in axis.texts] == ["−39.3", "91.0 %"]
     (arrow,) = (line for line in axis.lines if line.get_marker() == "<")
-    assert arrow.get_ydata()[0] == 3 and axis.get_xlim()[0] > -10
+    assert arrow.get_ydata()[0] == 3
+    (wide,) = snnq.ablation_table(rows.assign(name="", **known)).query("change == 'wide'").itertuples()
+    assert wide.low < -10 < axis.get_xlim()[0] and axis.get_xlim()[1] < 10 < wide.high  # its mean is in sight
     plt.close(figure)
     figure = ablation(rows[rows["change"] != "far"].assign(name="", **known))
     assert not [line for axis in figure.axes for line in axis.lines if line.get_marker() == "<"]

@@ -82,22 +82,35 @@ def test_one_width_of_full_precision_or_none():
     assert none["full_bytes"].isna().all() and none["reading"].tolist() == [""]
 
 
-def ahead(*of_widths: list[float], sizes=(1000, 2000, 4000, 8000)):
+def ahead(*of_widths: list[float], sizes=(1000, 2000, 4000, 8000)) -> list:
     networks = {("binary", 2**i): (size, found) for i, (size, found) in enumerate(zip(sizes, of_widths))}
-    return snnq.ahead_from(snnq.frontier_table(runs_of(FULL | networks)))
+    return list(snnq.ahead_from(snnq.frontier_table(runs_of(FULL | networks))).itertuples())
 
 
 def test_binary_is_ahead_from_a_width_on():
     better = ([0.85, 0.86, 0.86], [0.96, 0.97, 0.975], [0.98, 0.99, 0.985])
     unsure, worse = [0.80, 0.99, 0.999], [0.60, 0.61, 0.60]  # unsure, if better on average
-    found = ahead(worse, *better)
-    assert (found["channels"], found["bytes"]) == (2, 2000) and found["corrected_low"] > 0
-    assert ahead(better[0], worse, *better[1:])["channels"] == 4  # and not from the first on
-    assert ahead(worse, worse, unsure, better[2])["channels"] == 8
-    assert ahead(*better, worse) is None
-    assert snnq.ahead_from(snnq.frontier_table(runs_of(FULL)), "binary") is None
+    (found,) = ahead(worse, *better)
+    assert (found.channels, found.bytes) == (2, 2000) and found.corrected_low > 0
+    (found,) = ahead(better[0], worse, *better[1:])
+    assert found.channels == 4  # and not from the first on
+    (found,) = ahead(worse, worse, unsure, better[2])
+    assert found.channels == 8
+    assert ahead(*better, worse) == []
+    assert snnq.ahead_from(snnq.frontier_table(runs_of(FULL)), "binary").empty
     # A network of more bytes than any in full precision is not asked.
-    assert ahead(worse, *better[:2], worse, sizes=(1000, 2000, 4000, 17000))["channels"] == 2
+    (found,) = ahead(worse, *better[:2], worse, sizes=(1000, 2000, 4000, 17000))
+    assert found.channels == 2
+
+
+def test_networks_of_other_recordings_do_not_count():
+    """Between two that are ahead on one lies one that is behind on another."""
+    here = {("binary", 2): (2000, [0.85, 0.86, 0.86]), ("binary", 4): (8000, [0.98, 0.99, 0.985])}
+    there = {("binary", 2): (4000, [0.60, 0.61, 0.60])}
+    others = {"recordings": "gestures, simulated", "benchmark": "dvsgesture"}
+    runs = pd.concat([runs_of(FULL | here), runs_of(FULL | there, **others)])
+    (found,) = snnq.ahead_from(snnq.frontier_table(runs)).itertuples()
+    assert (found.recordings, found.channels) == (runs["recordings"].iloc[0], 2)
 
 
 def test_benchmarks_are_not_compared_with_each_other():
@@ -111,4 +124,4 @@ def test_levels_of_ones_own_have_a_line():
     own = (-2, 0, 1)
     table = snnq.frontier_table(runs_of(FULL | {(own, 16): (2000, [0.85, 0.84, 0.87])}))
     assert table["levels"].tolist()[-1] == own and table["reading"].tolist()[-1] == "better"
-    assert snnq.ahead_from(table, own)["channels"] == 16
+    assert snnq.ahead_from(table, own)["channels"].tolist() == [16]

@@ -4,12 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT
 
 import snnq
 from snnq.figures.membranes import lost_by_membrane_bits
+from snnq.study.comparisons import accuracies
+from snnq.study.intervals import holm, paired_difference
 from snnq.study.report import interval
 
 REFERENCE = PROJECT / "results" / "reference"
@@ -94,6 +97,37 @@ def test_one_result(readme):
     assert f"2 channels it costs {-narrow.difference:.2f} ({ends})" in stated
 
 
+def test_at_equal_bytes(readme):
+    table = snnq.read_gathered(DESK, "frontier").query("levels == 'binary' and channels == 16")
+    (row,) = table.itertuples()
+    assert row.full_bytes == row.bytes
+    ends = f"{row.corrected_low:.2f} to {row.corrected_high:.2f}"
+    stated = f"is {row.difference:.2f} points behind (corrected for the widths, {ends};"
+    assert stated in " ".join(readme.split())
+
+
+def test_one_small_layer(readme):
+    """Each method's difference to the sigmoids with the layer kept, minus that without, on the same runs."""
+    rows, correct = snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK)
+    rows = rows[(rows["seed"] < 5) & (rows["order"] == 0)]
+
+    def behind(ablation: str, method: str) -> np.ndarray:
+        of = rows[rows["ablation"] == ablation].groupby("change")
+        runs = [accuracies(of.get_group(change), correct).to_numpy() for change in (method, "sigmoids")]
+        return runs[0] - runs[1]
+
+    kept, all_binary = "quantizer, binary, small layers kept", "quantizer, binary"
+    methods = rows.loc[rows["ablation"] == kept, "change"].unique()[1:]
+    found = {one: paired_difference(behind(kept, one), behind(all_binary, one)) for one in methods}
+    nearer = pd.Series({method: one.mean for method, one in found.items()})
+    trained = nearer.drop("rounding after training")
+    stated = f"nearer to the sigmoids, by {trained.min():.2f} points ({trained.idxmin()}) to {trained.max():.2f}"
+    stated += f" ({trained.idxmax()}), and rounding by {nearer['rounding after training']:.1f};"
+    assert stated in " ".join(readme.split()) and len(nearer) == 8 and (nearer > 0).all()
+    p = holm(np.array([one.p for one in found.values()]))
+    assert [method for method, value in zip(found, p) if value < 0.05] == ["ReScaW", "T-BSO"]
+
+
 def test_methods(readme):
     tables = ablations(DESK)
     table, kept = tables["quantizer, binary"], tables["quantizer, binary, small layers kept"]
@@ -157,6 +191,12 @@ def test_ternary_methods(readme):
     tried = [ablations(DESK)[name].set_index("change") for name in ("temperature, ternary", "recipe, ternary")]
     tried = pd.concat(one["validation_mean"].iloc[1:] for one in tried)
     assert len(tried) == 13 and tried.idxmax() == "β learned, T = 16, T' = 8"
+    chosen = ablations(DESK)["recipe, ternary"].set_index("change").loc["β learned, T = 16, T' = 8"]
+    assert chosen["seeds"] == 3 and chosen["reading"] == "better"
+    assert f"on the test of these three ({chosen['difference']:.2f} points)" in " ".join(readme.split())
+    staircases = snnq.read_gathered(DESK, "staircases").query("levels == 'ternary' and channels == 16")
+    zeros = 100 * staircases["shares"].str[1]
+    assert f"{zeros.min():.0f} to {zeros.max():.0f} % of a layer are zero" in " ".join(readme.split())
     binary = ablations(DESK)["temperature, binary"]
     assert {*binary["reading"]} == {"", "not shown"} and len(binary) == 3
 
@@ -260,7 +300,7 @@ def test_what_a_small_layer_costs(readme):
     assert (more != 0).sum() == 1
     weights = snnq.build_model("nmnist", channels=4).get_submodule(more.idxmax()).weight.numel()
     stated = " ".join(readme.split())
-    assert f"the first has {weights} weights" in stated and f"takes {more.sum():.0f} bytes more" in stated
+    assert f"the smallest quantized layer: {weights} weights." in stated and f"takes {more.sum():.0f} bytes more" in stated
 
 
 def test_what_brings_nothing(readme):
@@ -284,7 +324,7 @@ def test_what_brings_nothing(readme):
 def test_the_frontier(readme, study):
     runs = snnq.read_gathered(study, "runs")
     table = snnq.frontier_table(runs[runs["benchmark"] == "nmnist"], snnq.read_correct(study))
-    point = snnq.ahead_from(table)
+    (point,) = snnq.ahead_from(table).itertuples()
     stated = " ".join(readme.split())
     assert f"The binary network of {point.channels} channels takes {point.bytes / 1000:.0f} kB" in stated
     assert f"is {point.difference:.1f} points ahead of" in stated
@@ -504,7 +544,10 @@ def test_trials_of_the_recipe(readme):
     for rows, columns in ((at_once, ["hard", "soft"]), (sign, ["hard"]), (surest, ["hard"])):
         ranges = (f"{rows[column].min():.2f} to {rows[column].max():.2f}" for column in columns)
         assert f"| {' | '.join(ranges)} |" in stated
-    assert (trials.query("method == 'sigmoid'")["hard"] < 80).sum() == 5  # which collapsed
+    collapsed = trials["hard"].where(trials["method"] == "sigmoid") < 80
+    hardened = trials["remedy"].str.startswith("weights hard one after another")
+    beta = hardened & (trials["learned"] == "alpha beta")
+    assert (collapsed.sum(), (collapsed & beta).sum(), beta.sum()) == (5, 5, 15)
     assert (surest["hard"] - surest["soft"]).abs().max() < 0.01
 
 

@@ -1,5 +1,6 @@
 """Figures of the ablations, in the style of `snnq.figures.style`."""
 
+import re
 from textwrap import fill
 
 import pandas as pd
@@ -13,15 +14,15 @@ from snnq.study.tables import ablation_panels, ablation_table
 
 LINE, PANEL = 0.3, 3.4  # inches for a change, and a level set
 LETTERS = 30  # of a change's name in a line
-FAR = 5  # times what the median change reaches: drawn as a number at the axis' end
+FAR = 3  # times what the median change's interval reaches: the axis is not made for it
 
 
 def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
     """Points of test accuracy that each change brings against the first one, which is the recipe: every
     seed and order (grey), and mean and 95 % confidence interval over them and the test samples. A row of
     panels for each width, where there are several, and a column for each level set; the recipe's
-    accuracy stands in its line. A change so large that the others could not be told from 0 beside it is
-    an arrow with its mean.
+    accuracy stands in its line. Where one change's interval is so wide that the others could not be told
+    from 0 beside it, the axis ends before it does; a mean beyond that is an arrow with its number.
 
     Parameters
     ----------
@@ -57,23 +58,33 @@ def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, changes: list[str], col
     axis.axvline(0, color="0.6", lw=0.8)
     others = table.drop(index=changes[0])
     reach = others[["difference", "low", "high"]].abs().max(axis=1)
-    is_far = others["difference"].abs() > FAR * reach.median()
-    far, near = others[is_far], others[~is_far]
-    for change in near.index.intersection(paired.columns):
-        points = paired[change]
-        axis.plot(points, [places[change]] * len(points), "o", ms=2.5, color="0.65")
-    found = near["difference"]
-    ends = [found - near["low"], near["high"] - found]
-    heights = near.index.map(places)
-    axis.errorbar(found, heights, xerr=ends, fmt="D", ms=3.5, capsize=2, color=color)
-    for change, value in far["difference"].items():
-        _point_beyond(axis, places[change], value, color)
-    axis.set_yticks(list(places.values()), [fill(name, LETTERS) for name in changes])
-    axis.set_ylim(len(changes) - 0.5, -0.5)
+    is_far = reach > FAR * reach.median()
+    _draw_changes(axis, others[~is_far], paired, places, color)
     low, high = axis.get_xlim()
+    if is_far.any():
+        _draw_changes(axis, others[is_far], paired, places, color)
+        axis.set_xlim(low, high)
+    is_beyond = is_far & ~others["difference"].between(low, high)
+    for change, value in others.loc[is_beyond, "difference"].items():
+        _point_beyond(axis, places[change], value, color)
+    axis.set_yticks(list(places.values()), [fill(_unbroken(name), LETTERS) for name in changes])
+    axis.set_ylim(len(changes) - 0.5, -0.5)
     side = {"xytext": (4, 0), "ha": "left"} if high > -low else {"xytext": (-4, 0), "ha": "right"}
     accuracy = f"{table.loc[changes[0], 'mean']:.1f} %"
     axis.annotate(accuracy, (0, 0), textcoords="offset points", va="center", fontsize=SMALLEST, **side)
+
+
+def _draw_changes(
+    axis: Axes, changes: pd.DataFrame, paired: pd.DataFrame, places: dict[str, int], color: str
+) -> None:
+    """Each change's seeds, and the mean and interval of them."""
+    for change in changes.index.intersection(paired.columns):
+        points = paired[change]
+        axis.plot(points, [places[change]] * len(points), "o", ms=2.5, color="0.65")
+    found = changes["difference"]
+    ends = [found - changes["low"], changes["high"] - found]
+    heights = changes.index.map(places)
+    axis.errorbar(found, heights, xerr=ends, fmt="D", ms=3.5, mfc="none", capsize=2, color=color)
 
 
 def _point_beyond(axis: Axes, place: int, value: float, color: str) -> None:
@@ -81,5 +92,10 @@ def _point_beyond(axis: Axes, place: int, value: float, color: str) -> None:
     at, marker, side, shift = (0.98, ">", "right", -5) if value > 0 else (0.02, "<", "left", 5)
     where = axis.get_yaxis_transform()
     axis.plot(at, place, marker, ms=3.5, color=color, transform=where, clip_on=False)
-    text = {"textcoords": "offset points", "va": "center", "fontsize": SMALLEST, "ha": side}
-    axis.annotate(f"{value:+.1f}".replace("-", "−"), (at, place), (shift, 0), where, **text)
+    text = {"textcoords": "offset points", "va": "bottom", "fontsize": SMALLEST, "ha": side}
+    axis.annotate(f"{value:+.1f}".replace("-", "−"), (at, place), (shift, 1), where, **text)
+
+
+def _unbroken(name: str) -> str:
+    """With a symbol, T = 16 say, in one line."""
+    return re.sub(r"(?<=\b\w) |(?<=\b\w') |(?<==) ", "\N{NO-BREAK SPACE}", name)

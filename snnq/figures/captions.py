@@ -21,7 +21,8 @@ SHOWS = {
     "weights_in_training": "Where the weights of each quantized layer are on the staircase as"
     " training goes on, in units of the greatest level; dotted the thresholds.",
     "protocol": "Points of test accuracy that other choices of epoch, split or augmentation bring"
-    " with the same network.",
+    " to a network of the same kind, each interval by itself. The best epoch on the test is never the"
+    " worse one, however far its interval reaches.",
     "bytes_by_layer": "Bytes of each layer that holds numbers, packed.",
     "operations_by_layer": "Synaptic operations whose input and weight are not zero, and the energy"
     " of their arithmetic alone, in float32: few bits save none of it.",
@@ -47,7 +48,8 @@ SHOWS = {
     " membrane potential of one neuron of each layer in both; dashed the threshold.",
     ABLATION: "Points of test accuracy that each change brings against the recipe in the first"
     " line, whose accuracy is there: each seed (small points), and mean and 95 % confidence interval of"
-    " the paired difference, over seeds and test samples.",
+    " the paired difference, over seeds and test samples, each by itself. An interval that reaches the"
+    " edge goes on; an arrow has the mean of what lies beyond it.",
 }
 
 

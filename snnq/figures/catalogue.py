@@ -140,12 +140,10 @@ def _drawn_by(name: str, study: str | Path) -> Callable[[Path], Figure]:
 def _frontier(study: Path) -> Figure:
     runs = rows_of(study, "runs")
     table = frontier_table(runs, read_correct(study))
-    found = {of: ahead_from(rows) for of, rows in table.groupby("recordings", sort=False)}
     rings = [
-        f"Ring: on {recordings}, {row['levels']} is ahead at equal bytes from {row['channels']}"
-        f" channels on ({row['bytes'] / 1000:.3g} kB)."
-        for recordings, row in found.items()
-        if row is not None
+        f"Ring: on {row.recordings}, {row.levels} is ahead at equal bytes, or more, from {row.channels}"
+        f" channels on ({row.bytes / 1000:.3g} kB)."
+        for row in ahead_from(table).itertuples()
     ]
     return note(results.frontier(table), " ".join([f"{results_caption(runs, INTERVALS)}.", *rings]))
 
@@ -212,7 +210,7 @@ def _ablation(rows: pd.DataFrame, correct: Correct) -> Figure:
     seeds = f"{rows['seed'].nunique()} seeds"
     samples = f"{either(rows['test_recordings'])} test samples"
     figure = ablation(rows, correct)
-    return note(figure, f"{rows['recordings'].iloc[0]}, {samples}, {seeds}")
+    return note(figure, f"{rows['ablation'].iloc[0]}: {rows['recordings'].iloc[0]}, {samples}, {seeds}")
 
 
 # What each needs is in the tables of `snnq.study.gather`; two of the first need none.

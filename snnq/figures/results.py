@@ -26,9 +26,9 @@ def frontier(table: pd.DataFrame) -> Figure:
     for axis, (recordings, rows) in zip(axes, groups):
         _lines_over_widths(axis, rows, rows["bytes"] / 1000, styles)
         axis.set_title(recordings)
-        if (found := ahead_from(rows)) is not None:
-            ring = {"ms": 11, "mfc": "none", "mec": "0.2", "mew": 0.9}
-            axis.plot(found["bytes"] / 1000, found["mean"], "o", **ring)
+        ring = {"ms": 11, "mfc": "none", "mec": "0.2", "mew": 0.9}
+        for found in ahead_from(rows).itertuples():
+            axis.plot(found.bytes / 1000, found.mean, "o", **ring)
     shared_legend(figure, axes)
     return figure
 

@@ -60,21 +60,23 @@ def frontier_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.Dat
     return table.assign(reading=table["reading"].mask(unequal, NOT_SHOWN))
 
 
-def ahead_from(table: pd.DataFrame, levels: str | tuple = "binary") -> pd.Series | None:
-    """The narrowest network of a level set from which on all that are compared are better than full
-    precision at equal bytes, or more: the 95 % interval of the difference, corrected for the number
-    of widths, is above zero. None where there is no such network.
+def ahead_from(table: pd.DataFrame, levels: str | tuple = "binary") -> pd.DataFrame:
+    """Of each recordings the narrowest network of a level set from which on all that are compared are
+    better than full precision at equal bytes, or more: the 95 % interval of the difference, corrected
+    for the number of widths, is above zero. A row of the table each, none where there is no such
+    network.
 
     Parameters
     ----------
     table : DataFrame
-        Rows of `frontier_table`, of one benchmark's recordings.
+        Rows of `frontier_table`.
     levels : level set
     """
     rows = table[[found == levels for found in table["levels"]]].dropna(subset="difference")
-    ahead = rows.sort_values("bytes")["corrected_low"] > 0
-    from_here_on = ahead[::-1].cummin()
-    return rows.loc[from_here_on.index[from_here_on][-1]] if from_here_on.any() else None
+    widest_first = rows.sort_values("bytes", ascending=False)
+    is_ahead = (widest_first["corrected_low"] > 0).astype(int)
+    from_here_on = is_ahead.groupby(widest_first["recordings"]).cummin() > 0
+    return widest_first[from_here_on].drop_duplicates("recordings", keep="last").sort_index()
 
 
 def at_bytes(curve: dict[float, pd.DataFrame], size: float) -> pd.DataFrame:

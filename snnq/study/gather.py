@@ -17,6 +17,7 @@ from snnq.quantization.place import quantizer_input
 from snnq.quantization.rules import FULL
 from snnq.quantization.sigmoid import SCALES, SigmoidQuantizer
 from snnq.study.arithmetic import arithmetic_table
+from snnq.study.frontier import frontier_table
 from snnq.study.predictions import (
     PREDICTIONS,
     PREDICTIONS_ABLATIONS,
@@ -30,7 +31,7 @@ from snnq.study.tables import read_runs, results_table
 from snnq.system.files import write_atomically
 from snnq.training.record import HISTOGRAMS, read_history, trained_network
 
-TABLES = ("runs", "table", "histories", "transitions", "histograms", "staircases", "ablations")
+TABLES = ("runs", "table", "frontier", "histories", "transitions", "histograms", "staircases", "ablations")
 LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds", "shares")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
@@ -40,8 +41,8 @@ TRANSITION = ["quantizer", "epoch", "layer", "in_transition", *SCALES]
 def gather(study: Study) -> None:
     """Write the tables of a study's finished runs, those of its profile's table.
 
-    `runs.csv`, a row per run; `table.csv`, see `results_table`; `histories.csv`, a row per epoch of
-    each. Of the runs quantized with sigmoids `transitions.csv`, a row per epoch and layer: the share
+    `runs.csv`, a row per run; `table.csv`, see `results_table`; `frontier.csv`, see `frontier_table`;
+    `histories.csv`, a row per epoch of each. Of the runs quantized with sigmoids `transitions.csv`, a row per epoch and layer: the share
     of its weights in transition, α and β, see `weight_histograms`. Of those of the first seed, order
     and the widest networks `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer
     after the last epoch: its levels, its temperature, its thresholds in units of βw, and the share of
@@ -76,10 +77,12 @@ def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
 
 
 def write_runs(folder: Path, runs: pd.DataFrame, predictions: Predictions) -> None:
-    """Write `runs.csv`, the runs' `predictions.safetensors`, and `table.csv`, see `results_table`."""
+    """Write `runs.csv`, the runs' `predictions.safetensors`, and of both `table.csv`, see
+    `results_table`, and `frontier.csv`, see `frontier_table`."""
     write_table(folder, "runs", runs)
     write_predictions(folder / PREDICTIONS, predictions)
-    write_table(folder, "table", results_table(runs, read_correct(folder)), "%.4f")
+    for name, compared in ("table", results_table), ("frontier", frontier_table):
+        write_table(folder, name, compared(runs, read_correct(folder)), "%.4f")
 
 
 def gather_ablations(study: Study) -> None:

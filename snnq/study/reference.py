@@ -23,7 +23,7 @@ from snnq.study.predictions import (
 )
 
 TABLES = (
-    *("runs", "histories", "transitions", "histograms", "staircases", "table"),
+    *("runs", "histories", "transitions", "histograms", "staircases", "table", "frontier"),
     *("costs", "operations", "faults", "fidelity", "layers"),  # by notebook 6
 )
 OPTIONAL = ("ablations.csv", "arithmetic.csv", "traces.csv", PREDICTIONS, PREDICTIONS_ABLATIONS)
