@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from conftest import PROJECT
 from nbformat.v4 import new_code_cell, new_notebook
 from safetensors.numpy import load_file, save_file
 
@@ -250,11 +251,12 @@ def test_notebooks_that_grow_too_large_with_ablations_are_refused(with_reference
     assert set(snnq.read_gathered(place, "ablations")["ablation"]) == {"first"}
 
 
-def test_a_study_of_nothing_but_ablations_has_its_tables_there(study):
+def test_a_study_of_nothing_but_ablations_has_its_tables_there(study, capsys):
     ablation(study, "first")
     place = reference.add_part(study)
     assert {path.name for path in place.iterdir()} == {"ablations.csv", "predictions_ablations.safetensors"}
     assert len(snnq.read_correct(place)) == 2
+    assert f"{study}: its ablations alone; {place} has no networks" in capsys.readouterr().out
 
 
 def test_ablations_that_are_not_there_leave_nothing(study):
@@ -265,6 +267,7 @@ def test_ablations_that_are_not_there_leave_nothing(study):
 
 def as_ternary(study):
     """The part of a study that has its binary network as a ternary one, beside full precision."""
+    (study / "ablations.csv").unlink()
     for path in study.glob("*.csv"):
         path.write_text(path.read_text().replace("binary", "ternary"))
     path = study / "predictions.safetensors"
@@ -315,6 +318,110 @@ def test_more_seeds_of_a_network_that_is_there_are_refused(with_reference):
     other.to_csv(with_reference / "runs.csv", index=False)
     with pytest.raises(ValueError, match="nmnist-binary-seed1.*: other runs of networks that are in"):
         reference.add_part(with_reference)
+
+
+def cut_recordings(study):
+    path = study / "predictions.safetensors"
+    save_file({name: of[:-1] for name, of in load_file(path).items()}, path)
+
+
+def other_labels(study):
+    path = study / "predictions.safetensors"
+    classes = load_file(path)
+    save_file(classes | {"0/label": (classes["0/label"] + 1) % 10}, path)
+
+
+def changed(table, **columns):
+    """What changes a table of a study."""
+
+    def change(study):
+        rows = pd.read_csv(study / f"{table}.csv")
+        for name, value in columns.items():
+            rows[name] = value(rows)
+        rows.to_csv(study / f"{table}.csv", index=False)
+
+    return change
+
+
+def without_columns(study):
+    pd.read_csv(study / "runs.csv").drop(columns="bytes_float32").to_csv(study / "runs.csv", index=False)
+
+
+def twice(study):
+    rows = pd.read_csv(study / "runs.csv")
+    pd.concat([rows, rows]).to_csv(study / "runs.csv", index=False)
+
+
+def fewer_of_an_ablation(study):
+    pd.read_csv(study / "ablations.csv").iloc[:1].to_csv(study / "ablations.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed("runs", last=lambda rows: rows["last"] / 2), "trained again with another result than in"),
+        (changed("runs", test_recordings=lambda rows: 7), "other test recordings than in"),
+        (cut_recordings, "other test recordings than in"),
+        (other_labels, "other test recordings than in"),
+        (without_columns, "runs.csv: no bytes_float32; expected the columns of"),
+        (twice, "runs.csv: nmnist-.* is there twice"),
+        (fewer_of_an_ablation, "ablation 'first' without 1 of the runs that .* has .full, .* seed 0"),
+        (lambda study: (study / "ablations.csv").write_text(""), "ablations.csv: an empty file"),
+    ],
+    ids=["accuracy", "size", "fewer", "labels", "columns", "twice", "ablation", "empty"],
+)
+def test_a_part_that_does_not_belong_is_refused(with_reference, change, message):
+    place = reference.REFERENCE / "test"
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    change(with_reference)
+    with pytest.raises(ValueError, match=message):
+        reference.add_part(with_reference)
+    assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def test_an_ablation_trained_anew_elsewhere_takes_the_place_of_the_other(study):
+    ablation(study, "first")
+    place = reference.add_part(study)
+    git("add", ".")
+    git("commit", "-q", "-m", "x")
+    changed("ablations", last=lambda rows: rows["last"] / 2)(study)
+    reference.add_part(study)
+    found, there = (pd.read_csv(folder / "ablations.csv")["last"].tolist() for folder in (study, place))
+    assert found == pytest.approx(there)
+
+
+def test_tables_of_before_there_were_orders_are_added(with_reference):
+    as_ternary(with_reference)
+    for name in ("runs", "histories", "transitions", "histograms", "staircases"):
+        rows = pd.read_csv(with_reference / f"{name}.csv").drop(columns="order")
+        rows.to_csv(with_reference / f"{name}.csv", index=False)
+    place = reference.add_part(with_reference)
+    for name in ("runs", "histories", "histograms", "staircases"):
+        rows = pd.read_csv(place / f"{name}.csv")
+        assert rows["order"].tolist() == [0] * len(rows) and {"binary", "ternary"} <= set(rows["levels"])
+
+
+@pytest.mark.parametrize("at", ["final", "partial"])
+def test_an_interrupted_swap_leaves_the_reference(with_reference, monkeypatch, at):
+    place = reference.REFERENCE / "test"
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    ablation(with_reference, "second")
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if at in (self.name.removeprefix(".test."), "final" if self == place else ""):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", interrupted)
+        reference.add_part(with_reference)
+    assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    (place.parent / ".test.partial").mkdir()  # as a killed process leaves it, which git does not see
+    git("config", "core.excludesFile", str(PROJECT / ".gitignore"))
+    reference.add_part(with_reference)
+    assert set(snnq.read_gathered(place, "ablations")["ablation"]) == {"first", "second"}
+    assert [path.name for path in place.parent.iterdir()] == ["test"]
 
 
 def test_the_same_networks_once_more_change_nothing(with_reference):

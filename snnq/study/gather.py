@@ -35,6 +35,7 @@ TABLES = ("runs", "table", "frontier", "histories", "transitions", "histograms",
 LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds", "shares")  # JSON in the tables
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
+OF_RUNS = ("runs", "ablations", "histories", "transitions", "histograms", "staircases")
 TRANSITION = ["quantizer", "epoch", "layer", "in_transition", *SCALES]
 
 
@@ -97,10 +98,13 @@ def gather_ablations(study: Study) -> None:
 def write_ablations(folder: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
     """Write `ablations.csv`: the rows of each ablation, with its name and that of the change; and
     the runs' `predictions_ablations.safetensors`. Where arithmetics are compared also
-    `arithmetic.csv`, see `arithmetic_table`."""
+    `arithmetic.csv`, see `arithmetic_table`, and elsewhere none."""
     write_table(folder, "ablations", rows)
     write_predictions(folder / PREDICTIONS_ABLATIONS, predictions)
-    if len(compared := arithmetic_table(rows, read_correct(folder))):
+    compared = arithmetic_table(rows, read_correct(folder))
+    if compared.empty:
+        (folder / "arithmetic.csv").unlink(missing_ok=True)
+    else:
         write_table(folder, "arithmetic", compared, "%.4f")
 
 
@@ -111,14 +115,19 @@ def read_gathered(folder: str | Path, table: str) -> pd.DataFrame:
     ------
     FileNotFoundError
         It is not there; says which command makes it.
+    ValueError
+        An empty file.
     """
     path = Path(folder) / f"{table}.csv"
     if not path.exists():
         refuse_missing(folder, table)
-    found = pd.read_csv(path)
+    try:
+        found = pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path}: an empty file; expected a table") from None
     for name in found.columns.intersection(LISTS):
         found[name] = [_parsed(text) for text in found[name]]
-    if table in ("runs", "ablations") and "order" not in found:  # of before there were orders
+    if table in OF_RUNS and "order" not in found:  # of before there were orders
         found["order"] = 0
     return found
 

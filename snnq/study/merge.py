@@ -20,6 +20,7 @@ from snnq.study.gather import (
 )
 from snnq.study.predictions import Predictions
 from snnq.study.tables import NETWORK
+from snnq.study.unlike import keys
 
 OF_NETWORKS = ("histories", "transitions", "histograms", "staircases", "operations", "fidelity")
 OF_ONE = ("histograms", "staircases")  # of the widest networks alone
@@ -37,21 +38,9 @@ def add_networks(place: Path, part: Path, predictions: Predictions) -> None:
         Of those to add.
     predictions : mapping
         Of the runs of both, see `read_predictions`.
-
-    Raises
-    ------
-    ValueError
-        Other runs of a network that is there, of more seeds say: its rows in other tables are of those
-        that it has.
     """
     known, added = (read_gathered(folder, "runs") for folder in (place, part))
     lacks = _lacks(added, known)
-    more = added[~lacks & ~added["name"].isin(known["name"])]
-    if len(more):
-        raise ValueError(
-            f"{part}: {', '.join(more['name'])}: other runs of networks that are in {place}; expected the"
-            " same, or networks that are not"
-        )
     if not lacks.any():
         return
     runs = pd.concat([known, added[lacks]], ignore_index=True)
@@ -62,13 +51,15 @@ def add_networks(place: Path, part: Path, predictions: Predictions) -> None:
             found, rows = (read_gathered(folder, name) for folder in (place, part))
             rows = pd.concat([found, rows[_lacks(rows, known)]], ignore_index=True)
             if name in OF_ONE:
-                rows = rows[_keys(rows, RUN).isin(_keys(drawn, RUN))]
+                rows = rows[keys(rows, RUN).isin(keys(drawn, RUN))]
             write_table(place, name, rows)
 
 
 def add_ablations(place: Path, part: Path, predictions: Predictions) -> None:
     """Add a part's ablations to those of a study, in place of any of the same name; see `add_networks`."""
     rows = read_gathered(part, "ablations")
+    if rows.empty:
+        return
     if (place / "ablations.csv").exists():
         known = read_gathered(place, "ablations")
         order = list(dict.fromkeys([*known["ablation"], *rows["ablation"]]))
@@ -84,8 +75,4 @@ def _of(rows: pd.DataFrame, predictions: Predictions) -> Predictions:
 
 def _lacks(rows: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
     """Which rows are of networks that are not in a table of runs."""
-    return ~_keys(rows, NETWORK).isin(_keys(known, NETWORK))
-
-
-def _keys(rows: pd.DataFrame, names: list[str]) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(rows[names].astype(str))
+    return ~keys(rows, NETWORK).isin(keys(known, NETWORK))

@@ -47,8 +47,11 @@ def read_predictions(folder: str | Path) -> Predictions:
         classes = _classes(path) if path.exists() else {}
         for name, predicted in classes.items():
             test_set, _, run = name.partition("/")
+            label = f"{test_set}/{LABEL}"
+            if label not in classes:
+                raise ValueError(f"{path}: {name!r} without {label!r}; expected a study's predictions")
             if run != LABEL:
-                predictions[run] = predicted, classes[f"{test_set}/{LABEL}"]
+                predictions[run] = predicted, classes[label]
     return predictions
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 import papermill
 
@@ -15,12 +14,8 @@ from snnq.study.cards import card, index
 from snnq.study.folders import REFERENCE, network_name, packed_networks
 from snnq.study.gather import command_for, read_gathered
 from snnq.study.merge import add_ablations, add_networks
-from snnq.study.predictions import (
-    PREDICTIONS,
-    PREDICTIONS_ABLATIONS,
-    Predictions,
-    read_predictions,
-)
+from snnq.study.predictions import PREDICTIONS, PREDICTIONS_ABLATIONS, read_predictions
+from snnq.study.unlike import refuse_unlike
 
 TABLES = (
     *("runs", "histories", "transitions", "histograms", "staircases", "table", "frontier"),
@@ -65,27 +60,28 @@ def add_part(study: str | Path) -> Path:
 
     The notebooks of the reference that are drawn from these tables alone are executed anew. So a study
     of many hours comes into the reference part by part, whether or not the runs of earlier parts are
-    still on this machine; and one that is nothing but ablations is there with its tables alone.
+    still on this machine; and one that is nothing but ablations is there with its tables alone. Packed
+    networks, their cards and what notebook 6 says of them stay as they are.
 
     Raises
     ------
     ValueError
-        As `take_reference` and `add_networks`; or a run that is in the reference was trained again with
-        another result, so that one table of both would compare machines.
+        As `take_reference` and `refuse_unlike`.
     FileNotFoundError
         The study has no ablations, nor runs to add to those of a reference.
     """
     study = Path(study)
     _refuse_changes()
     final = REFERENCE / study.name
-    adding = {"ablations": add_ablations}
-    if (final / "runs.csv").exists():
-        adding = {"runs": add_networks, **adding}
+    adding = {"runs": add_networks, "ablations": add_ablations}
     adding = {name: add for name, add in adding.items() if (study / f"{name}.csv").exists()}
+    if "runs" in adding and not (final / "runs.csv").exists():
+        print(f"{study}: its ablations alone; {final} has no networks to add others to")
+        adding.pop("runs")
     for name in adding or ("ablations",):
         _refuse_no_commit(study, read_gathered(study, name))
     predictions, added = read_predictions(final), read_predictions(study)
-    _refuse_other_results(study, final, predictions, added)
+    refuse_unlike(final, study, predictions, added)
     with _replaced(final) as partial:
         if final.exists():
             shutil.copytree(final, partial)
@@ -103,14 +99,23 @@ def add_part(study: str | Path) -> Path:
 @contextmanager
 def _replaced(final: Path) -> Iterator[Path]:
     """A folder to write to, which takes the place of another one when all of it is there."""
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (final.with_name(f".{final.name}.{which}") for which in ("partial", "old"))
+    _clear(final, partial, old)
     try:
         yield partial
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            final.rename(old)
         partial.rename(final)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _clear(final, partial, old)
+
+
+def _clear(final: Path, partial: Path, old: Path) -> None:
+    """Remove what is not needed, also what a killed process has left between two of its steps."""
+    if old.exists() and not final.exists():
+        old.rename(final)
+    for folder in (partial, old):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_no_commit(study: Path, runs: pd.DataFrame) -> None:
@@ -120,19 +125,12 @@ def _refuse_no_commit(study: Path, runs: pd.DataFrame) -> None:
         raise ValueError(f"{study}: runs of no commit: {found}; train them in a clean tree")
 
 
-def _refuse_other_results(study: Path, final: Path, known: Predictions, added: Predictions) -> None:
-    both = sorted(known.keys() & added.keys())
-    other = [name for name in both if not np.array_equal(known[name][0], added[name][0])]
-    if other:
-        raise ValueError(
-            f"{study}: {', '.join(other)}: trained again with another result than in {final}; a table of"
-            " both would compare machines, so take the study as a whole"
-        )
-
-
 def _refuse_changes() -> None:
     command = ["git", "status", "--porcelain"]
-    changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    status = subprocess.run(command, capture_output=True, text=True)
+    if status.returncode:
+        raise ValueError(f"{Path.cwd()}: {status.stderr.strip()}; a reference is made in a git tree")
+    changed = status.stdout.split("\n")
     if any(changed):
         raise ValueError(
             f"{len(changed) - 1} changes that are not committed ({changed[0].strip()}, ...):"

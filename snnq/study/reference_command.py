@@ -13,7 +13,10 @@ EXAMPLES = ("snnq reference results/quick", "snnq reference results/desk --part"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="folder of a finished study")
     parser.add_argument(
-        "--part", action="store_true", help="add its networks and ablations to those that are there"
+        "--part",
+        action="store_true",
+        help="add its networks and ablations to the tables that are there; packed networks, their cards and"
+        " notebook 6 stay as they are",
     )
 
 
