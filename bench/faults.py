@@ -7,7 +7,8 @@ Networks that were trained without faults, or with unknown ones, are tested on d
 with known faults on their own. The former are tested at the rates that others of their width, levels and seed
 were trained with, and at those that are given. Claim: training with known faults at least halves what is
 lost. Without a study the figure alone is drawn, from the tables in git. With --part the study is a part of
-it, and what the tables in git have of other networks and trainings stays in the new ones.
+it, tested on as many recordings, and what the tables in git have of other networks, seeds, devices and
+trainings stays in the new ones.
 """
 
 import argparse
@@ -54,11 +55,9 @@ def main() -> None:
         met=[_rates(run["faults"]) for _, run in runs.iterrows()],
     )
     known = pd.read_csv(REFERENCE / "faults_devices.csv").iloc[: None if arguments.part else 0]
-    sizes = {len(_taken(size, arguments)) for size in runs["test_recordings"]}
-    if len(sizes.union(known["test_recordings"])) > 1:
-        raise ValueError(f"--recordings={arguments.recordings}: expected as many as in {REFERENCE}")
+    _refuse_unlike(runs, known, arguments)
     rows = pd.concat(_tested(runs, arguments), ignore_index=True)
-    key = [*NETWORK, *FAULTS, "training"]
+    key = [*NETWORK, *FAULTS, "training", "seed", "device"]
     anew = pd.MultiIndex.from_frame(known[key]).isin(pd.MultiIndex.from_frame(rows[key]))
     rows = pd.concat([known[~anew], rows], ignore_index=True)
     report("faults_devices", rows)
@@ -72,6 +71,22 @@ def _draw(rows: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     seeds, recordings = rows["seed"].nunique(), rows["test_recordings"].iloc[0]
     of = f"{rows['recordings'].iloc[0]}, {recordings:,} test samples, up to {seeds} seeds."
     save(note(accuracy_on_devices(table), f"{SHOWS} {of}"), folder, "accuracy_on_devices")
+
+
+def _refuse_unlike(runs: pd.DataFrame, known: pd.DataFrame, arguments: argparse.Namespace) -> None:
+    """Runs that cannot be compared with each other, or with what is known."""
+    networks = runs.groupby([*NETWORK, "seed"])["training"].agg(set)
+    lacking = [network for network, trainings in networks.items() if WITHOUT not in trainings]
+    if lacking:
+        channels, levels, seed = lacking[0]
+        network = f"{channels} channels, {levels}, seed {seed}"
+        raise ValueError(f"{arguments.study}: {network}: no run without faults to compare others with")
+    sizes = {len(_taken(size, arguments)) for size in runs["test_recordings"]}
+    for name, found in ("recordings", set(runs["recordings"])), ("test_recordings", sizes):
+        if len(found.union(known[name])) > 1:
+            names = [", ".join(map(str, sorted(values))) for values in (found, set(known[name]))]
+            expected = f"{names[1]}, as in {REFERENCE}" if len(known) else "one"
+            raise ValueError(f"{name}: {names[0]}; expected {expected} (see --recordings)")
 
 
 def _taken(recordings: int, arguments: argparse.Namespace) -> range:
