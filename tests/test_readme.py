@@ -567,12 +567,20 @@ def test_hardening_with_and_without(readme):
 
 
 def test_faults(readme):
-    table = bench("faults")
-    table = table[(table["levels"] == "3bit") & (table["stuck_at_0"] == 0.1)]
-    for row in table.itertuples():
+    both = bench("faults").query("(levels == '3bit' and stuck_at_0 == 0.1) or (levels == '4bit' and stuck_at_0 == 0.2)")
+    assert len(both) == 9
+    for row in both.itertuples():
         share = "" if pd.isna(row.share) else f"{row.share:.2f}"
         cells = [row.training, f"{row.devices}", f"{row.mean:.2f}", f"{row.worst:.2f}"]
         assert f"| {' | '.join([*cells, f'{row.lost:.2f}', share])} |" in readme
+    table, others = both[both["levels"] == "3bit"], both[both["levels"] == "4bit"]
+    met = others[~others["training"].str.startswith("without faults")]
+    assert (met["share"] < 0.05).all() and met["p_holm"].round(2).unique().tolist() == [0.08]
+    assert others["seeds"].unique() == [3]
+    (sound,) = ablations(REFERENCE / "faults").values()
+    means = sound.set_index("change")["mean"]
+    stated = f"that met unknown faults have {means['unknown']:.0f} % (without faults {means['without faults']:.0f};"
+    assert stated in " ".join(readme.split())
     known = table.set_index("training").loc["known faults"]
     stated = " ".join(readme.split())
     assert f"it ends {-known.high:.1f} to {-known.low:.1f} points below half of it (95 % CI" in stated
