@@ -244,6 +244,20 @@ def test_what_a_protocol_is_worth(readme):
         assert set(ablations(DESK)[name]["reading"]) == {"", "not shown"}
 
 
+def test_whether_posits_equal_float32(readme):
+    folder = REFERENCE / "arithmetic_mnist"
+    table = pd.read_csv(folder / "arithmetic.csv").fillna({"reading": ""})
+    rows = pd.read_csv(folder / "ablations.csv")
+    assert set(rows["test_recordings"]) == {10_000} and set(table["seeds"]) == {5} and len(table) == 4
+    for levels, name in ("full", "full precision"), ("binary", "binary"):
+        of = table[table["levels"] == levels].set_index("change")
+        first, posit = of.loc["float32"], of.loc["posit8, stochastic"]
+        means = (f"{row['mean']:.2f} ± {row['sd']:.2f}" for row in (first, posit))
+        ends = interval(posit["low"], posit["high"])
+        cells = [name, *means, signed(posit["difference"]), ends, posit["reading"]]
+        assert f"| {' | '.join(cells)} |" in readme and posit["reading"] == "not shown"
+
+
 def test_8_bit_arithmetic(readme):
     folder = REFERENCE / "arithmetic"
     table = pd.read_csv(folder / "arithmetic.csv").fillna({"reading": ""})
