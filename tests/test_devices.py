@@ -99,7 +99,7 @@ def test_the_profiles_have_five_devices_for_each_seed():
     runs = runs[runs["levels"] != "full"]
     runs["training"] = [training_of(run) for _, run in runs.iterrows()]
     counts = runs.groupby(["levels", "training"]).size().unstack()
-    assert counts[WITHOUT].to_dict() == {"4bit": 3, "3bit": 5, "ternary": 3, "binary": 3}
+    assert counts[WITHOUT].to_dict() == {"4bit": 3, "3bit": 5, "2bit": 3, "ternary": 3, "binary": 3}
     known = counts.filter(regex="^known faults").loc[["3bit", "4bit"]]
     assert known.shape == (2, 3) and known.eq(5 * counts[WITHOUT].loc[known.index], axis=0).all(axis=None)
     with_rates = plan(read_profiles([PROJECT / f"config/{name}.yaml" for name in names]))
