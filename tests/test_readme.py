@@ -138,6 +138,7 @@ def test_methods(readme):
     beside = kept.set_index("change")
     shown = table.set_index("change")["reading"]
     assert {*shown.index[shown == "not shown"]} == {"LSQ", "DoReFa", "ReScaW"}
+    assert f"the one that turns on it ({table.set_index('change')['p']['sign']:.2f})" in " ".join(readme.split())
     assert {*shown} == {"", "worse", "not shown"}
     for row in table.itertuples():
         difference = signed(row.difference)

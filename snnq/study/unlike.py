@@ -28,9 +28,10 @@ def refuse_unlike(place: Path, part: Path, known: Predictions, added: Prediction
     ------
     ValueError
         Tables that lack columns, or have a run twice; other runs of a network that is there, of more seeds
-        say, since its rows in other tables are of those that it has; an ablation without all of the runs that it has; networks of other test recordings by the same name;
-        or a run that stays in the study was trained again with another result, so that one table of both
-        would compare machines.
+        say, since its rows in other tables are of those that it has; an ablation without all of the runs
+        that it has; networks of other test recordings by the same name, or without the predictions that
+        would tell; or a run that stays in the study was trained again with another result, so that one
+        table of both would compare machines.
     """
     runs, ablations = (_table(part, name) for name in ("runs", "ablations"))
     known_runs, known_ablations = (_table(place, name) for name in ("runs", "ablations"))
@@ -54,7 +55,10 @@ def refuse_unlike(place: Path, part: Path, known: Predictions, added: Prediction
     for recordings, rows in runs.groupby("recordings"):
         there = known_runs[known_runs["recordings"] == recordings]
         if len(there) and _test_set(rows, added) != _test_set(there, known):
-            raise ValueError(f"{part}: {recordings}: other test recordings than in {place}; expected the same")
+            raise ValueError(
+                f"{part}: {recordings}: other test recordings than in {place}, or no predictions on them;"
+                " expected the same"
+            )
     staying = pd.concat([known_runs, known_ablations[~is_replaced]])
     _refuse_other_results(place, part, staying, pd.concat([runs, ablations]), known, added)
 
