@@ -43,11 +43,12 @@ def gather(study: Study) -> None:
     """Write the tables of a study's finished runs, those of its profile's table.
 
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `frontier.csv`, see `frontier_table`;
-    `histories.csv`, a row per epoch of each. Of the runs quantized with sigmoids `transitions.csv`, a row per epoch and layer: the share
-    of its weights in transition, α and β, see `weight_histograms`. Of those of the first seed, order
-    and the widest networks `histograms.csv`, at four epochs, and `staircases.csv`, a row per layer
-    after the last epoch: its levels, its temperature, its thresholds in units of βw, and the share of
-    its weights at each level. And `predictions.safetensors`, see `read_correct`.
+    `histories.csv`, a row per epoch of each. Of the runs quantized with sigmoids `transitions.csv`, a
+    row per epoch and layer: the share of its weights in transition, α and β, see `weight_histograms`.
+    Of those of the first seed, order and the widest networks `histograms.csv`, at four epochs, and
+    `staircases.csv`, a row per layer after the last epoch: its levels, its temperature, its thresholds
+    in units of βw, and the share of its weights at each level. And `predictions.safetensors`, see
+    `read_correct`.
     """
     runs = read_runs(study.folder / "runs", study.runs)
     write_runs(study.folder, runs.drop(columns="folder"), kept_predictions(runs))
@@ -82,8 +83,9 @@ def write_runs(folder: Path, runs: pd.DataFrame, predictions: Predictions) -> No
     `results_table`, and `frontier.csv`, see `frontier_table`."""
     write_table(folder, "runs", runs)
     write_predictions(folder / PREDICTIONS, predictions)
+    correct = read_correct(folder)
     for name, compared in ("table", results_table), ("frontier", frontier_table):
-        write_table(folder, name, compared(runs, read_correct(folder)), "%.4f")
+        write_table(folder, name, compared(runs, correct), "%.4f")
 
 
 def gather_ablations(study: Study) -> None:
