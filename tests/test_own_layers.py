@@ -96,7 +96,7 @@ def test_weights_that_are_replaced_before_each_call_are_refused(kind):
 def test_a_layer_that_computes_with_more_values_is_refused_by_name():
     class Windowed(nn.Conv2d):
         def forward(self, x):
-            window = torch.hann_window(5)[1:-1]
+            window = torch.tensor([0.5, 1.0, 0.5])
             return nn.functional.conv2d(x, self.weight * window[:, None] * window, self.bias)
 
     model = nn.Sequential(nn.Conv2d(2, 4, 3), Windowed(4, 4, 3))
