@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import torch
 from conftest import small_study
+from matplotlib.colors import to_hex
 from torch import nn
 
 import snnq
 from snnq.__main__ import main
+from snnq.figures.colors import looks
 from snnq.study.side_by_side import word
 
 pytestmark = pytest.mark.xdist_group("compare")  # which share runs that were trained once
@@ -65,6 +67,24 @@ def test_curves_have_a_line_for_each_run_and_a_colour_for_each_kind(runs):
     history = snnq.read_history(runs / "c")
     shown = {tuple(line.get_ydata()) for line in loss.get_lines()}
     assert tuple(history["loss"]) in shown
+    plt.close(figure)
+
+
+def test_level_sets_have_their_colours_and_what_else_differs_has_dashes(recordings, tmp_path):
+    for channels in (2, 3):
+        for levels in ("full", "ternary", "binary"):
+            settings = {"data": str(recordings), "epochs": 1, "steps": 2, "device": "cpu"}
+            run = snnq.Run(channels=channels, levels=levels, **settings)
+            snnq.fit(run, tmp_path / f"{channels}{levels}", progress=False)
+    found = snnq.compare(tmp_path)
+    assert found.histories["others"].unique().tolist() == ["2 channels", "3 channels"]
+    figure = found.curves()
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["full", "ternary", "binary", "2 channels", "3 channels"]
+    lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata())]
+    assert len({(line.get_color(), line.is_dashed()) for line in lines}) == 6
+    expected = {to_hex(look["color"]) for look in looks(["full", "ternary", "binary"]).values()}
+    assert {to_hex(line.get_color()) for line in lines} == expected
     plt.close(figure)
 
 

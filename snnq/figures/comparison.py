@@ -6,9 +6,11 @@ from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from snnq.figures.colors import looks
 from snnq.figures.style import WIDTH, set_style
 from snnq.study.side_by_side import SideBySide, side_by_side, word
 
@@ -44,30 +46,34 @@ class Comparison(SideBySide):
 
     def curves(self) -> Figure:
         """Test accuracy with hard weights and loss in training by epoch, a column of panels for each
-        recordings; a line for each run, in one colour for those that differ in seed and order alone.
+        recordings; a line for each run, alike for those that differ in seed and order alone. Level
+        sets have the colours that they have in every figure, and what else differs is in the dashes.
         """
         set_style()
         rows = self.histories.assign(accuracy=100 * self.histories["test_accuracy"])
-        recordings, kinds = rows["recordings"].unique(), rows["kind"].unique()
-        size = 2 * WIDTH, 1.5 * WIDTH + 0.15 * min(len(kinds), MOST_NAMES) / 2
+        recordings = rows["recordings"].unique()
+        look = _look(rows)
+        count = len(look["hue_order"]) + len(look.get("style_order", ()))
+        size = 2 * WIDTH, 1.5 * WIDTH + 0.15 * min(count, MOST_NAMES) / 2
         figure, axes = plt.subplots(
             2, len(recordings), figsize=size, layout="constrained", sharex="col", squeeze=False
         )
-        colors = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
-        look = {"hue": "kind", "hue_order": kinds, "palette": colors, "units": "name", "estimator": None}
         for column, name in zip(axes.T, recordings):
             of_these = rows[rows["recordings"] == name]
             for axis, quantity in zip(column, ("accuracy", "loss")):
                 sns.lineplot(of_these, x="epoch", y=quantity, **look, linewidth=1, ax=axis)
-                handles, labels = axis.get_legend_handles_labels()
+                entries = dict(zip(*axis.get_legend_handles_labels()[::-1]))
                 axis.get_legend().remove()
                 axis.set_ylabel("")
             column[0].set_title(name)
             column[1].xaxis.get_major_locator().set_params(integer=True)
         axes[0, 0].set_ylabel("test accuracy (%)")
         axes[1, 0].set_ylabel("training loss")
-        if 1 < len(kinds) <= MOST_NAMES:
-            figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize="x-small")
+        for title in ("levels", "others"):
+            entries.pop(title, None)
+        if 1 < len(entries) <= MOST_NAMES:
+            names = {"loc": "outside lower left", "ncols": 2, "fontsize": "x-small"}
+            figure.legend(entries.values(), entries, **names)
         return figure
 
     def __repr__(self) -> str:
@@ -77,6 +83,19 @@ class Comparison(SideBySide):
         styled = self.words().style.hide().format(escape="html").set_uuid("compare")
         box = f'<input type="search" size="60" placeholder="{HINT}" oninput="{escape(FILTER)}">'
         return f"<div>{box}\n{styled.to_html()}</div>"
+
+
+def _look(rows: pd.DataFrame) -> dict:
+    """Colours and dashes of the lines, as seaborn takes them."""
+    each = {"units": "name", "estimator": None}
+    if rows["levels"].nunique() == 1:
+        kinds = rows["kind"].unique()
+        colors = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
+        return each | {"hue": "kind", "hue_order": kinds, "palette": colors}
+    colors = {name: look["color"] for name, look in looks(rows["levels"]).items()}
+    each |= {"hue": "levels", "hue_order": list(colors), "palette": colors}
+    others = rows["others"].unique()
+    return each | ({"style": "others", "style_order": others} if len(others) > 1 else {})
 
 
 def compare(runs: str | Path | Iterable[str | Path]) -> Comparison:

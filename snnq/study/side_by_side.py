@@ -20,6 +20,7 @@ REPEATS = ["seed", "order"]  # settings of runs that are otherwise one
 FIRST = ["recordings", "channels", "levels"]  # in tables
 FACTS = ("accuracy", "low", "high", "bytes", "folder")  # of a table's columns, after the settings
 CURVES = ["epoch", "loss", "test_accuracy"]
+OF_CURVES = ["name", "kind", "levels", "others", "recordings"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class SideBySide:
         and low to high, its 95 % Wilson interval; bytes, packed; and the run's folder, or its name
         where of a study there are the tables alone.
     histories : DataFrame
-        A row per run and epoch: name; kind, the name without seed and order; recordings, epoch, loss
-        and test_accuracy.
+        A row per run and epoch: name; kind, the name without seed and order; levels, and others, what
+        is in the name besides them and the recordings; recordings, epoch, loss and test_accuracy.
     """
 
     table: pd.DataFrame
@@ -68,11 +69,12 @@ def side_by_side(places: Iterable[str | Path]) -> SideBySide:
     found = found.drop_duplicates("folder", ignore_index=True)
     settings = _sorted(_that_differ(found))
     found = found.loc[settings.index]
-    names, kinds = _names(settings), _names(settings.drop(columns=REPEATS, errors="ignore"))
+    of_kinds = settings.drop(columns=REPEATS, errors="ignore")
+    names, kinds, others = _names(settings), _names(of_kinds), _names(of_kinds, ["recordings", "levels"])
     untold = names.duplicated(keep=False) | (names == "")
     last = found["folder"].map(lambda folder: Path(folder).name)
     names = names.mask(untold, (names + " " + last).str.strip())
-    found = found.assign(kind=kinds.where(kinds != "", names))
+    found = found.assign(kind=kinds.where(kinds != "", names), others=others.replace("", "as most"))
     ends = [wilson(*one) for one in zip(found["last"], found["test_recordings"])]
     table = settings.assign(
         accuracy=100 * found["last"],
@@ -80,9 +82,10 @@ def side_by_side(places: Iterable[str | Path]) -> SideBySide:
         high=[100 * high for _, high in ends],
         **found[["bytes", "folder"]],
     )
+    kept = found.assign(name=names, levels=found["levels"].map(word))[[*OF_CURVES, "history"]]
     histories = [
-        history[CURVES].assign(name=name, kind=kind, recordings=recordings)
-        for name, kind, recordings, history in zip(names, *map(found.get, ("kind", "recordings", "history")))
+        history[CURVES].assign(**dict(zip(OF_CURVES, of_run)))
+        for *of_run, history in kept.itertuples(index=False, name=None)
     ]
     return SideBySide(table.set_axis(names.rename("run")), pd.concat(histories, ignore_index=True))
 
@@ -175,13 +178,16 @@ def _sorted(settings: pd.DataFrame) -> pd.DataFrame:
     return settings.loc[places]
 
 
-def _names(settings: pd.DataFrame) -> pd.Series:
-    """Of runs, from as few of the settings as tell them apart; what most of them share is not said."""
+def _names(settings: pd.DataFrame, known: Iterable[str] = ()) -> pd.Series:
+    """Of runs, from as few of the settings as tell them apart; not said is what is known of each, and
+    what most of them share."""
     names, words, said = pd.Series("", settings.index), settings.map(word), []
     for name in settings:
         if _is_said(words, name, said):
             continue
         said.append(name)
+        if name in known:
+            continue
         parts = words[name] if name in FIRST else f"{name.replace('_', ' ')} " + words[name]
         if name == "channels":
             parts = parts + " channels"
