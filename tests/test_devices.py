@@ -84,9 +84,10 @@ def test_the_figure_has_a_panel_for_each_network_and_both_lines():
     table = devices_table(rows())
     figure = accuracy_on_devices(table)
     panels = {axis.get_title(): axis for axis in figure.axes if axis.axison}
-    assert list(panels) == ["3bit, 8 channels", "binary, 8 channels"]
+    assert list(panels) == ["3bit", "binary"]
+    assert panels["3bit"].get_ylabel() == "8 channels, accuracy (%)"
     own = table[table["levels"] == "binary"].set_index("training")
-    lines = panels["binary, 8 channels"].lines[1:]
+    lines = panels["binary"].lines[1:]
     drawn = [line.get_ydata()[0] for line in lines]
     expected = [own.loc[training, way] for training in sorted(own.index) for way in ("mean", "worst")]
     assert drawn == pytest.approx(expected) and BY_KNOWING not in own.index
