@@ -70,6 +70,17 @@ def test_curves_have_a_line_for_each_run_and_a_colour_for_each_kind(runs):
     plt.close(figure)
 
 
+def test_curves_of_many_runs_are_means_with_their_range(runs, monkeypatch):
+    monkeypatch.setattr("snnq.figures.comparison.MOST_LINES", 2)
+    found = snnq.compare(runs)
+    figure = replace(found, histories=found.histories.assign(loss=[1.0, 2.0, 4.0])).curves()
+    axis = figure.axes[1]
+    assert [line.get_ydata()[0] for line in axis.get_lines() if len(line.get_xdata())] == [1.5, 4]
+    edges = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (edges.min(), edges.max()) == (1, 2)
+    plt.close(figure)
+
+
 def test_level_sets_have_their_colours_and_what_else_differs_has_dashes(recordings, tmp_path):
     for channels in (2, 3):
         for levels in ("full", "ternary", "binary"):

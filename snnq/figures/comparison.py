@@ -15,6 +15,7 @@ from snnq.figures.style import WIDTH, set_style
 from snnq.study.side_by_side import SideBySide, side_by_side, word
 
 MOST_NAMES = 24  # in a legend
+MOST_LINES = 40  # of single runs
 # Shows the rows that have every word; a number has to be a whole cell. The browser does it, so that
 # it works in a stored notebook too.
 FILTER = """\
@@ -46,8 +47,9 @@ class Comparison(SideBySide):
 
     def curves(self) -> Figure:
         """Test accuracy with hard weights and loss in training by epoch, a column of panels for each
-        recordings; a line for each run, alike for those that differ in seed and order alone. Level
-        sets have the colours that they have in every figure, and what else differs is in the dashes.
+        recordings; a line for each run, alike for those that differ in seed and order alone, or of
+        more than 40 runs the mean and the range of those. Level sets have the colours that they have
+        in every figure, and what else differs is in the dashes.
         """
         set_style()
         rows = self.histories.assign(accuracy=100 * self.histories["test_accuracy"])
@@ -87,7 +89,8 @@ class Comparison(SideBySide):
 
 def _look(rows: pd.DataFrame) -> dict:
     """Colours and dashes of the lines, as seaborn takes them."""
-    each = {"units": "name", "estimator": None}
+    several = rows["name"].nunique() > MOST_LINES
+    each = {"errorbar": ("pi", 100)} if several else {"units": "name", "estimator": None}
     if rows["levels"].nunique() == 1:
         kinds = rows["kind"].unique()
         colors = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
