@@ -163,7 +163,7 @@ def test_a_notebook_that_names_a_path_of_this_machine_is_refused(study, in_tmp):
 
 def test_notebooks_that_are_too_large_are_refused(study):
     write_notebook(study / "notebooks/4_results.ipynb", "#" * reference.MOST_BYTES)
-    with pytest.raises(ValueError, match="bytes of notebooks, expected 4,000,000 at most"):
+    with pytest.raises(ValueError, match="bytes of notebooks, expected 6,000,000 at most"):
         take_reference(study)
 
 
