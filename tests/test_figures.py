@@ -270,7 +270,9 @@ def test_firing_distances_are_means_beside_full_precisions_own(tmp_path):
 
 
 def test_ablations_figures_are_named_after_them(tmp_path):
-    rows = {"recordings": "digits, simulated", "ablation": ["quantizer, binary", "time steps"]}
+    """One that compares nothing has none."""
+    of = ["quantizer, binary", "quantizer, binary", "time steps", "time steps", "alone"]
+    rows = {"recordings": "digits, simulated", "ablation": of, "change": list("abaca")}
     pd.DataFrame(rows).to_csv(tmp_path / "ablations.csv", index=False)
     found = catalogue.ablations(tmp_path)
     assert list(found) == ["ablation_quantizer_binary", "ablation_time_steps"]

@@ -64,7 +64,7 @@ def ablations(study: Path) -> dict[str, pd.DataFrame]:
     return dict(iter(table.groupby("ablation", sort=False)))
 
 
-@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 12)])
+@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 20)])
 def test_results(readme, study, rows):
     table = pd.read_csv(study / "table.csv")
     table = table if study == QUICK else table[table["benchmark"] == "nmnist"]
@@ -126,6 +126,53 @@ def test_one_small_layer(readme):
     assert stated in " ".join(readme.split()) and len(nearer) == 8 and (nearer > 0).all()
     p = holm(np.array([one.p for one in found.values()]))
     assert [method for method, value in zip(found, p) if value < 0.05] == ["ReScaW", "T-BSO"]
+
+
+def test_one_bit_or_several(readme):
+    stated = " ".join(readme.split())
+    rows, correct = snnq.read_gathered(DESK, "runs").query("channels == 4"), snnq.read_correct(DESK)
+    runs = {levels: accuracies(of, correct).to_numpy() for levels, of in rows.groupby("levels")}
+    mixed = paired_difference(runs["binary, <1000: 4bit"], runs["binary"])
+    size = rows.groupby("levels")["bytes"].first()
+    more = size["binary, <1000: 4bit"] - size["binary"]
+    low, high = mixed.interval()
+    assert f"take {more} bytes more and bring {mixed.mean:.2f} points" in stated
+    assert f"same seeds ({low:.2f} to {high:.2f})" in stated
+    table = pd.read_csv(DESK / "table.csv").query("levels in ('2bit', '3bit', '4bit')")
+    ends = -table["difference"].max(), -table["difference"].min()
+    assert "accuracy stays {:.1f} to {:.1f} points below".format(*ends) in stated and len(table) == 6
+    frontier = snnq.read_gathered(DESK, "frontier").query("benchmark == 'nmnist'")
+    binary = frontier[frontier["levels"] == "binary"].sort_values("bytes")
+    for row in frontier.query("levels in ('2bit', '3bit', '4bit')").itertuples():
+        assert row.mean < np.interp(row.bytes, binary["bytes"], binary["mean"])  # "a higher accuracy"
+
+
+def test_more_bits_want_another_recipe(readme):
+    stated = " ".join(readme.split())
+    tables = ablations(DESK)
+    four, two = (tables[f"quantizer, {bits} bits"].set_index("change") for bits in (4, 2))
+    late = "sigmoids, thresholds at equal distances, hard from 0.5 to 0.95"
+    chosen, ends = four.loc[late], interval(four["low"][late], four["high"][late])
+    assert set(four["seeds"]) == {5} and chosen["reading"] == "better"
+    table = pd.read_csv(DESK / "table.csv").set_index(["benchmark", "channels", "levels"])
+    full = table["last_mean"]["nmnist", 4, "full"]
+    assert f"reach {chosen['mean']:.2f} % where the default has {four['mean']['sigmoids']:.2f}" in stated
+    assert f"precision {full:.2f}: {chosen['difference']:.2f} points more (five seeds, 95 % CI {ends}" in stated
+    assert f"LSQ has {four['mean']['LSQ']:.2f}." in stated
+    assert f"2 bits it brings {two['difference'][late]:.2f}, which" in stated
+    assert two["reading"][late] == "not shown"
+    for bits in ("4 bits", "2 bits"):  # that it is the best of them on the validation split, beside LSQ
+        trials = tables[f"recipe, {bits}"].set_index("change")["validation_mean"].drop("LSQ")
+        assert trials.idxmax() == "thresholds at equal distances, hard from 0.5 to 0.95"
+    binary = tables["recipe, binary"].set_index("change").loc[["the default", "hard from 0.5 to 0.95"]]
+    gain = binary["validation_mean"].diff().iloc[1], binary["mean"].diff().iloc[1]
+    assert [round(points, 2) for points in gain] == [0.29, 0.29] and "0.29 points on both" in stated
+    rows, correct = snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK)
+    names = "quantizer, binary, hard from 0.5 to 0.95", "quantizer, binary"
+    runs = [rows[(rows["ablation"] == name) & (rows["change"] == "sigmoids")] for name in names]
+    found = paired_difference(*(accuracies(of, correct).to_numpy() for of in runs))
+    low, high = found.interval()
+    assert f"orders it brings {found.mean:.2f} (−{-low:.2f} to {high:+.2f})" in stated
 
 
 def test_methods(readme):
@@ -191,7 +238,7 @@ def test_ternary_methods(readme):
     assert abs(best["mean"] - table["mean"]["TWN"]) < 0.05
     tried = [ablations(DESK)[name].set_index("change") for name in ("temperature, ternary", "recipe, ternary")]
     tried = pd.concat(one["validation_mean"].iloc[1:] for one in tried)
-    assert len(tried) == 13 and tried.idxmax() == "β learned, T = 16, T' = 8"
+    assert len(tried) == 15 and tried.idxmax() == "β learned, T = 16, T' = 8"
     chosen = ablations(DESK)["recipe, ternary"].set_index("change").loc["β learned, T = 16, T' = 8"]
     assert chosen["seeds"] == 3 and chosen["reading"] == "better"
     assert f"on the test of these three ({chosen['difference']:.2f} points)" in " ".join(readme.split())

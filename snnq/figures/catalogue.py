@@ -101,7 +101,7 @@ def draw_all(study: str | Path, folder: str | Path, chosen: Sequence[str] = ()) 
 
 
 def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
-    """The rows of each ablation of a study, by the name of its figure.
+    """The rows of each ablation of a study that compares something, by the name of its figure.
 
     Raises
     ------
@@ -112,6 +112,7 @@ def ablations(study: str | Path) -> dict[str, pd.DataFrame]:
     return {
         ABLATION + str(name).replace(",", "").replace(" ", "_"): group
         for name, group in rows.groupby("ablation", sort=False)
+        if group["change"].nunique() > 1
     }
 
 
