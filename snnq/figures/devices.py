@@ -11,9 +11,9 @@ MARKERS = "osD^vPX"
 
 
 def accuracy_on_devices(table: pd.DataFrame) -> Figure:
-    """Accuracy against the share of bits that are stuck, a row of panels for each width with one for each
-    level set, a colour for each training: the mean over devices and seeds, and dashed the worst of them. Dotted: without
-    faults.
+    """Accuracy against the share of bits that are stuck, a row of panels for each width with one for
+    each level set, a colour for each training: the mean over devices and seeds, and dashed the worst
+    of them. Dotted: without faults.
 
     Parameters
     ----------
