@@ -89,18 +89,57 @@ def test_without_times_or_thresholds_nothing_is_hardened():
 
 
 @pytest.mark.parametrize(
-    ("method", "harden", "between"),
+    ("method", "levels", "harden", "between"),
     [
-        ("sigmoid", None, (0.1, 0.85)),
-        ("sigmoid", (), ()),
-        ("sign", None, ()),
-        ("sign", (0.2, 1), (0.2, 1)),
+        ("sigmoid", "binary", None, {"0": (0.1, 0.85)}),
+        ("sigmoid", "ternary", None, {"0": (0.1, 0.85)}),
+        ("sigmoid", "2bit", None, {"0": (0.5, 0.95)}),
+        ("sigmoid", "2bit", (0.2, 1), {"0": (0.2, 1)}),
+        ("sigmoid", "binary", (), {}),
+        ("sign", "binary", None, {}),
+        ("sign", "binary", (0.2, 1), {"0": (0.2, 1)}),
     ],
 )
-def test_the_sigmoids_harden_by_default_and_other_methods_where_asked(method, harden, between):
-    model, _, _ = layer(method, "binary", 0)
+def test_the_sigmoids_harden_by_default_and_other_methods_where_asked(
+    method, levels, harden, between
+):
+    model, _, _ = layer(method, levels, 0)
     adam = torch.optim.Adam(model.parameters())
     assert Hardening(model, adam, harden).between == between
+
+
+def test_each_layer_hardens_as_its_levels_want():
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 40))
+    snnq.quantize(model, {"0": "4bit", "rest": "binary"}, ())
+    hardening, shares = Hardening(model, torch.optim.Adam(model.parameters()), None), []
+    for time in (0.0, 0.3, 0.6, 0.9, 0.96):
+        hardening(time)
+        masks = [quantizer.hardened for quantizer in snnq.quantizers(model).values()]
+        shares.append([mask.float().mean().item() for mask in masks])
+    many, few = np.transpose(shares)
+    assert (many[:2] == 0).all() and 0 < many[2] < many[3] < 1 and many[4] == 1
+    assert few[0] == 0 and 0 < few[1] < few[2] < 1 and (few[3:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "biases", "harden"),
+    [
+        ({"levels": "binary"}, "kmeans", None),
+        ({"levels": "full"}, "kmeans", None),
+        ({"levels": (0, 1, 2)}, "kmeans", None),
+        ({"levels": (0, 1, 2, 4)}, "uniform", (0.5, 0.95)),
+        ({"levels": "4bit", "harden": ()}, "uniform", ()),
+        ({"levels": "4bit", "biases": "kmeans"}, "kmeans", (0.5, 0.95)),
+        ({"levels": "4bit", "quantizer": "lsq"}, "kmeans", None),
+        ({"levels": {"last": "4bit", "rest": "2bit"}}, "uniform", (0.5, 0.95)),
+        ({"levels": {"<1000": "full", "rest": "binary"}}, "kmeans", None),
+        ({"levels": {"<1000": "4bit", "rest": "binary"}}, None, None),  # each layer its own
+    ],
+)
+def test_a_run_records_the_recipe_of_its_levels(settings, biases, harden):
+    run = Run(**settings)
+    assert (run.biases, run.harden) == (biases, harden)
+    assert Run.of(vars(run)) == run
 
 
 def test_shares_that_cannot_be_are_refused():

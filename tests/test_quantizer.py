@@ -159,8 +159,18 @@ def test_alpha_starts_where_the_soft_weights_are_nearest_to_the_weights(levels, 
 def test_wider_sets_put_biases_between_the_clusters_of_the_weights():
     centres = torch.tensor([-3.0, -1.1, 1.1, 3.4])
     noise = 0.01 * random_weight(0, 4, 500, dtype=torch.float32)
-    biases = initial_biases((centres[:, None] + noise).flatten(), resolve_levels("2bit"))
+    scaled, levels = (centres[:, None] + noise).flatten(), resolve_levels("2bit")
+    biases = initial_biases(scaled, levels, "kmeans")
     torch.testing.assert_close(biases, torch.tensor([-2.05, 0.0, 2.25]), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(("levels", "method"), [("ternary", "kmeans"), ("2bit", "uniform")])
+def test_the_default_thresholds_are_those_of_as_many_levels(levels, method):
+    weight = random_weight(0, 300, dtype=torch.float32)
+    default = snnq.SigmoidQuantizer(weight, levels)
+    others = {of: snnq.SigmoidQuantizer(weight, levels, biases=of) for of in ("kmeans", "uniform")}
+    same = {of for of, other in others.items() if torch.equal(default.biases, other.biases)}
+    assert same == {method}
 
 
 def test_memory_of_the_backward_pass_does_not_grow_with_the_levels():

@@ -20,7 +20,11 @@ from snnq.storage.content import read
         ({"benchmark": "cifar10dvs", "split": "80/20"}, "Run(benchmark='cifar10dvs')"),
         (
             {"levels": {"<1000": "4bit", "rest": "binary"}},
-            "Run(levels=(('<1000', '4bit'), ('rest', 'binary')))",
+            "Run(levels=(('<1000', '4bit'), ('rest', 'binary')), biases=None)",
+        ),
+        (
+            {"levels": "4bit"},
+            "Run(levels='4bit', biases='uniform', harden=(0.5, 0.95))",
         ),
     ],
 )

@@ -124,7 +124,7 @@ def test_names_of_runs_stay():
     """A study's folders are named after them."""
     for settings, name in (
         ({}, "nmnist-binary-seed0-44136fa3"),
-        ({"levels": "4bit"}, "nmnist-4bit-seed0-669d57a9"),
+        ({"levels": "4bit"}, "nmnist-4bit-seed0-fecd7517"),
         ({"levels": [-1, 0, 2.5]}, "nmnist-3levels-seed0-a7ed8951"),
         ({"benchmark": "ncaltech101"}, "ncaltech101-binary-seed0-034cb1ad"),
     ):

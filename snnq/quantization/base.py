@@ -30,6 +30,9 @@ class LevelQuantizer(nn.Module):
     reachable : Reachable or None
         Which levels each weight can reach, of a memory whose faults are known; for methods that
         `takes_reachable`.
+    hardens : two numbers or ()
+        Shares of a training between which the weights become `hardened`, where its settings do not
+        say; () for never.
     memory : function or None
         What training makes of its weights, as a memory with faults would read them: called with the
         quantizer, its weight, and the weights that training would see without.
@@ -42,6 +45,7 @@ class LevelQuantizer(nn.Module):
 
     scales = 1
     takes_reachable = False
+    hardens: tuple[float, ...] = ()
 
     def __init__(self, weight: Tensor, levels: str | Iterable[float]):
         super().__init__()

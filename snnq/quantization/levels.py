@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from snnq.quantization.recipe import recipe_for
 from snnq.quantization.rules import read_levels
 
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -58,10 +59,11 @@ def resolve_levels(levels: str | Iterable[float]) -> tuple[float, ...]:
     return values
 
 
-def initial_biases(scaled: Tensor, levels: tuple[float, ...], method: str = "kmeans") -> Tensor:
+def initial_biases(scaled: Tensor, levels: tuple[float, ...], method: str | None = None) -> Tensor:
     """Thresholds b_1 <= … <= b_n for weights already multiplied by β.
 
-    "uniform": half-way between levels, whatever the weights. "kmeans":
+    "uniform": half-way between levels, whatever the weights. None: "kmeans" for up to three levels,
+    "uniform" for more. "kmeans":
     ±0.05 on either side of a level zero, 0 between a negative and a positive level; all others
     half-way between neighbouring centres of k-means with a cluster for each level (Yang et al.
     2019, sec. 3.3 and their code). Negative levels share the negative weights, positive levels the
@@ -73,6 +75,7 @@ def initial_biases(scaled: Tensor, levels: tuple[float, ...], method: str = "kme
     ValueError
         Unknown method.
     """
+    method = recipe_for(levels).biases if method is None else method
     if method not in BIASES:
         raise ValueError(f"biases={method!r}: expected one of {', '.join(BIASES)}")
     if method == "uniform":

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.levels import initial_biases
 from snnq.quantization.masked import Curves, masked_staircase
+from snnq.quantization.recipe import recipe_for
 from snnq.quantization.staircase import staircase
 
 SCALES = ("alpha", "beta")
@@ -45,8 +46,9 @@ class SigmoidQuantizer(LevelQuantizer):
     backward_temperature : float, optional
         T' > 0 that the slope is taken at in the backward pass. The true slope (None: T' = T)
         vanishes almost everywhere as T grows; one at a low T' goes on to move the weights.
-    biases : str
-        How the thresholds are set, see `initial_biases`: "kmeans" or "uniform".
+    biases : str or None
+        How the thresholds are set, see `initial_biases`: "kmeans" or "uniform"; None: by how many
+        levels there are.
     learned : names
         Which of "alpha" and "beta" training moves; the others keep their first values.
 
@@ -72,7 +74,7 @@ class SigmoidQuantizer(LevelQuantizer):
         levels: str | Iterable[float],
         temperature: float = 1.0,
         backward_temperature: float | None = None,
-        biases: str = "kmeans",
+        biases: str | None = None,
         learned: Iterable[str] = SCALES,
     ):
         super().__init__(weight, levels)
@@ -92,6 +94,10 @@ class SigmoidQuantizer(LevelQuantizer):
             fitted = (weight.double() * output).sum() / output.square().sum()
             # Levels of one sign cannot follow weights of both.
             self.alpha.copy_(fitted if fitted > 0 else 1 / beta)
+
+    @property
+    def hardens(self) -> tuple[float, ...]:
+        return recipe_for(self.levels).harden
 
     def soft(self, weight: Tensor) -> Tensor:
         """α (Y_0 + Σ s_i σ(T(βw − b_i))), differentiable in w, α and β."""

@@ -25,7 +25,7 @@ from snnq.training.run import OF_FULL_PART, Run
 from snnq.training.settings_checks import LARGEST, number, one_of, text, whole
 
 NARROW = 1  # channels of the network that quantizing is tried on
-TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer", "biases")
+TEXTS = ("benchmark", "data", "network", "neuron", "cut", "augmentation", "quantizer")
 LOGS = (None, "tensorboard")
 
 
@@ -50,7 +50,8 @@ def check(run: Run) -> None:
     one_of(run, "cut", CUTS)
     one_of(run, "augmentation", AUGMENTATIONS)
     one_of(run, "quantizer", QUANTIZERS)
-    one_of(run, "biases", BIASES)
+    if run.biases is not None:
+        one_of(run, "biases", BIASES)
     check_learned(run.learned)
     _faults(run)
     if run.backward_temperature is not None:

@@ -24,9 +24,7 @@ from torch.optim import Optimizer
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
-from snnq.quantization.sigmoid import SigmoidQuantizer
 
-OF_SIGMOIDS = (0.1, 0.85)  # the rest of the time is for what is not quantized
 STAGES = 50  # of a layer, at most: sorting its weights takes longer than a training step
 
 
@@ -40,30 +38,33 @@ class Hardening:
     optimizer : Optimizer
         Of the weights: one that becomes hard loses its momentum, and stays where it is.
     between : two numbers, none, or None
-        Shares of the training: when the first weights become hard, and from when on all are. None:
-        `OF_SIGMOIDS` where a quantizer is a sigmoid, else never.
+        Shares of the training: when the first weights become hard, and from when on all are; ()
+        for never. None: for each layer as its quantizer `hardens`.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, between: tuple[float, ...] | None):
-        if between is None:
-            sigmoids = any(isinstance(q, SigmoidQuantizer) for q in quantizers(model).values())
-            between = OF_SIGMOIDS if sigmoids else ()
-        self.optimizer, self.between = optimizer, between
+        self.optimizer = optimizer
+        self.between: dict[str, tuple[float, ...]] = {}
         self.layers: dict[str, tuple[nn.Module, LevelQuantizer]] = {}
         for name, quantizer in quantizers(model).items():
             layer = model.get_submodule(name)
             weight = quantizer_input(layer)
             quantizer.hardened = None  # of a training before this one
-            if between and quantizer.thresholds(weight) is not None:
+            of_layer = quantizer.hardens if between is None else between
+            if of_layer and quantizer.thresholds(weight) is not None:
+                self.between[name] = of_layer
                 self.layers[name] = layer, quantizer
                 quantizer.hardened = torch.zeros_like(weight, dtype=torch.bool)
-        self.share = 0.0
+        self.shares = dict.fromkeys(self.layers, 0.0)
 
     @torch.no_grad()
     def __call__(self, time: float) -> None:
         """Harden what is due after a share of the training, from 0 to 1."""
-        share = hard_share(time, self.between)
-        for layer, quantizer in self.layers.values() if share > self.share else ():
+        for name, (layer, quantizer) in self.layers.items():
+            share = hard_share(time, *self.between[name])
+            if share <= self.shares[name]:
+                continue
+            self.shares[name] = share
             weight = quantizer_input(layer)
             mask = quantizer.hardened.view(-1)
             soft = (~mask).nonzero().view(-1)
@@ -74,7 +75,6 @@ class Hardening:
             for moment in self.optimizer.state.get(weight, {}).values():
                 if getattr(moment, "shape", None) == weight.shape:
                     moment.view(-1)[surest] = 0
-        self.share = share
 
     def state_dict(self) -> dict[str, Tensor]:
         return {name: quantizer.hardened for name, (_, quantizer) in self.layers.items()}
@@ -84,10 +84,7 @@ class Hardening:
             quantizer.hardened.copy_(state[name])
 
 
-def hard_share(time: float, between: tuple[float, ...]) -> float:
-    """Of each layer's weights, in whole fiftieths, after a share of the training."""
-    if not between:
-        return 0.0
-    first, last = between
+def hard_share(time: float, first: float, last: float) -> float:
+    """Of a layer's weights, in whole fiftieths, after a share of the training."""
     passed = min(1.0, max(0.0, time - first) / (last - first))
     return math.floor(STAGES * (1 - (1 - passed) ** 2)) / STAGES

@@ -5,6 +5,7 @@ import json
 from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
+from snnq.quantization.recipe import OF_FEW, OF_MANY, recipe_for
 from snnq.quantization.rules import FULL, Levels, is_mixed
 from snnq.recordings.places import DATA, DIGITS
 from snnq.training.settings import Settings
@@ -32,7 +33,7 @@ class Subject:
     keep: tuple[str, ...] = ("first",)
     quantizer: str = "sigmoid"
     backward_temperature: float | None = 2.0
-    biases: str = "kmeans"
+    biases: str | None = None
     learned: tuple[str, ...] = ("alpha",)
     validation: float = 0.1
 
@@ -91,7 +92,8 @@ class Run(Settings, Subject):
         A name in `snnq.QUANTIZERS`: "sigmoid", or a method to compare it with. Temperatures are
         the sigmoids' alone; `harden` is of the quantized epochs.
     backward_temperature, biases, learned
-        See `snnq.SigmoidQuantizer`; of the sigmoids alone.
+        See `snnq.SigmoidQuantizer`; of the sigmoids alone. `biases` and `harden` that are not given
+        become what they stand for, unless layers of both few and many levels each have their own.
     validation : float
         Share of the training recordings held out to choose an epoch on, the last of each class;
         0 for none.
@@ -120,6 +122,9 @@ class Run(Settings, Subject):
         from snnq.training.checks import check
 
         check(self)
+        for name, value in _recipe_of(self).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         if self.benchmark in BENCHMARKS:
             split = resolved_split(BENCHMARKS[self.benchmark], self.split)
             object.__setattr__(self, "split", split)
@@ -161,8 +166,24 @@ def default_settings(benchmark: str) -> dict[str, Any]:
     from snnq.recordings.benchmarks import BENCHMARKS
 
     split = BENCHMARKS[benchmark].split if benchmark in BENCHMARKS else None
-    own = {"data": _data_of(benchmark), "split": split}
+    own = {"data": _data_of(benchmark), "split": split, "biases": OF_FEW.biases}
     return {field.name: field.default for field in fields(Run)} | own
+
+
+def _recipe_of(run: Run) -> dict[str, Any]:
+    """What `biases` and `harden` that are not given are for all of a run's layers.
+
+    Nothing where layers of few levels and of many each have their own. `harden` of few stays None,
+    as in records of before there were two recipes.
+    """
+    from snnq.quantization.levels import resolve_levels
+
+    sets = [of for _, of in run.levels] if is_mixed(run.levels) else [run.levels]
+    sigmoids = run.quantizer == "sigmoid"
+    recipes = {recipe_for(resolve_levels(of)) for of in sets if of != FULL and sigmoids}
+    if recipes == {OF_MANY}:
+        return OF_MANY._asdict()
+    return {} if OF_MANY in recipes else {"biases": OF_FEW.biases}
 
 
 def _data_of(benchmark: str) -> str:

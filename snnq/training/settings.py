@@ -30,8 +30,9 @@ class Settings:
         Of every `snnq.SigmoidQuantizer`, see `snnq.temperature_at`.
     harden : two numbers, none, or ()
         Shares of the epochs between which quantized weights become hard one after another, see
-        `snnq.training.hardening`; () for never before the end. None: 0.1 and 0.85 for the sigmoids,
-        () for the other methods, as their papers have it.
+        `snnq.training.hardening`; () for never before the end. None: for the sigmoids 0.1 and 0.85
+        in layers of up to three levels, 0.5 and 0.95 in those of more; () for the other methods, as
+        their papers have it.
     faults : str or None
         Faults of the memory that the quantized weights will lie in: "known", "epoch" or "step" (those
         of one device, or unknown ones, drawn anew so often), and then which: rates `stuck_at_0` and

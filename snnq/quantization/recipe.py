@@ -1,0 +1,25 @@
+"""What the sigmoids need depends on how many levels a layer has.
+
+Up to three: thresholds by k-means, and weights that harden early (results/reference/recipe.csv). With
+more of them weights lie near a threshold wherever they go; thresholds at equal distances and weights
+that harden late bring 4 bits 0.84 points on five seeds (config/desk.yaml, "quantizer, 4 bits"), and
+binary weights nothing ("quantizer, binary, hard from 0.5 to 0.95").
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+FEW = 3
+
+
+class Recipe(NamedTuple):
+    biases: str  # see `snnq.quantization.levels.initial_biases`
+    harden: tuple[float, float]  # shares of a training, see `snnq.training.hardening`
+
+
+OF_FEW = Recipe("kmeans", (0.1, 0.85))
+OF_MANY = Recipe("uniform", (0.5, 0.95))
+
+
+def recipe_for(levels: Sequence[float]) -> Recipe:
+    return OF_FEW if len(levels) <= FEW else OF_MANY
