@@ -255,6 +255,24 @@ def test_only_the_learned_scales_have_a_gradient(learned):
     assert found == set(learned)
 
 
+@pytest.mark.parametrize("levels", ["binary", "ternary", "4bit"])
+def test_a_beta_below_zero_is_the_one_above(levels):
+    """A staircase does not turn over when training takes its β through zero."""
+    weight = random_weight(0, 300, dtype=torch.float32)
+    found = []
+    for sign in (1, -1):
+        quantizer = snnq.SigmoidQuantizer(weight, levels, 4.0, 2.0)
+        quantizer.beta.data *= sign
+        moved = weight.clone().requires_grad_()
+        quantizer(moved).pow(3).sum().backward()
+        gradients = moved.grad, quantizer.alpha.grad, sign * quantizer.beta.grad
+        of_weight = quantizer.thresholds(weight), quantizer.distances(weight)
+        found.append((quantizer.eval()(weight), *of_weight, *gradients))
+    for above, below in zip(*found):
+        assert torch.equal(above, below)
+    assert all(gradient.any() for gradient in gradients)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from snnq.quantization.levels import distance_to_nearest
 from snnq.quantization.network import quantizers
 from snnq.quantization.place import quantizer_input
-from snnq.quantization.sigmoid import SCALES, SigmoidQuantizer
+from snnq.quantization.sigmoid import SigmoidQuantizer
 
 IN_TRANSITION = 4.0  # |T(βw − b)| below which a sigmoid is between 0.018 and 0.982
 REACH = 1.5  # of the histograms, in units of the greatest level; weights start within 1.25
@@ -40,11 +40,11 @@ def histogram_columns() -> list[str]:
 
 @torch.no_grad()
 def _of_layer(layer: nn.Module, quantizer: SigmoidQuantizer) -> dict[str, float]:
-    scaled = quantizer_input(layer).float() * quantizer.beta
+    scaled = quantizer_input(layer).float() * quantizer.beta.abs()
     # On the CPU: a GPU counts in any order, which deterministic algorithms forbid.
     counts = (scaled / max(map(abs, quantizer.levels))).cpu().histc(BINS, -REACH, REACH)
     shares = dict(zip(histogram_columns(), (counts / scaled.numel()).tolist()))
-    scales = {name: getattr(quantizer, name).item() for name in SCALES}
+    scales = {"alpha": quantizer.alpha.item(), "beta": quantizer.beta.abs().item()}
     return {"in_transition": _in_transition(scaled, quantizer), **scales, **shares}
 
 

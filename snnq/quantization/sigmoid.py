@@ -55,7 +55,8 @@ class SigmoidQuantizer(LevelQuantizer):
     Attributes
     ----------
     alpha, beta : Parameter, scalar
-        Output and input scale.
+        Output and input scale. β enters by its absolute value: learned in large steps it may cross
+        zero, where the staircase would turn over, and the network forget all that it has learned.
     biases : Tensor [n]
         Thresholds in units of βw, fixed.
 
@@ -128,16 +129,17 @@ class SigmoidQuantizer(LevelQuantizer):
         return torch.bucketize((weight * beta).contiguous(), biases)
 
     def thresholds(self, weight: Tensor) -> Tensor:
-        return (self.biases / self.beta).to(weight.dtype)
+        return (self.biases / self.beta.abs()).to(weight.dtype)
 
     def distances(self, weight: Tensor) -> Tensor:
         if self.reachable is None:
             return super().distances(weight)
-        return self.reachable.distances(weight * self.beta, self.biases) / self.beta
+        beta = self.beta.abs()
+        return self.reachable.distances(weight * beta, self.biases) / beta
 
     def _in_full_precision(self, weight: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.promote_types(weight.dtype, torch.float32)
-        values = (weight, self.alpha, self.beta, self.biases, self.temperature)
+        values = (weight, self.alpha, self.beta.abs(), self.biases, self.temperature)
         return tuple(value.to(dtype) for value in values)
 
     def extra_repr(self) -> str:
