@@ -19,6 +19,7 @@ from conftest import PROJECT, small_study
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_server.services.contents import largefilemanager
+from papermill.inspection import inspect_notebook
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
@@ -162,6 +163,12 @@ def test_notebook_3_has_the_defaults_of_a_run():
     assert parameters.pop("folder") is None and parameters.pop("restart") is False
     assert snnq.Run.of(parameters) == snnq.Run()
     assert parameters.keys() - {"log"} == {field.name for field in fields(snnq.Run)}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_knows_every_parameter(path):
+    """It reads them line by line: one that it does not know is a warning in each run's log."""
+    assert inspect_notebook(path).keys() == parameters_of(path.name).keys()
 
 
 @pytest.mark.parametrize(
