@@ -96,9 +96,13 @@ def make_marks_true():
         for mark in MARKS.glob(f"{kind}/*.done"):
             if mark.stem not in true:
                 mark.unlink()
-    for name in finished & RUNS.keys():  # also those from elsewhere, or from before there were marks
-        mark = MARKS / "runs" / f"{name}.done"
-        if (STUDY.run_folder(name) / "3_train.ipynb").exists() and not mark.exists():
+    for name, run in RUNS.items():  # starts come before what starts from them
+        if name not in finished or not (STUDY.run_folder(name) / "3_train.ipynb").exists():
+            continue
+        (mark,), start = marks("runs", [name]), filter(Path.exists, start_of(run))
+        # Also those from elsewhere, or from before there were marks. A finished run is that of its
+        # start's weights, so its mark may be the later one.
+        if not mark.exists() or any(one.stat().st_mtime_ns > mark.stat().st_mtime_ns for one in start):
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
 
@@ -191,7 +195,7 @@ rule train:
     # The notebook is written to a log, which stays when the run fails, and copied when it succeeds.
     input:
         lambda wildcards: ancient(marks("frames", [frames_name(RUNS[wildcards.name])])),
-        lambda wildcards: ancient(start_of(RUNS[wildcards.name])),
+        lambda wildcards: start_of(RUNS[wildcards.name]),
     output:
         touch(MARKS / "runs/{name}.done"),
     params:

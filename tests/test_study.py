@@ -328,6 +328,12 @@ def test_runs_that_are_finished_are_not_planned_again(tiny, tmp_path, monkeypatc
     found = dry_run(tmp_path, "--cores", "1")
     assert found.returncode == 0 and found.stdout.count("rule train:") == 0, found.stdout
     first, *_ = study.trained
+    mark = study.folder / f"marks/runs/{first}.done"
+    mark.touch()  # later than those of what starts from it
+    found = dry_run(tmp_path, "--cores", "1")
+    assert found.returncode == 0 and found.stdout.count("rule train:") == 0, found.stdout
+    found = dry_run(tmp_path, str(study.folder / "runs.csv"), "--cores", "1", "--forcerun", str(mark))
+    assert found.stdout.count("rule train:") == 3, found.stdout
     (study.run_folder(first) / "run.json").unlink()
     assert study.finished() == set()
     assert len(list((study.folder / "marks/runs").iterdir())) == 3
