@@ -77,10 +77,11 @@ def marks(kind, names):
     return [MARKS / kind / f"{name}.done" for name in names]
 
 
-def start_of(run):
-    """The mark of the run whose weights this one starts from, where that is of this study."""
+def needs_of(run):
+    """The marks of its frames, and of the run whose weights it starts from, where that is of this study."""
     name = Path(run.start or "").name
-    return marks("runs", [name]) if run.start == str(STUDY.run_folder(name)) else []
+    start = marks("runs", [name]) if run.start == str(STUDY.run_folder(name)) else []
+    return [*marks("frames", [frames_name(run)]), *start]
 
 
 def priority_of(name):
@@ -99,10 +100,10 @@ def make_marks_true():
     for name, run in RUNS.items():  # starts come before what starts from them
         if name not in finished or not (STUDY.run_folder(name) / "3_train.ipynb").exists():
             continue
-        (mark,), start = marks("runs", [name]), filter(Path.exists, start_of(run))
-        # Also those from elsewhere, or from before there were marks. A finished run is that of its
-        # start's weights, so its mark may be the later one.
-        if not mark.exists() or any(one.stat().st_mtime_ns > mark.stat().st_mtime_ns for one in start):
+        (mark,), before = marks("runs", [name]), filter(Path.exists, needs_of(run))
+        # Also those from elsewhere, or from before there were marks. A finished run is of these frames
+        # and of its start's weights, so its mark may be the latest.
+        if not mark.exists() or any(one.stat().st_mtime_ns > mark.stat().st_mtime_ns for one in before):
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
 
@@ -194,8 +195,7 @@ rule frames:
 rule train:
     # The notebook is written to a log, which stays when the run fails, and copied when it succeeds.
     input:
-        lambda wildcards: ancient(marks("frames", [frames_name(RUNS[wildcards.name])])),
-        lambda wildcards: start_of(RUNS[wildcards.name]),
+        lambda wildcards: needs_of(RUNS[wildcards.name]),
     output:
         touch(MARKS / "runs/{name}.done"),
     params:
