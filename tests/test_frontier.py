@@ -38,9 +38,24 @@ def test_full_precision_lies_on_a_line_in_the_logarithm_of_bytes():
     expected = snnq.paired_difference(100 * np.array(binary), 100 * np.array(halfway))
     assert row.difference == pytest.approx(expected.mean)
     assert (row.low, row.high) == pytest.approx(expected.interval())
-    assert (row.bytes, row.full_bytes, row.reading) == (2000, 2000, "better")
+    assert (row.bytes, row.base_bytes, row.reading) == (2000, 2000, "better")
     mean = snnq.paired_difference(100 * np.array(binary), np.zeros(3))
     assert (row.mean, row.mean_low, row.mean_high) == pytest.approx((mean.mean, *mean.interval()))
+
+
+def test_other_level_sets_beside_binary_at_equal_bytes():
+    binary = {("binary", 8): (500, [0.80, 0.82, 0.81]), ("binary", 16): (2000, [0.85, 0.84, 0.87])}
+    own = (-1, 0, 3)
+    others = {("4bit", 4): (1000, [0.84, 0.86, 0.83]), (own, 4): (500, [0.7, 0.7, 0.72])}
+    table = snnq.frontier_table(runs_of(FULL | binary | others), base="binary").set_index("levels")
+    halfway = [(a + b) / 2 for a, b in zip(*(found for _, found in binary.values()))]
+    for levels, base in (("4bit", halfway), (own, binary["binary", 8][1])):
+        accuracies = next(found for key, (_, found) in others.items() if key[0] == levels)
+        expected = snnq.paired_difference(100 * np.array(accuracies), 100 * np.array(base))
+        assert table["difference"][[of == levels for of in table.index]].item() == pytest.approx(expected.mean)
+    assert table.loc["binary", "difference"].isna().all()
+    full = table.loc["full"].set_index("channels")["base_bytes"]
+    assert full.dropna().to_dict() == {2: 1000} and len(full) == 3  # wider ones take more than any
 
 
 def test_recordings_are_paired_with_the_interpolated_ones():
@@ -64,7 +79,7 @@ def test_what_full_precision_has_no_equal_of():
         ("2bit", 4): (4000, [0.901, 0.912, 0.932]),  # as many bytes as one of them
     }
     table = snnq.frontier_table(runs_of(FULL | low_bit)).set_index(["levels", "channels"])
-    assert table["full_bytes"].dropna().to_dict() == {
+    assert table["base_bytes"].dropna().to_dict() == {
         ("binary", 2): 1000, ("binary", 4): 1000, ("2bit", 4): 4000,
     }  # fmt: skip
     readings = table["reading"]
@@ -77,9 +92,9 @@ def test_what_full_precision_has_no_equal_of():
 def test_one_width_of_full_precision_or_none():
     binary = {("binary", 2): (100, [0.60, 0.62, 0.61])}
     one = snnq.frontier_table(runs_of(binary | {("full", 2): FULL["full", 2]}))
-    assert one["full_bytes"].dropna().tolist() == [1000]
+    assert one["base_bytes"].dropna().tolist() == [1000]
     none = snnq.frontier_table(runs_of(binary))
-    assert none["full_bytes"].isna().all() and none["reading"].tolist() == [""]
+    assert none["base_bytes"].isna().all() and none["reading"].tolist() == [""]
 
 
 def ahead(*of_widths: list[float], sizes=(1000, 2000, 4000, 8000)) -> list:

@@ -100,7 +100,7 @@ def test_one_result(readme):
 def test_at_equal_bytes(readme):
     table = snnq.read_gathered(DESK, "frontier").query("levels == 'binary' and channels == 16")
     (row,) = table.itertuples()
-    assert row.full_bytes == row.bytes
+    assert row.base_bytes == row.bytes
     ends = f"{row.corrected_low:.2f} to {row.corrected_high:.2f}"
     stated = f"is {row.difference:.2f} points behind (corrected for the widths, {ends};"
     assert stated in " ".join(readme.split())
@@ -392,7 +392,7 @@ def test_the_frontier(readme, study):
     assert f"is {point.difference:.1f} points ahead of" in stated
     assert f": {point.corrected_low:.1f} to {point.corrected_high:.1f})" in stated
     if study == DESK:
-        assert f"in full precision, which takes {point.full_bytes / 1000:.0f}" in stated
+        assert f"in full precision, which takes {point.base_bytes / 1000:.0f}" in stated
         binary = table.query("levels == 'binary' and channels >= @point.channels")
         assert set(binary["reading"]) == {"better"}
 

@@ -1,10 +1,10 @@
 """Accuracy against the bytes of a network: at equal memory, is a wide network of few bits better
-than a narrow one in full precision?"""
+than a narrow one in full precision, or of more bits?"""
 
 import numpy as np
 import pandas as pd
 
-from snnq.quantization.rules import FULL
+from snnq.quantization.rules import FULL, Levels
 from snnq.study.comparisons import (
     BETTER,
     NOT_SHOWN,
@@ -18,7 +18,9 @@ from snnq.study.comparisons import (
 from snnq.study.tables import networks
 
 
-def frontier_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:
+def frontier_table(
+    runs: pd.DataFrame, correct: Correct | None = None, base: Levels = FULL
+) -> pd.DataFrame:
     """A row per benchmark, level set and width, narrow networks first, with the bytes of the
     network packed.
 
@@ -26,37 +28,37 @@ def frontier_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.Dat
     ----------
     runs, correct
         As of `results_table`.
+    base : level set
+        What the others are compared with: "full", or as the column `levels` has it.
 
     Returns
     -------
     pandas.DataFrame
         recordings, benchmark, simulated, channels, levels, seeds, runs, test_recordings and bytes;
         in percent mean, and mean_low to mean_high, the 95 % confidence interval of it; and the
-        columns of `with_comparisons`, for the difference to full precision at equal bytes,
-        `full_bytes`, where a level set's belong together. For each seed and order full precision
-        lies on a straight line in log(bytes) between the two neighbouring widths. A network of
-        fewer bytes than the narrowest in full precision is compared with that: better than more
-        bytes is better than as many; anything else is "not shown". One of more bytes than the
-        widest is not compared.
+        columns of `with_comparisons`, for the difference to the base at equal bytes, `base_bytes`,
+        where a level set's belong together. For each seed and order the base lies on a straight
+        line in log(bytes) between the two neighbouring widths. A network of fewer bytes than the
+        base's narrowest is compared with that: better than more bytes is better than as many;
+        anything else is "not shown". One of more bytes than its widest is not compared.
     """
     rows, found = [], []
     for row, group in networks(runs):
         found.append(accuracies(group, correct))
         row["mean"], row["mean_low"], row["mean_high"] = mean_interval(found[-1])
         rows.append(row)
-    table = pd.DataFrame(rows).assign(full_bytes=np.nan)
+    table = pd.DataFrame(rows).assign(base_bytes=np.nan)
     differences = {}
     for _, study in table.groupby(["recordings", "benchmark"], sort=False):
-        is_full = study["levels"] == FULL
-        curve = {row.bytes: found[row.Index] for row in study[is_full].itertuples()}
-        for row in study[~is_full].itertuples():
+        is_base = study["levels"].map(lambda levels: levels == base)
+        curve = {row.bytes: found[row.Index] for row in study[is_base].itertuples()}
+        for row in study[~is_base].itertuples():
             size = max(row.bytes, min(curve, default=np.inf))
             if size <= max(curve, default=0):
-                table.loc[row.Index, "full_bytes"] = size
-                base = at_bytes(curve, size)
-                differences[row.Index] = difference(found[row.Index], base)
+                table.loc[row.Index, "base_bytes"] = size
+                differences[row.Index] = difference(found[row.Index], at_bytes(curve, size))
     table = with_comparisons(table, differences, ["recordings", "benchmark", "levels"])
-    unequal = (table["full_bytes"] > table["bytes"]) & (table["reading"] != BETTER)
+    unequal = (table["base_bytes"] > table["bytes"]) & (table["reading"] != BETTER)
     return table.assign(reading=table["reading"].mask(unequal, NOT_SHOWN))
 
 
