@@ -17,7 +17,7 @@ from snnq.training.record import RECORD, WEIGHTS, read_record
 from snnq.training.run import Run, default_settings
 from snnq.training.settings import Settings
 
-TRAINING_VERSION = 3  # raise it when the same run comes to give other results
+TRAINING_VERSION = 4  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
 # the same recordings in another place are the same.
 CONTENTS = {"frames": "data", "start_weights": "start", "fault_map": "faults"}
