@@ -37,7 +37,8 @@ def test_without_faults_the_weights_are_the_networks(levels):
 @pytest.mark.parametrize("levels", WIDTHS)
 def test_one_flipped_bit_is_another_level_of_one_weight(levels):
     memory, weight = stored(levels)
-    width, values = WIDTHS[levels], weight.unique()
+    alpha = snnq.quantizers(network(levels))[LAYER].alpha.detach()
+    width, values = WIDTHS[levels], alpha * torch.tensor(snnq.LEVELS[levels])
     for bit in range(3 * width):
         faulty = memory.read(flipped_bit(memory.content, bit)).flatten()
         place, power = divmod(bit, width)

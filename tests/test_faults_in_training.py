@@ -200,7 +200,7 @@ def test_strengths_that_cannot_be_are_refused(method):
 def test_the_accuracy_on_devices_is_that_of_the_weights_that_are_read(noise):
     model = firing_network()
     snnq.quantize(model, "2bit")
-    maps = [snnq.draw_faults(model, *rates) for rates in ((0.0,), (0.01, 0.01), (0.005, 0.0, 0.3))]
+    maps = [snnq.draw_faults(model, *rates) for rates in ((0.0,), (0.04, 0.04), (0.02, 0.0, 0.3))]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     classes = snnq.predict(model, noise)[0].argmax(1)  # all right where nothing is stuck
     noise = [(noise[place][0], int(classes[place])) for place in range(len(noise))]

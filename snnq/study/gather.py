@@ -32,7 +32,7 @@ from snnq.system.files import write_atomically
 from snnq.training.record import HISTOGRAMS, read_history, trained_network
 
 TABLES = ("runs", "table", "frontier", "histories", "transitions", "histograms", "staircases", "ablations")
-LISTS = ("levels", "layer_levels", "keep", "learned", "thresholds", "shares")  # JSON in the tables
+LISTS = ("levels", "layer_levels", "keep", "learned", "harden", "thresholds", "shares")  # as JSON
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
 OF_RUNS = ("runs", "ablations", "histories", "transitions", "histograms", "staircases")
@@ -149,18 +149,19 @@ def command_for(folder: str | Path, table: str = "runs") -> str:
     return f"snnq study config/{name}.yaml" + (" --ablations" if ablations else "")
 
 
-def _parsed(value: str | float) -> str | float | tuple:
-    """A list as a tuple; everything else, the number of a layer's levels say, as it is."""
-    is_list = isinstance(value, str) and value.startswith("[")
-    return tuple(json.loads(value)) if is_list else value
+def _parsed(value: str | float) -> str | float | tuple | None:
+    """A list as a tuple, and nothing as None; everything else, the number of a layer's levels say, as
+    it is."""
+    if isinstance(value, str) and value.startswith("["):
+        return tuple(json.loads(value))
+    return None if pd.isna(value) else value
 
 
 def write_table(folder: Path, table: str, rows: pd.DataFrame, float_format: str = "%.6g") -> None:
     """Write `<table>.csv`, as `read_gathered` reads it."""
     for name in rows.columns.intersection(LISTS):
-        rows = rows.assign(
-            **{name: [v if isinstance(v, str) else json.dumps(v) for v in rows[name]]}
-        )
+        as_text = [json.dumps(v) if isinstance(v, list | tuple) else v for v in rows[name]]
+        rows = rows.assign(**{name: as_text})
     write_atomically(
         folder / f"{table}.csv",
         lambda path: rows.to_csv(path, index=False, float_format=float_format),
