@@ -22,4 +22,5 @@ OF_MANY = Recipe("uniform", (0.5, 0.95))
 
 
 def recipe_for(levels: Sequence[float]) -> Recipe:
+    """Of a layer with these levels."""
     return OF_FEW if len(levels) <= FEW else OF_MANY

@@ -166,7 +166,8 @@ def default_settings(benchmark: str) -> dict[str, Any]:
     from snnq.recordings.benchmarks import BENCHMARKS
 
     split = BENCHMARKS[benchmark].split if benchmark in BENCHMARKS else None
-    own = {"data": _data_of(benchmark), "split": split, "biases": OF_FEW.biases}
+    own = {"data": _data_of(benchmark), "split": split}
+    own["biases"] = OF_FEW.biases  # so that a run by the recipe of many levels has a name of its own
     return {field.name: field.default for field in fields(Run)} | own
 
 

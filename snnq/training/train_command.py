@@ -59,8 +59,8 @@ HELP = {
     "temperature_initial": "T of the first epoch",
     "temperature_final": "T of the last epoch",
     "backward_temperature": "T that the slope is taken at in the backward pass; none: the same T",
-    "biases": "how the thresholds between levels are set: kmeans or uniform; none: kmeans for up to three"
-    " levels, uniform for more",
+    "biases": "how the thresholds between levels are set: kmeans or uniform; none: kmeans for up to"
+    " three levels, uniform for more",
     "learned": "scales of the quantizer that are learned: alpha, beta, both or none at all",
     "validation": "share of the training recordings held out to choose an epoch on",
     "device": "auto (a GPU where there is one), cpu or cuda",
@@ -68,8 +68,8 @@ HELP = {
     "arithmetic": "emulated numbers of 8 bits that all of a training computes with: float32, float8,"
     " posit8, int8, or those of each component as in weights=posit8,rest=float8:stochastic",
     "cuda_graph": "on a GPU, replay full batches from a CUDA graph: faster, and the same",
-    "harden": "shares of the epochs between which weights become hard one by one; alone: never; not given: 0.1 0.85"
-    " for up to three levels and 0.5 0.95 for more, of other methods than sigmoid never",
+    "harden": "shares of the epochs between which weights become hard one by one; alone: never; not"
+    " given: with sigmoid 0.1 0.85 for up to three levels and 0.5 0.95 for more, with others never",
     "faults": "of the memory that the weights will lie in, as in 'known, stuck_at_0=0.1, device=3': known,"
     " epoch or step (unknown ones, drawn so often), stuck_at_0, stuck_at_1, variability, device, map",
     "soft_every": "epochs between tests with soft weights; none: after the last epoch alone",
