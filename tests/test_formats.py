@@ -1,10 +1,17 @@
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import mutated, random_events
+from conftest import forked, mutated, random_events
 
+from snnq.recordings import cameras
 from snnq.recordings.formats import BadRecording, read_events
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 
@@ -92,3 +99,81 @@ def test_processes_that_read_aedat4_end(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[40, 40, 40, 40]", done.stderr
+
+
+COUNTS = (10, 20, 30)
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A folder with a recording of each of these numbers of events."""
+    for count in COUNTS:
+        write_aedat4(random_events(np.random.default_rng(0), count), tmp_path / f"{count}.aedat4")
+    return tmp_path
+
+
+def counts():
+    return tuple(len(read_events(Path(f"{count}.aedat4"), 34, 34)) for count in COUNTS)
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_an_interrupted_read_leaves_others_their_own_events(three, group):
+    done = forked(three, read_interrupted, group)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def read_interrupted(group):
+    """SIGINT comes to this process alone, or to its group as from a terminal and from Jupyter."""
+    os.setpgrp()
+    asked, decoded = Path("asked"), cameras._decoded
+
+    def slow_at_first(path):
+        if not asked.exists():
+            asked.touch()
+            time.sleep(1)
+        return decoded(path)
+
+    def interrupt():
+        while not asked.exists():
+            time.sleep(0.01)
+        (os.killpg if group else os.kill)(os.getpid(), signal.SIGINT)
+
+    cameras._decoded = slow_at_first
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        counts()
+    assert counts() == counts() == COUNTS
+
+
+def test_sigint_between_two_reads_is_nothing_to_the_decoder(three):
+    done = forked(three, read_before_and_after_sigint)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def read_before_and_after_sigint():
+    os.setpgrp()
+    counts()
+    with pytest.raises(KeyboardInterrupt):
+        os.killpg(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    assert counts() == COUNTS
+
+
+def test_forked_processes_have_decoders_of_their_own(three):
+    done = forked(three, read_in_forks)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def read_in_forks():
+    counts()
+    jobs = [get_context("fork").Process(target=read_often) for _ in range(3)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0, 0]
+
+
+def read_often():
+    for _ in range(30):
+        assert counts() == COUNTS

@@ -1,3 +1,5 @@
+import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -15,9 +17,11 @@ import snnq
 from snnq.__main__ import main
 from snnq.deployment.stages import stages_of
 from snnq.figures.events import event_statistics
+from snnq.recordings import own
 from snnq.recordings.benchmarks import get_benchmark, source
 from snnq.recordings.events import BadRecording
 from snnq.recordings.formats import READERS, read_events, sensor_of
+from snnq.recordings.frames import names_of_frames
 from snnq.recordings.splits import split_by_hash
 from snnq.recordings.statistics import statistics
 from snnq.recordings.writers import write_aedat4, write_bin
@@ -185,6 +189,51 @@ def test_a_camera_s_header_states_the_sensor(tmp_path):
     assert sensor_of(tmp_path / "one.aedat4") == (346, 260)
 
 
+# The order of time
+
+
+def in_two_classes(root, kind, events):
+    """A folder in which one recording holds some events."""
+    name, write, _ = WRITERS[kind]
+    for label in ("left", "right"):
+        (root / label).mkdir()
+        write(events, root / label / name)
+    return root / "left" / name
+
+
+@pytest.mark.parametrize("kind", sorted({*WRITERS} - {"aedat4"}))  # which faery refuses to write so
+def test_events_in_any_order_are_put_in_that_of_time(tmp_path, kind):
+    events = random_events(np.random.default_rng(0), 300, 30)
+    events["t"] = np.arange(300) // 2 * 1000  # two at a time, which stay as they are
+    by_sign = np.concatenate([events[events["p"] == sign] for sign in (1, 0)])
+    path = in_two_classes(tmp_path, kind, by_sign)
+    expected = by_sign[np.argsort(by_sign["t"], kind="stable")]
+    np.testing.assert_array_equal(get_benchmark("folder:346x260", tmp_path).read(path), expected)
+
+
+def test_steps_of_recordings_that_are_stored_sign_by_sign(in_tmp):
+    events = random_events(np.random.default_rng(0), 1000)
+    events["p"] = np.arange(1000) % 2
+    events["t"] = np.arange(1000)
+    in_two_classes(in_tmp, "npz", np.concatenate([events[1::2], events[::2]]))
+    _, test = snnq.load("folder", in_tmp, steps=2, split="50/50")
+    assert test.frames.sum(axis=(0, 3, 4), dtype=int).tolist() == [[500, 500], [500, 500]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("bin", 23), ("aedat2", 32), ("davis", 32), ("aedat3", 31), ("dat", 32)]
+)
+def test_a_clock_that_starts_again_goes_on(tmp_path, kind, bits):
+    events = random_events(np.random.default_rng(0), 300, 30)
+    events["t"] = 2**bits - 150_000 + 1000 * np.arange(300)
+    counted = events.copy()
+    counted["t"] %= 2**bits
+    path = in_two_classes(tmp_path, kind, counted)
+    np.testing.assert_array_equal(read_events(path, 346, 260), events)
+    found = get_benchmark("folder:346x260", tmp_path).read(path)
+    assert found["t"].tolist() == list(range(0, 300_000, 1000))
+
+
 # The folder
 
 
@@ -266,6 +315,24 @@ def test_findings_are_kept_until_a_file_changes(in_tmp, monkeypatch):
     assert get_benchmark("folder", root).width == SIZE
     write_npy(random_events(np.random.default_rng(0), 50), root / "left/000one.npy")
     assert get_benchmark("folder", root).width == 99
+
+
+def test_only_load_keeps_findings_and_in_its_cache(in_tmp, monkeypatch):
+    """Neither a run that is made, nor one that is asked for, writes anything; each file is read once."""
+    write_folder(in_tmp / "mine", ["npy"], 30)
+    files, read = sorted(in_tmp.rglob("*")), []
+    monkeypatch.setattr(own, "sensor_of", lambda path: read.append(path) or sensor_of(path))
+    run = snnq.Run(benchmark="folder", data="mine", channels=2, steps=2, epochs=1, device="cpu")
+    names = names_of_frames("folder", "mine", steps=2, cache="elsewhere")
+    assert get_benchmark("folder", "mine").width == SIZE
+    assert sorted(in_tmp.rglob("*")) == files and len(read) == 30
+    assert names == tuple(split.name for split in snnq.load("folder", "mine", steps=2, cache="elsewhere"))
+    (kept,) = (in_tmp / "elsewhere").glob("sensors-*")
+    assert len(json.loads(kept.read_text())) == 30 and not (in_tmp / "data").exists()
+    snnq.fit(run, in_tmp / "run", progress=False)
+    shutil.rmtree(in_tmp / "data/frames")
+    snnq.fit(run, in_tmp / "run", progress=False)
+    assert not (in_tmp / "data/frames").exists()
 
 
 @given(st.lists(st.text("abcxyz019", min_size=1), unique=True, min_size=1), st.integers(1, 99))

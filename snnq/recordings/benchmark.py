@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from snnq.recordings.events import BadRecording
+from snnq.recordings.events import BadRecording, in_order_of_time
 from snnq.recordings.formats import READERS, check_size, read_events
 from snnq.system.files import files_below
 
@@ -48,6 +48,8 @@ class Benchmark:
         recordings covers another part of the sensor, as tonic moves them too.
     unique_names : bool
         Whether a file's name is its recording's own.
+    any_order : bool
+        Whether a file's events may be in any order, and are to be put in that of time.
     is_found : bool
         Whether the recordings themselves say what they hold, as those do that are no benchmark's.
     """
@@ -67,6 +69,7 @@ class Benchmark:
     polarities: int = 2
     origin: str = ""
     unique_names: bool = False
+    any_order: bool = False
     is_found: bool = False
 
     @property
@@ -124,8 +127,9 @@ class Benchmark:
         return paths
 
     def read(self, path: Path) -> np.ndarray:
-        """The events of a recording, see `read_events`."""
-        return self.at_origin(read_events(path, self.width, self.height))
+        """The events of a recording, see `read_events`; in order of time where files need not be."""
+        events = read_events(path, self.width, self.height)
+        return self.at_origin(in_order_of_time(events) if self.any_order else events)
 
     def at_origin(self, events: np.ndarray) -> np.ndarray:
         for axis in self.origin if len(events) else "":

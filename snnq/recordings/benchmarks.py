@@ -9,6 +9,7 @@ from typing import Any
 
 from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.caltech101 import CALTECH101_CLASSES, CALTECH101_SIZES
+from snnq.recordings.places import FRAMES
 
 SOURCE_FILE = "SOURCE.json"  # beside simulated recordings: how they were made
 # How `images` in that file begins where the pictures are none of the benchmark's own.
@@ -81,7 +82,13 @@ BENCHMARKS = {
 }
 
 
-def get_benchmark(name: str, root: str | Path | None = None, fetch: bool = False) -> Benchmark:
+def get_benchmark(
+    name: str,
+    root: str | Path | None = None,
+    fetch: bool = False,
+    cache: str | Path = FRAMES,
+    keep: bool = False,
+) -> Benchmark:
     """A benchmark by name; or with a data folder what stands for one.
 
     Parameters
@@ -93,6 +100,8 @@ def get_benchmark(name: str, root: str | Path | None = None, fetch: bool = False
         The data folder. What recordings of the last two kinds are is found there.
     fetch : bool
         Whether tonic may download what is not there.
+    cache, keep
+        Of recordings of one's own, see `own_recordings`. Nothing is written unless `keep`.
 
     Raises
     ------
@@ -112,7 +121,7 @@ def get_benchmark(name: str, root: str | Path | None = None, fetch: bool = False
     if kind == FOLDER:
         from snnq.recordings.own import own_recordings
 
-        return own_recordings(which, root)
+        return own_recordings(which, root, cache, keep)
     from snnq.recordings.tonic_classes import tonic_class
 
     return tonic_class(which, root, fetch)
@@ -129,10 +138,10 @@ def _kind(name: str) -> tuple[str, str]:
     return kind, which
 
 
-def found_benchmark(name: str, root: str | Path) -> Benchmark | None:
-    """The same; None where the data folder does not say yet what it holds."""
+def found_benchmark(name: str, root: str | Path, cache: str | Path = FRAMES) -> Benchmark | None:
+    """The same, without a download; None where the data folder does not say yet what it holds."""
     try:
-        return get_benchmark(name, root)
+        return get_benchmark(name, root, cache=cache)
     except FileNotFoundError:
         return None
 

@@ -7,15 +7,16 @@ import faulthandler
 import multiprocessing
 import os
 import re
+import signal
 import struct
 import threading
-from functools import lru_cache
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 
-from snnq.recordings.events import BadRecording, events_of
+from snnq.recordings.events import BadRecording, events_of, unwrapped
 from snnq.system.files import first_line
 
 Sensor = tuple[int, int]  # width, height
@@ -29,9 +30,13 @@ NOTHING = np.empty(0, dtype=int)
 DVS128, DAVIS346 = (128, 128), (346, 260)
 DVS128_ADDRESSES = 2**15  # fewer bits than any other camera's
 AEDAT_EVENT = 8  # bytes
+CLOCK = 2**32  # µs, after which the times in DAT and AEDAT 2 start again
+AEDAT3_CLOCK = 2**31
 PACKET = struct.Struct("<hhiiiiii")  # header of an AEDAT 3.1 packet: type, source, size, ..., capacity
 POLARITY_EVENT = 1
 _in_turn = threading.Lock()  # to the decoder
+_idle: list[tuple[BaseProcess, Connection]] = []  # the decoder, whenever it owes nobody an answer
+os.register_at_fork(after_in_child=_idle.clear)  # it answers the process that started it
 
 
 def read_decoded(path: Path) -> tuple[np.ndarray, Sensor | None]:
@@ -40,23 +45,36 @@ def read_decoded(path: Path) -> tuple[np.ndarray, Sensor | None]:
     with path.open("rb") as file:
         if file.read(len(magic)) != magic:
             raise BadRecording(f"{path}: does not start as a file in {name} does")
-    with _in_turn:
-        decoder = _decoder()
-        try:
-            decoder.send(str(path.absolute()))  # it stays in the directory that it was started in
-            found = decoder.recv()
-        except (EOFError, OSError):
-            _decoder.cache_clear()
-            found = "its decoder gave up"
+    found = _ask(str(path.absolute()))  # the decoder stays in the directory that it was started in
     if isinstance(found, str):
         raise BadRecording(f"{path}: no readable {name} file ({found})")
     columns, sensor = found
     return events_of(path, columns), sensor
 
 
-@lru_cache(maxsize=1)
-def _decoder() -> Connection:
-    """To a process of its own for the decoders, which some malformed files make abort.
+def _ask(path: str) -> tuple[dict[str, np.ndarray], Sensor | None] | str:
+    """What `_decoded` finds, in the decoder's process.
+
+    One that was not heard out, because of an interrupt say, is ended: its answer would be taken for
+    that of the next file.
+    """
+    with _in_turn:
+        process, connection = _idle.pop() if _idle else _decoder()
+        try:
+            connection.send(path)
+            found = connection.recv()
+            _idle.append((process, connection))
+        except (EOFError, OSError):
+            found = "its decoder gave up"
+        finally:
+            if not _idle:
+                process.kill()
+                connection.close()
+    return found
+
+
+def _decoder() -> tuple[BaseProcess, Connection]:
+    """A process of its own for the decoders, which some malformed files make abort.
 
     Forked, since it runs nothing but the decoders and a new one must start in milliseconds; a
     daemon, since the processes that build frames wait for all others when they end.
@@ -66,12 +84,14 @@ def _decoder() -> Connection:
 
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    context.Process(target=_decode_all, args=(theirs, ours), daemon=True).start()
+    process = context.Process(target=_decode_all, args=(theirs, ours), daemon=True)
+    process.start()
     theirs.close()
-    return ours
+    return process, ours
 
 
 def _decode_all(requests: Connection, parents: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which comes to all processes of a terminal
     parents.close()  # so that the parent's end is seen here, however it comes
     _silence()
     while True:
@@ -123,7 +143,17 @@ def _decode_dat(path: str) -> tuple[dict[str, np.ndarray], Sensor | None]:
         name: np.concatenate([packet[packet.dtype.names[place]] for packet in packets] or [NOTHING])
         for place, name in enumerate("txyp")
     }
+    columns["t"] = _dat_times(Path(path).read_bytes(), columns["t"].astype(int))
     return columns, None if sensor == DAT_MOST else sensor
+
+
+def _dat_times(content: bytes, decoded: np.ndarray) -> np.ndarray:
+    """Times as the file has them: to the decoder, one that falls is the latest that there was."""
+    if not len(decoded):
+        return decoded
+    first = _after_lines(content, b"%") + 2  # behind the events' type and size
+    times = np.frombuffer(content, "<u4", 2 * len(decoded), first)[::2].astype(int)
+    return unwrapped(times, CLOCK) + decoded[0] - times[0]  # the header may say when time began
 
 
 def read_aedat(path: Path) -> tuple[np.ndarray, Sensor | None]:
@@ -136,13 +166,11 @@ def read_aedat(path: Path) -> tuple[np.ndarray, Sensor | None]:
     version = re.match(rb"#!AER-DAT([23])\.", content)
     if not version:
         raise BadRecording(f"{path}: does not start as a file in AEDAT 2 or 3 does")
-    start = 0
-    while content[start : start + 1] == b"#":
-        start = content.find(b"\n", start) + 1 or len(content)
+    start = _after_lines(content, b"#")
     if version[1] == b"3":
         address, time = _packets(path, content, start)
         x, y, p, sensor = address >> 17 & 0x7FFF, address >> 2 & 0x7FFF, address >> 1 & 1, None
-        return events_of(path, {"x": x, "y": y, "t": time, "p": p}), sensor
+        return events_of(path, {"x": x, "y": y, "t": unwrapped(time, AEDAT3_CLOCK), "p": p}), sensor
     if (len(content) - start) % AEDAT_EVENT:
         raise BadRecording(f"{path}: ends within an event (a truncated recording)")
     address, time = np.frombuffer(content[start:], ">u4").astype(int).reshape(-1, 2).T
@@ -155,7 +183,15 @@ def read_aedat(path: Path) -> tuple[np.ndarray, Sensor | None]:
         x, y, p, sensor = address >> 8 & 127, address >> 1 & 127, address & 1, DVS128
     else:
         raise BadRecording(f"{path}: expected the addresses of a DVS128 or a DAVIS346")
-    return events_of(path, {"x": x, "y": y, "t": time, "p": p}), sensor
+    return events_of(path, {"x": x, "y": y, "t": unwrapped(time, CLOCK), "p": p}), sensor
+
+
+def _after_lines(content: bytes, mark: bytes) -> int:
+    """Where the lines of a header end, each of which begins with a mark."""
+    start = 0
+    while content[start : start + 1] == mark:
+        start = content.find(b"\n", start) + 1 or len(content)
+    return start
 
 
 def _packets(path: Path, content: bytes, start: int) -> np.ndarray:

@@ -29,6 +29,24 @@ def events_of(path: Path, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return events
 
 
+def unwrapped(times: np.ndarray, period: int) -> np.ndarray:
+    """Times of a clock that starts again after a period, wherever they fall by more than half of it."""
+    if _in_order(times):
+        return times
+    turns = np.cumsum(np.diff(times, prepend=times[:1]) < -(period // 2))
+    return times + period * turns
+
+
+def in_order_of_time(events: np.ndarray) -> np.ndarray:
+    """Events sorted by time, those of one time as they were; the array itself where that is so."""
+    times = events["t"]
+    return events if _in_order(times) else events[np.argsort(times, kind="stable")]
+
+
+def _in_order(times: np.ndarray) -> bool:
+    return bool((times[1:] >= times[:-1]).all())
+
+
 def refuse_off_sensor(path: Path, events: np.ndarray, width: int, height: int) -> None:
     """Raises BadRecording for the first event off the sensor, of another sign, or before time 0."""
     for axis, size in (("x", width), ("y", height), ("p", 2)):

@@ -13,6 +13,7 @@ from snnq.system.files import write_atomically
 
 THREADS = 8  # which wait for the disk more than they compute
 SILENT = 2  # seconds before a bar is shown
+_not_kept: dict[str, dict[str, list]] = {}  # by the name of the file that would keep them
 
 
 def fingerprints(folder: Path, paths: Sequence[Path], cache: Path, keep: bool = True) -> list[str]:
@@ -45,7 +46,8 @@ def known_of(
     cache : Path
         Where they are kept, in a file for each folder.
     keep : bool
-        Whether to write those that were found now, where that is possible.
+        Whether to write those that were found now, where that is possible; or else this process
+        alone knows them.
 
     Raises
     ------
@@ -55,18 +57,21 @@ def known_of(
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     known_in = cache / f"{what}-{place}.json"
     known = _read(known_in)
+    here = _not_kept.get(known_in.name, {}) | known
 
     def kept_with(path: Path) -> list:
         stat, name = path.stat(), str(path.relative_to(folder))
         seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-        if known.get(name, [])[:-1] != seen:
+        if here.get(name, [])[:-1] != seen:
             return [name, *seen, find(path)]
-        return [name, *known[name]]
+        return [name, *here[name]]
 
     options = {"total": len(paths), "desc": f"{what} of {folder}", "unit": "file", "delay": SILENT}
     with ThreadPoolExecutor(THREADS) as pool:
         found = {name: kept for name, *kept in bar(pool.map(kept_with, paths), **options)}
-    if keep and not found.items() <= known.items():
+    if not keep:
+        _not_kept[known_in.name] = here | found
+    elif not found.items() <= known.items():
         text = json.dumps(known | found)
         with suppress(OSError):  # a full or read-only place: they are found again
             write_atomically(known_in, lambda path: path.write_text(text))

@@ -7,9 +7,10 @@ import numpy as np
 
 from snnq.recordings.arrays import read_h5, read_npy, read_npz
 from snnq.recordings.cameras import Sensor, read_aedat, read_decoded
-from snnq.recordings.events import EVENTS, BadRecording, refuse_off_sensor
+from snnq.recordings.events import EVENTS, BadRecording, refuse_off_sensor, unwrapped
 
 EVENT_BYTES = 5  # of one event in N-MNIST's and N-Caltech101's files
+BIN_CLOCK = 2**23  # µs, after which the times in such files start again
 
 
 def check_size(path: Path) -> None:
@@ -65,7 +66,9 @@ def _read_bin(path: Path) -> np.ndarray:
     # need not wait for.
     from tonic.io import read_mnist_file
 
-    return read_mnist_file(path, dtype=EVENTS)
+    events = read_mnist_file(path, dtype=EVENTS)
+    events["t"] = unwrapped(events["t"], BIN_CLOCK)
+    return events
 
 
 def _without_sensor(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from snnq.recordings.benchmark import Benchmark
 from snnq.recordings.benchmarks import found_benchmark, get_benchmark
 from snnq.recordings.binning import VERSION, Cutting
 from snnq.recordings.fingerprints import fingerprints
@@ -99,9 +100,9 @@ def load(
         Height and width of the frames, at most the sensor's: the events of all pixels that fall
         into one are added up. The sensor's own where not given.
     cache : path
-        Where the frames are kept. A file there is named by all that determines it: the
-        recordings (path and content), the split, the time steps, the cut, the size and the version
-        of this code.
+        Where the frames are kept, and what is known of the recordings' files. A file of frames is
+        named by all that determines it: the recordings (path and content), the split, the time
+        steps, the cut, the size and the version of this code.
     split : str, optional
         Of a benchmark without an official split, the shares of training and test recordings in per
         cent: "80/20" where not given, "90/10", any that add up to 100 (see `split_by_hash`).
@@ -116,7 +117,8 @@ def load(
     OSError
         No room for the frames.
     """
-    splits, cutting = _checked(benchmark, root, (steps, cut, size), split, fetch=True)
+    found = get_benchmark(benchmark, root, fetch=True, cache=cache, keep=True)
+    splits, cutting = _checked(found, root, (steps, cut, size), split, fetch=True)
     cache = Path(cache)
     names = [_name(split, cutting, cache) for split in splits]
     return tuple(
@@ -138,16 +140,16 @@ def names_of_frames(
 
     Nothing is downloaded, built or written. Raises ValueError as `load` does.
     """
-    if found_benchmark(benchmark, root) is None:
+    if (found := found_benchmark(benchmark, root, cache)) is None:
         return None
-    splits, cutting = _checked(benchmark, root, (steps, cut, size), split, fetch=False)
+    splits, cutting = _checked(found, root, (steps, cut, size), split, fetch=False)
     if not any(map(len, splits)):
         return None
     return tuple(_name(split, cutting, Path(cache), keep=False) for split in splits)
 
 
 def _checked(
-    benchmark: str,
+    benchmark: Benchmark,
     root: str | Path,
     cutting: tuple[int | None, str, int | None],
     split: str | None,
@@ -155,9 +157,8 @@ def _checked(
 ) -> tuple[list[Recordings], Cutting]:
     """Both splits, and how they are to be cut."""
     steps, cut, size = cutting
-    found = get_benchmark(benchmark, root, fetch)
-    cutting = Cutting(found.steps if steps is None else steps, cut, size)
-    cutting.refuse_for((found.height, found.width))
+    cutting = Cutting(benchmark.steps if steps is None else steps, cut, size)
+    cutting.refuse_for((benchmark.height, benchmark.width))
     splits = [Recordings(benchmark, root, train, fetch, split) for train in (True, False)]
     return splits, cutting
 
@@ -168,7 +169,8 @@ def _name(recordings: Recordings, cutting: Cutting, cache: Path, keep: bool = Tr
     folder = benchmark.folder(recordings.root)
     contents = fingerprints(folder, paths, cache, keep)
     files = [(str(path.relative_to(folder)), found) for path, found in zip(paths, contents)]
-    what = json.dumps([VERSION, benchmark.name, cutting, files, *benchmark.dimensions.values()])
-    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    what = [VERSION, benchmark.name, cutting, files, *benchmark.dimensions.values()]
+    what += ["in order of time"] * benchmark.any_order  # frames from before it was seen to are others
+    digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     cut = "-".join(str(value) for value in cutting if value is not None)
     return f"{recordings.name}-{cut}-{digest}"

@@ -15,13 +15,16 @@ SIDES = ("train", "test")
 STEPS = 10
 
 
-def own_recordings(given: str, root: str | Path, cache: str | Path = FRAMES) -> Benchmark:
+def own_recordings(
+    given: str, root: str | Path, cache: str | Path = FRAMES, keep: bool = False
+) -> Benchmark:
     """What a folder of recordings holds, as a benchmark.
 
     Recordings lie in `<class>/`, and their split is in shares, 80/20 of each class unless told
     otherwise; or in `train/<class>/` and `test/<class>/` (also `Train` and `Test`), which is an
     official split. They may have any of the formats in `snnq.recordings.formats.READERS`, mixed too.
-    Classes are the names of the folders, sorted. Each recording begins at time 0.
+    Classes are the names of the folders, sorted. Each recording begins at time 0, and its events are
+    put in order of time.
 
     Parameters
     ----------
@@ -30,7 +33,9 @@ def own_recordings(given: str, root: str | Path, cache: str | Path = FRAMES) -> 
         the events of all recordings need it.
     root : path
     cache : path
-        Keeps the sensor that each file was found to have.
+        Has the sensor that each file was found to have.
+    keep : bool
+        Whether to write there those that are found now.
 
     Raises
     ------
@@ -57,6 +62,7 @@ def own_recordings(given: str, root: str | Path, cache: str | Path = FRAMES) -> 
         steps=STEPS,
         mirrors=True,  # which the owner knows
         origin="t",
+        any_order=True,
         is_found=True,
     )
     sides = [found.recordings_in(root, train) for train in (True, False)]
@@ -70,7 +76,7 @@ def own_recordings(given: str, root: str | Path, cache: str | Path = FRAMES) -> 
     classes = tuple(sorted(set(labels)))
     if len(classes) < 2:
         raise ValueError(f"{root}: recordings of {classes[0]!r} alone, expected a folder per class")
-    width, height = map(int, size.groups()) if size else _sensor(root, paths, Path(cache))
+    width, height = map(int, size.groups()) if size else _sensor(root, paths, Path(cache), keep)
     return replace(
         found,
         width=width,
@@ -105,9 +111,9 @@ def _named(root: Path) -> dict[str, str]:
     return {child.name.lower(): child.name for child in children if child.name.lower() in SIDES}
 
 
-def _sensor(root: Path, paths: list[Path], cache: Path) -> tuple[int, int]:
+def _sensor(root: Path, paths: list[Path], cache: Path, keep: bool) -> tuple[int, int]:
     """Width and height, the greatest of all recordings."""
-    sensors = known_of("sensors", sensor_of, root, paths, cache)
+    sensors = known_of("sensors", sensor_of, root, paths, cache, keep)
     width, height = (max(sizes) for sizes in zip(*sensors))
     if not width * height:
         raise ValueError(f"{root}: recordings without events, expected some, or {FOLDER}:346x260 say")

@@ -19,8 +19,9 @@ class Recordings:
 
     Parameters
     ----------
-    benchmark : str
-        A name in `snnq.BENCHMARKS`, "folder" or "tonic:<class>", see `get_benchmark`.
+    benchmark : str or Benchmark
+        A name in `snnq.BENCHMARKS`, "folder" or "tonic:<class>", see `get_benchmark`; or what that
+        returns.
     root : path
         The data folder; recordings lie below it as tonic lays them out, or it is the benchmark's
         own folder. Links are followed. Any part of them will do, and may lack one of the splits.
@@ -62,19 +63,21 @@ class Recordings:
 
     def __init__(
         self,
-        benchmark: str,
+        benchmark: str | Benchmark,
         root: str | Path,
         train: bool,
         fetch: bool = True,
         split: str | None = None,
     ):
-        self.benchmark = get_benchmark(benchmark, root, fetch)
+        if not isinstance(benchmark, Benchmark):
+            benchmark = get_benchmark(benchmark, root, fetch)
+        self.benchmark, name = benchmark, benchmark.name
         split = resolved_split(self.benchmark, split)
         self.root = Path(root).expanduser()
         shares = "" if split == self.benchmark.split else f"-{split.replace('/', '-')}"
         side = "train" if train else "test"
-        self.name = f"{benchmark.replace(':', '-')}{shares}-{side}"
-        self.title = f"{recordings_name(benchmark, source(benchmark, self.root))}, {side}"
+        self.name = f"{name.replace(':', '-')}{shares}-{side}"
+        self.title = f"{recordings_name(name, source(name, self.root))}, {side}"
         self.complete = complete_split(self.benchmark, split)[0 if train else 1]
         found = _listed(self.benchmark, self.root, train, fetch)
         if not self.benchmark.has_official_split:
