@@ -327,9 +327,11 @@ def test_real_recordings_are_a_part_of_the_benchmark(recordings, in_tmp, said):
 def test_simulate_leaves_out_what_was_recorded(in_tmp, said):
     (in_tmp / "real/NMNIST/Train/0").mkdir(parents=True)
     (in_tmp / "real/NMNIST/Train/0/00001.bin").write_bytes(bytes(5))
-    assert said("simulate", "data", "--limit", 1, "--without", "real")[0] == 0
-    names = sorted(path.name for path in (in_tmp / "data").rglob("Train/0/*.bin"))
-    assert names == ["00011.bin"]  # the next digit 0
+    labels = np.array([0, 5, 0])
+    np.savez("pictures.npz", images=np.full((3, 28, 28), 99, dtype=np.uint8), labels=labels)
+    shown = "--images", "pictures.npz", "--without", "real"
+    assert said("simulate", "data", *shown)[0] == 0
+    assert sorted(path.parent.name for path in (in_tmp / "data").rglob("*.bin")) == ["0", "5"]
     assert said("simulate", "other", "--limit", 1, "--skip", 11)[0] == 0
     kept = [int(path.stem) for path in (in_tmp / "other").rglob("Train/*/*.bin")]
     assert len(kept) == 10 and min(kept) == 12
@@ -343,7 +345,7 @@ def test_simulate_leaves_out_what_was_recorded(in_tmp, said):
         ("simulate data --benchmark mnist", "benchmark='mnist'"),
         ("simulate data --benchmark cifar10dvs", "--images: expected pictures for cifar10dvs"),
         ("simulate data --without here --benchmark dvsgesture", "--without here: expected with"),
-        ("simulate data --without here", "here/NMNIST/Train: no recordings of nmnist here, to lea"),
+        ("simulate data --without here", "--without here: expected with --images of MNIST's pictures alone"),
         ("simulate data --images a.zip --benchmark dvsgesture", "--images a.zip: expected none"),
         ("simulate data --images none.zip", "none.zip: no such file"),
         ("simulate data --skip -1", "--skip -1: expected 0 or more"),

@@ -1,7 +1,10 @@
 import hashlib
 import json
+import re
+import time
 import weakref
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -9,6 +12,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from conftest import random_events
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -407,6 +411,49 @@ def test_a_folder_that_is_a_link_stays_one(tmp_path):
         simulate.simulate_pictures("nmnist", tmp_path / "data", [plain("1", number, False)], "plain")
         assert (tmp_path / "data/NMNIST").is_symlink()
         assert [path.name for path in (tmp_path / "disk").rglob("*.bin")] == [f"0000{number}.bin"]
+
+
+def test_two_processes_simulate_once(tmp_path, small_jobs, monkeypatch, capsys):
+    """The second waits for the first, and then finds what it made."""
+    runs, run = [], simulate._run
+
+    def slowly(*of):
+        runs.append(of)
+        time.sleep(0.5)
+        run(*of)
+
+    small_jobs(1)
+    monkeypatch.setattr(simulate, "_run", slowly)
+    pictures = [plain("1", number, False) for number in range(1, 5)]
+    with ThreadPoolExecutor(2) as pool:  # filelock tells threads apart as it does processes
+        of = "nmnist", tmp_path, pictures, "plain"
+        jobs = [pool.submit(simulate.simulate_pictures, *of) for _ in range(2)]
+        folders = [job.result() for job in jobs]
+    assert [len(list(folder.rglob("*.bin"))) for folder in folders] == [4, 4] and len(runs) == 1
+    said = [line for line in re.split("[\r\n]", capsys.readouterr().err) if "waiting" in line]
+    assert said == [f"{tmp_path}/NMNIST: waiting for another process, which simulates recordings there"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".NMNIST.lock", "NMNIST"]
+
+
+def test_others_in_the_folder_are_simulated_one_after_the_other(tmp_path, small_jobs):
+    small_jobs(1)
+    pictures = [plain("1", number, False) for number in range(1, 5)]
+    with ThreadPoolExecutor(4) as pool:
+        of = [("nmnist", tmp_path, pictures[:count], "plain") for count in (1, 2, 3, 4)]
+        for job in [pool.submit(simulate.simulate_pictures, *one) for one in of]:
+            assert job.result() == tmp_path / "NMNIST"
+    made = source("nmnist", tmp_path)["recordings"]
+    assert len(list((tmp_path / "NMNIST").rglob("*.bin"))) == made
+
+
+def test_recordings_that_came_while_waiting_are_not_replaced(tmp_path):
+    with ThreadPoolExecutor(1) as pool, FileLock(tmp_path / ".NMNIST.lock"):
+        job = pool.submit(simulate.simulate_pictures, "nmnist", tmp_path, [plain("1", 1, True)], "plain")
+        time.sleep(0.2)
+        with_recordings(tmp_path, "Train/0/00001.bin")
+    with pytest.raises(FileExistsError, match="may be real"):
+        job.result()
+    assert (tmp_path / "NMNIST/Train/0/00001.bin").exists()
 
 
 def test_only_time_tells_a_turn_from_its_reverse():

@@ -7,8 +7,6 @@ DVS128 Gesture's sees a drawn person (`snnq.simulation.gestures`).
 """
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,15 +14,15 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from snnq.recordings.benchmarks import SOURCE_FILE, get_benchmark
+from snnq.recordings.benchmarks import get_benchmark
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
 from snnq.simulation import gestures
 from snnq.simulation.camera import Camera, record_pictures, record_scene
+from snnq.simulation.folder import Folder
 from snnq.simulation.pictures import Picture, resized
 from snnq.simulation.presets import SETTINGS, Setting
 from snnq.simulation.selection import numbered, refuse_other_classes, refuse_same_names
 from snnq.system.bar import bar
-from snnq.system.files import files_below
 
 VERSION = 2  # of what is simulated: raise it when the same pictures come to give other events
 JOB = 2048  # pictures of one size that a process simulates at a time
@@ -41,7 +39,8 @@ def simulate_pictures(
 ) -> Path:
     """Write recordings of pictures under `root`, in the benchmark's files; returns their folder.
 
-    Where the folder already holds just these, nothing is written.
+    Where the folder already holds just these, nothing is written. A process that wants the same
+    recordings meanwhile waits and then finds them.
 
     Parameters
     ----------
@@ -77,10 +76,8 @@ def simulate_pictures(
         "seed": seed,
         **asdict(setting),
     }
-    place = _Folder(benchmark, root, made)
-    if place.is_made:
-        return place.final
-    with place as folder:
+
+    def fill(folder: Path) -> None:
         size = JOB if max(setting.size) < 64 else 32
         firsts = range(0, len(to_record), size)
         jobs = (
@@ -90,7 +87,8 @@ def simulate_pictures(
             for first in firsts
         )
         _run(jobs, len(firsts), len(pictures))
-    return place.final
+
+    return _filled(benchmark, root, made, fill)
 
 
 def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = None) -> Path:
@@ -114,55 +112,21 @@ def simulate_gestures(root: str | Path, seed: int = 0, per_class: int | None = N
         "recordings": sum(counts),
         "camera": asdict(setting.camera),
     }
-    place = _Folder("dvsgesture", root, made)
-    if place.is_made:
-        return place.final
-    with place as folder:
+
+    def fill(folder: Path) -> None:
         jobs = (
             joblib.delayed(_write_gesture)(folder / side, place, user, seed, setting.camera)
             for side, count, user in zip(found.folders, counts, (1, 24))  # users 24 to 29 test
             for place in range(count)
         )
         _run(jobs, sum(counts), sum(counts))
-    return place.final
+
+    return _filled("dvsgesture", root, made, fill)
 
 
-class _Folder:
-    """A benchmark's folder under a temporary name, which it loses once it is complete."""
-
-    def __init__(self, benchmark: str, root: str | Path, made: dict):
-        found = get_benchmark(benchmark)
-        self.final, self.pattern = found.folder(root), found.pattern
-        self.place = self.final.resolve()  # a link stays one
-        made = {"simulated": True, "version": VERSION, "benchmark": benchmark, **made}
-        self.made = json.loads(json.dumps(made))  # as the file gives it back
-        holds_something = self.final.exists() and any(self.final.iterdir())
-        if holds_something and not (self.final / SOURCE_FILE).exists():
-            raise FileExistsError(
-                f"{self.final}: has no {SOURCE_FILE}, so it may be real; not replaced"
-            )
-        self.partial = self.place.with_name(self.place.name + ".partial")
-
-    @property
-    def is_made(self) -> bool:
-        """Whether it holds just these recordings already."""
-        source, suffix = self.final / SOURCE_FILE, Path(self.pattern).suffix
-        if not source.exists() or json.loads(source.read_text()) != self.made:
-            return False
-        return len(files_below(self.final, (suffix,))) == self.made["recordings"]
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
-        return self.partial
-
-    def __exit__(self, error, *_) -> None:
-        if error is None:
-            (self.partial / SOURCE_FILE).write_text(json.dumps(self.made, indent=2) + "\n")
-            shutil.rmtree(self.place, ignore_errors=True)
-            self.partial.rename(self.place)
-        else:
-            shutil.rmtree(self.partial, ignore_errors=True)
+def _filled(benchmark: str, root: str | Path, made: dict, fill: Callable[[Path], None]) -> Path:
+    made = {"simulated": True, "version": VERSION, "benchmark": benchmark, **made}
+    return Folder(get_benchmark(benchmark), root, made).filled(fill)
 
 
 def _digest(pictures: list[Picture]) -> str:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without",
         metavar="FOLDER",
         type=Path,
-        help="data folder of real N-MNIST recordings, whose pictures of MNIST to leave out",
+        help="data folder of real N-MNIST recordings, whose pictures to leave out of MNIST's",
     )
     parser.add_argument(
         "--skip",
@@ -75,6 +75,11 @@ def _simulated(arguments: argparse.Namespace) -> Path:
         raise ValueError(f"--skip {arguments.skip}: expected 0 or more")
     if arguments.without is not None and benchmark != "nmnist":
         raise ValueError(f"--without {arguments.without}: expected with --benchmark nmnist alone")
+    if arguments.without is not None and images is None:
+        raise ValueError(
+            f"--without {arguments.without}: expected with --images of MNIST's pictures alone, not with"
+            " scikit-learn's digits"
+        )
     if benchmark == "dvsgesture":
         if images is not None:
             raise ValueError(f"--images {images}: expected none, people are drawn for dvsgesture")
