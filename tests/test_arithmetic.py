@@ -24,6 +24,7 @@ from snnq.training import loop as training
 from snnq.training.arithmetic import Arithmetic
 from snnq.training.gradients import gradients
 from snnq.training.optimizer import Optimizer
+from snnq.training.penalties import with_penalties
 from snnq.training.rounding import in_arithmetic, round_after_steps, weights_of
 from snnq.training.step import Step
 
@@ -171,6 +172,22 @@ def test_moments_alone_follow_gradients_as_small_as_they_are(text):
         moved[str(arithmetic)] = model[0].weight.detach()
     of_8_bits, of_float32 = moved.values()
     torch.testing.assert_close(of_8_bits, of_float32, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("method", ["qfalt", "nearest"])
+@pytest.mark.parametrize("text", ["posit8", "float8", "int8", "weight_gradients=posit8_es1,loss_scale=1024"])
+def test_the_gradient_of_a_penalty_is_that_of_float32_rounded(text, method):
+    model, arithmetic = network(method), Arithmetic.of(text)
+    loss = with_penalties(model, lambda rates, labels: 0 * rates.sum())
+    with in_arithmetic(model, arithmetic):
+        gradients(model, *batch(), weights_of(model), loss=loss)
+    found = [weight.grad for weight in weights_of(model)]
+    gradients(model, *batch(), weights_of(model), loss=loss)  # of weights that are still rounded
+    exact = [weight.grad for weight in weights_of(model)]
+    scale, rounding = arithmetic.loss_scale, arithmetic.weight_gradients
+    for one, of_float32 in zip(found[1:], exact[1:]):
+        assert of_float32.any() and torch.equal(one, rounding(scale * of_float32) / scale)
+    assert not any("penalty" in vars(quantizer) for quantizer in snnq.quantizers(model).values())
 
 
 @pytest.mark.parametrize("levels", [None, "binary"])

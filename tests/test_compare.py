@@ -141,6 +141,39 @@ def test_networks_of_ones_own_are_told_apart_by_their_levels(tmp_path, runs):
     assert snnq.compare([tmp_path, runs])._repr_html_().count("<tr>") == 1 + 5
 
 
+def own_run(folder, levels, test):
+    data = [(torch.rand(2, 4), label) for label in range(10)]
+    model = snnq.quantize(Own(), levels, keep=())
+    settings = snnq.Settings(epochs=1, batch_size=5, device="cpu")
+    snnq.train(model, data, None, data if test else None, settings, folder, progress=False)
+
+
+def test_a_run_without_a_test_set_has_dashes(tmp_path):
+    for levels, test in (("binary", True), ("ternary", False)):
+        own_run(tmp_path / levels, levels, test)
+    found = snnq.compare(tmp_path)
+    shown = found.words().set_index("levels")[["accuracy (%)", "95 % CI"]]
+    assert shown.loc["ternary"].tolist() == ["–", "–"] and "–" not in shown.loc["binary"].tolist()
+    assert found.table.loc["ternary", ["accuracy", "low", "high"]].isna().all()
+    assert found.query("accuracy >= 0").table["levels"].tolist() == ["binary"]
+    accuracy, loss = found.curves().axes
+    drawn = [[line for line in axis.get_lines() if len(line.get_xdata())] for axis in (accuracy, loss)]
+    assert [len(lines) for lines in drawn] == [1, 2]
+    plt.close()
+
+
+def test_runs_of_which_none_has_a_test_set(tmp_path):
+    for levels in ("binary", "ternary"):
+        own_run(tmp_path / levels, levels, test=False)
+    found = snnq.compare(tmp_path)
+    assert (found.words()[["accuracy (%)", "95 % CI"]] == "–").all(axis=None)
+    assert len(found.curves().legends[0].get_texts()) == 2
+    plt.close()
+    alone = snnq.compare(tmp_path / "binary")
+    assert alone.words()["accuracy (%)"].tolist() == ["–"] and alone.curves().axes
+    plt.close()
+
+
 def test_the_command_prints_the_table_and_draws(runs, tmp_path, capsys):
     assert main(["compare", str(runs), "--figure", str(tmp_path / "curves.png")]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -192,6 +192,45 @@ def test_a_recording_larger_than_a_batch_may_be_is_a_batch(own, data, monkeypatc
     assert sizes[3:] == [1] * RECORDINGS
 
 
+def without_biases():
+    layers = layer.Linear(2 * SIZE**2, 20, bias=False), neuron.IFNode(), layer.Linear(20, 10, bias=False)
+    model = nn.Sequential(layer.Flatten(), *layers)
+    functional.set_step_mode(model, "m")
+    return model
+
+
+def test_a_network_without_parameters_is_measured(data, tmp_path):
+    model = snnq.quantize(without_biases(), "2bit", keep=())
+    expected = snnq.evaluate(model, data)
+    snnq.pack(model, tmp_path / "packed.safetensors")
+    unpacked = snnq.unpack(tmp_path / "packed.safetensors", into=without_biases())
+    assert not list(unpacked.parameters()) and snnq.evaluate(unpacked, data) == expected
+    assert (snnq.speed(unpacked, data) > 0).all()
+    assert snnq.operations(unpacked, data).equals(snnq.operations(model, data))
+    devices = [snnq.draw_faults(unpacked, 0.0)]
+    assert snnq.accuracy_on_devices(unpacked, data, devices)["accuracy"].tolist() == [expected[0]]
+
+
+def test_a_network_without_any_tensors_is_evaluated(data):
+    model = nn.Sequential(nn.Flatten(2), OverTime())
+    rates, _ = snnq.predict(model, data)
+    assert torch.equal(rates, torch.tensor(data.frames).flatten(2).float().mean(1))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_fails_leaves_the_network_hard_and_at_rest(own, data, error):
+    snnq.quantize(own, "2bit", keep=())
+
+    def fail(*_):
+        raise error
+
+    own.layers[3].register_forward_hook(fail)
+    for measured in (lambda: snnq.evaluate(own, data, soft=True), lambda: snnq.speed(own, data)):
+        with pytest.raises(error):
+            measured()
+        assert not any(module.training for module in own.modules()) and own.layers[2].v == 0
+
+
 def test_no_recordings_are_said(own, data):
     with pytest.raises(ValueError, match="data holds no recording"):
         snnq.evaluate(own, Subset(data, []))

@@ -14,6 +14,7 @@ from snnq.quantization.pulled import NearestLevelQuantizer, QFALTQuantizer
 from snnq.storage.faults import memory_of
 from snnq.training.faults import FaultyMemory, reach_levels_of
 from snnq.training.penalties import with_penalties
+from snnq.training.record import reach_known_levels
 from snnq.training.run import Run
 
 KNOWN = "known, stuck_at_0=0.2, stuck_at_1=0.1, device=3"
@@ -97,6 +98,30 @@ def test_a_run_with_known_faults_is_read_on_its_device_as_it_was_trained(levels,
     table = snnq.accuracy_on_devices(packed, test, [faults, drawn], known=True)
     assert table["changed"].tolist() == [0, 0]
     assert table["accuracy"].tolist() == [history["test_accuracy"].iloc[-1]] * 2
+
+
+@pytest.mark.parametrize("faults", [None, "step, stuck_at_0=0.2"])
+def test_nothing_is_left_of_the_training_that_another_replaces(faults, tiny, in_tmp):
+    """A map of known faults least of all: the network that follows would be read through it."""
+    settings = tiny | {"levels": "2bit", "full_epochs": 0, "epochs": 1}
+    fit(settings | {"faults": KNOWN}, in_tmp / "run")
+    fit(settings | {"faults": faults}, in_tmp / "run", restart=True)
+    fit(settings | {"faults": faults}, in_tmp / "alone")
+    left, expected = ({path.name for path in (in_tmp / name).iterdir()} for name in ("run", "alone"))
+    assert left == expected and "faults.safetensors" not in left
+    fit(settings | {"levels": "full", "full_epochs": None}, in_tmp / "run", restart=True)
+    assert not (in_tmp / "run/histograms.csv").exists()
+
+
+def test_a_network_that_was_trained_with_known_faults_before_is_read_without(tmp_path):
+    model = layer("2bit").eval()
+    expected = model[0].weight
+    (tmp_path / "faulty").mkdir()
+    snnq.save_faults(snnq.draw_faults(model, 0.5), tmp_path / "faulty/faults.safetensors")
+    reach_known_levels(model, tmp_path / "faulty")
+    assert not torch.equal(model[0].weight, expected)
+    reach_known_levels(model, tmp_path)  # as for a finished training
+    assert torch.equal(model[0].weight, expected)
 
 
 @pytest.mark.parametrize("faults", [KNOWN, "step, stuck_at_0=0.2, variability=0.1"])

@@ -11,6 +11,7 @@ from torch import nn
 
 import snnq
 from snnq.figures import confusions, network, spiking
+from snnq.networks.models import ROUNDED
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +112,42 @@ def test_traces_are_those_of_a_neuron_in_float64(node):
     np.testing.assert_allclose(found["potential"], potential[:, fire], atol=1e-5)
     assert table["rate"].iloc[0] == pytest.approx(spikes.mean()) and set(table["neurons"]) == {6}
     assert isinstance(node.v, float)  # the network is left at rest
+
+
+def traced(node, inputs: torch.Tensor) -> pd.DataFrame:
+    """A neuron for each column of the inputs."""
+    model = nn.Sequential(layer.Linear(inputs.shape[1], inputs.shape[1], bias=False, step_mode="m"), node)
+    model[0].weight.data = torch.eye(inputs.shape[1])
+    return snnq.traces({"": model}, inputs)
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("threshold", [1.0, 0.7])
+def test_traces_of_rounded_membranes_are_on_their_grid(v_reset, threshold):
+    node = ROUNDED["if"](threshold, v_reset, membrane_bits=8, step_mode="m")
+    inputs = torch.randn(20, 6, generator=torch.Generator().manual_seed(0)) + 0.4
+    table = traced(node, inputs)
+    unit = threshold / 2**5
+    for number, rows in table.groupby("neuron"):
+        before = rows["potential"].shift(fill_value=0.0)
+        charged = unit * ((before + inputs[:, number].numpy()) / unit).round().clip(-128, 127)
+        np.testing.assert_allclose(rows["charged"], charged, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(rows["spike"], rows["charged"] >= np.float32(threshold))
+    assert table["spike"].any()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [neuron.ComplementaryLIFNode(), neuron.IzhikevichNode(a=0.5, b=2.0, tau_w=3.0)],
+    ids=["without a surrogate in evaluation", "of two states"],
+)
+def test_traces_of_other_neurons_are_of_their_own_charges(node):
+    node.step_mode = "m"
+    table = traced(node, torch.full((40, 3), 1.3))
+    spikes = table["spike"] == 1
+    assert spikes.any() and not spikes.all()
+    np.testing.assert_array_equal(spikes, table["charged"] >= 1)
+    np.testing.assert_array_equal(table["charged"][~spikes], table["potential"][~spikes])
 
 
 def test_traces_are_of_the_same_neurons_of_both_networks():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import snnq
+from snnq.training.faults import reach_levels_of
 from snnq.training.hardening import Hardening
 from snnq.training.record import HISTOGRAMS
 from snnq.training.run import Run
@@ -76,6 +77,47 @@ def test_the_surest_become_hard_and_stay(case, times, seed):
         (seen * towards).sum().backward()
         assert not parameter.grad[mask].any()
         adam.step()
+
+
+def hardened_network(memory_format, method, levels, faults):
+    """A convolution in training, with what three steps have made of it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Conv2d(4, 6, 3))
+        frames = torch.randn(3, 4, 5, 5)
+    snnq.quantize(model, levels, (), snnq.QUANTIZERS[method]).train()
+    if faults:
+        reach_levels_of(model, snnq.draw_faults(model, 0.3))
+    model.to(memory_format=memory_format)
+    adam = torch.optim.Adam(model.parameters(), 0.05)
+    hardening = Hardening(model, adam, (0.1, 0.9))
+    for time in (0.3, 0.5, 0.7):
+        adam.zero_grad()
+        model(frames).square().sum().backward()
+        adam.step()
+        hardening(time)
+    state = adam.state[model[0].parametrizations.weight.original]
+    quantizer = snnq.quantizers(model)["0"]
+    return [model[0].weight, quantizer.hardened, state["exp_avg"], *(p.grad for p in model.parameters())]
+
+
+@pytest.mark.parametrize(
+    ("method", "levels", "faults"),
+    [
+        ("sigmoid", "4bit", False),
+        ("sigmoid", "4bit", True),
+        ("sigmoid", "binary", True),
+        ("lsq", "2bit", False),
+    ],
+)
+def test_weights_with_channels_last_harden_as_others(method, levels, faults):
+    expected, found = (
+        hardened_network(of, method, levels, faults) for of in (torch.contiguous_format, torch.channels_last)
+    )
+    assert 0 < expected[1].sum() < expected[1].numel() and torch.equal(found[1], expected[1])
+    assert not found[2][found[1]].any()
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_without_times_or_thresholds_nothing_is_hardened():

@@ -372,6 +372,29 @@ def test_a_start_that_was_trained_on_recordings_of_the_test_is_refused(in_tmp):
         snnq.initial_network(replace(full, levels="binary", split="90/10", start="full"))
 
 
+@pytest.mark.parametrize(
+    ("there", "here", "refused"),
+    [
+        ({"validation": 0.0}, {"validation": 0.2}, True),
+        ({"validation": 0.1}, {"validation": 0.2}, True),
+        ({"validation": 0.1, "data": "digits/NMNIST"}, {"validation": 0.2}, True),
+        ({"validation": 0.2}, {"validation": 0.2}, False),
+        ({"validation": 0.2}, {"validation": 0.0}, False),
+        ({"validation": 0.0, "data": "simulated"}, {"validation": 0.2}, False),
+    ],
+)
+def test_a_start_that_was_trained_on_recordings_of_the_validation_is_refused(
+    in_tmp, there, here, refused
+):
+    run = snnq.Run(levels=FULL, data=str(in_tmp / "digits"))
+    Path("full").mkdir()
+    Path("full/run.json").write_text(json.dumps({"run": asdict(replace(run, **there))}))
+    message = f"its validation is {there['validation']}, expected 0.2 at least"
+    message = message if refused else "No such file .*full/weights"  # which would be read next
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        snnq.initial_network(replace(run, levels="binary", start="full", **here))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, in_tmp, monkeypatch):
     monkeypatch.setattr(training_gradients, "loss_of", lambda rates, *_: rates.sum() * math.nan)
     with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: loss=nan, .*layers.0.weight"):

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 from snnq.deployment.observed import dataset_of
 from snnq.system.state import reset_state
 from snnq.training.batches import batches
-from snnq.training.evaluation import from_rest
+from snnq.training.evaluation import device_of_network, from_rest
 
 SINGLES = 100  # recordings to measure the latency with
 BATCH = 64
@@ -49,13 +49,15 @@ def speed(model: nn.Module, data: Dataset | Tensor) -> pd.Series:
 def _seconds(model: nn.Module, data: Dataset, batch_size: int) -> list[float]:
     """Of each batch in turn."""
     reset_state(model.eval())
-    device, seconds = next(model.parameters()).device, []
+    seconds = []
     with parametrize.cached():
-        for frames, _ in batches(data, batch_size, device):
+        for frames, _ in batches(data, batch_size, device_of_network(model)):
             if not seconds:
                 from_rest(model, frames)
-            start = perf_counter()
-            model(frames).cpu()
-            seconds.append(perf_counter() - start)
-            reset_state(model)
+            try:
+                start = perf_counter()
+                model(frames).cpu()
+                seconds.append(perf_counter() - start)
+            finally:
+                reset_state(model)
     return seconds

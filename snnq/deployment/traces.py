@@ -16,7 +16,6 @@ from snnq.storage.pack import unpack
 from snnq.study.folders import missing_recordings, packed_networks
 
 NEURONS = 24  # of a layer that are recorded
-OUT_OF_REACH = 1e30  # a threshold that no membrane potential reaches
 
 
 def traces(models: Mapping[str, nn.Module], frames: Tensor, most: int = NEURONS) -> pd.DataFrame:
@@ -108,21 +107,30 @@ def _layers(model: nn.Module, frames: Tensor) -> dict[str, dict[str, Tensor]]:
 
 @torch.no_grad()
 def _stepped(node: BaseNode, inputs: Tensor) -> dict[str, Tensor]:
-    """A neuron's time steps one by one, and beside it one that does not spike, for what comes
-    before the reset."""
-    node, silent = deepcopy(node), deepcopy(node)
-    node.step_mode = silent.step_mode = "s"
+    """A neuron's time steps one by one, and beside each that of one that does not spike, for what
+    comes before the reset."""
+    node = deepcopy(node)
+    node.step_mode = "s"
     node.reset()
-    silent.v_threshold = OUT_OF_REACH
     found = {"spike": [], "charged": [], "potential": []}
     for x in inputs:
-        silent.v = node.v
+        silent = deepcopy(node)
+        silent.surrogate_function = _Never()  # not by its threshold: rounded membranes depend on that
         silent(x)
         found["charged"].append(silent.v.clone())
         found["spike"].append(node(x))
         found["potential"].append(node.v.clone())
     values = {name: torch.stack(steps) for name, steps in found.items()}
     return values | {"threshold": torch.tensor(node.v_threshold, dtype=torch.float64)}
+
+
+class _Never(nn.Module):
+    """In the place of a surrogate function: no spikes."""
+
+    spiking = False  # or neurons may leave it out in evaluation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
 
 
 def _spaced(places: np.ndarray, most: int) -> np.ndarray:

@@ -44,8 +44,9 @@ class Sigmoids(NamedTuple):
 
 
 def flat(tensor: Tensor) -> np.ndarray:
-    """A contiguous tensor's numbers, shared with it, as these loops take them."""
-    return tensor.detach().view(-1).numpy()
+    """A tensor's numbers as these loops take them: shared with it where it is contiguous, as what they
+    write to has to be."""
+    return tensor.detach().contiguous().view(-1).numpy()
 
 
 def value(

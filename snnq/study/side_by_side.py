@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from snnq.training.run import Run
 REPEATS = ["seed", "order"]  # settings of runs that are otherwise one
 FIRST = ["recordings", "channels", "levels"]  # in tables
 FACTS = ("accuracy", "low", "high", "bytes", "folder")  # of a table's columns, after the settings
+NOTHING = "–"  # in words
 CURVES = ["epoch", "loss", "test_accuracy"]
 OF_CURVES = ["name", "kind", "levels", "others", "recordings"]
 
@@ -31,8 +33,8 @@ class SideBySide:
     ----------
     table : DataFrame
         By name, a row per run: the settings that differ; in percent accuracy after the last epoch,
-        and low to high, its 95 % Wilson interval; bytes, packed; and the run's folder, or its name
-        where of a study there are the tables alone.
+        and low to high, its 95 % Wilson interval, NaN of a run without a test set; bytes, packed; and
+        the run's folder, or its name where of a study there are the tables alone.
     histories : DataFrame
         A row per run and epoch: name; kind, the name without seed and order; levels, and others, what
         is in the name besides them and the recordings; recordings, epoch, loss and test_accuracy.
@@ -48,9 +50,10 @@ class SideBySide:
 
     def words(self) -> pd.DataFrame:
         """The table as people read it."""
+        ends = self.table[["low", "high"]].to_numpy()
         facts = {
-            "accuracy (%)": self.table["accuracy"].map("{:.2f}".format),
-            "95 % CI": [f"{low:.1f} to {high:.1f}" for low, high in self.table[["low", "high"]].to_numpy()],
+            "accuracy (%)": self.table["accuracy"].map(partial(_filled, "{:.2f}")),
+            "95 % CI": [_filled("{:.1f} to {:.1f}", *of_run) for of_run in ends],
             "kB": (self.table["bytes"] / 1000).map("{:.1f}".format),
         }
         shown = self.table[self.settings].map(word).assign(**facts, folder=self.table["folder"])
@@ -75,9 +78,10 @@ def side_by_side(places: Iterable[str | Path]) -> SideBySide:
     last = found["folder"].map(lambda folder: Path(folder).name)
     names = names.mask(untold, (names + " " + last).str.strip())
     found = found.assign(kind=kinds.where(kinds != "", names), others=others.replace("", "as most"))
-    ends = [wilson(*one) for one in zip(found["last"], found["test_recordings"])]
+    accuracies = found["last"].astype(float)  # NaN of a run without a test set
+    ends = [_interval(*one) for one in zip(accuracies, found["test_recordings"])]
     table = settings.assign(
-        accuracy=100 * found["last"],
+        accuracy=100 * accuracies,
         low=[100 * low for low, _ in ends],
         high=[100 * high for _, high in ends],
         **found[["bytes", "folder"]],
@@ -95,8 +99,18 @@ def word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(word, value)) or "none"
     if value is None or isinstance(value, float) and math.isnan(value):
-        return "–"
+        return NOTHING
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _filled(template: str, *numbers: float) -> str:
+    """The numbers in words; a dash where there are none."""
+    return NOTHING if any(map(math.isnan, numbers)) else template.format(*numbers)
+
+
+def _interval(accuracy: float, recordings: int) -> tuple[float, float]:
+    """NaN of no accuracy."""
+    return (math.nan, math.nan) if math.isnan(accuracy) else wilson(accuracy, recordings)
 
 
 def _runs_at(place: Path) -> pd.DataFrame:

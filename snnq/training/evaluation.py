@@ -1,5 +1,7 @@
 """How well a network does on recordings."""
 
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,24 +32,31 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     """Firing rates [recordings, classes] and labels [recordings], on the CPU.
 
     Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
-    evaluation. What memory that takes is kept for the next time, see `keep_freed_memory`.
+    evaluation, also by an error. What memory that takes is kept for the next time, see `keep_freed_memory`.
     """
     keep_freed_memory()
     if not len(data):
         raise ValueError("data holds no recording")
     at_once = evaluated_at_once(torch.as_tensor(data[0][0]).numel())
-    device = next(model.parameters()).device
     model.eval()
-    for quantizer in quantizers(model).values():
-        quantizer.train(soft)
-    with parametrize.cached():  # the weights pass through the staircase once, not with each batch
-        outputs = [
-            (from_rest(model, frames).cpu(), labels.cpu())
-            for frames, labels in batches(data, at_once, device)
-        ]
-    model.eval()
+    try:
+        for quantizer in quantizers(model).values():
+            quantizer.train(soft)
+        with parametrize.cached():  # the weights pass through the staircase once, not with each batch
+            outputs = [
+                (from_rest(model, frames).cpu(), labels.cpu())
+                for frames, labels in batches(data, at_once, device_of_network(model))
+            ]
+    finally:
+        model.eval()
     rates, labels = zip(*outputs)
     return torch.cat(rates), torch.cat(labels)
+
+
+def device_of_network(model: nn.Module) -> torch.device:
+    """That of its first parameter, or of its first buffer; the CPU where it has neither."""
+    tensors = chain(model.parameters(), model.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def evaluated_at_once(numbers: int) -> int:
@@ -62,9 +71,10 @@ def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
     """The network's rates [N, classes], see `rates_of`, for frames that nothing went before and
     nothing will come after."""
     reset_state(model)
-    rates = rates_of(model(frames))
-    reset_state(model)
-    return rates
+    try:
+        return rates_of(model(frames))
+    finally:
+        reset_state(model)
 
 
 def rates_of(output: Tensor) -> Tensor:

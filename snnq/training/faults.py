@@ -53,9 +53,12 @@ class FaultyMemory:
         self.drawn: tuple[int, ...] | None = None  # for which epoch, or step
         for quantizer in self.quantizers.values():
             quantizer.reachable = None  # of a training before this one
+        known = self.faults is not None and self.faults.way == "known"
+        if folder is not None and not known:
+            (folder / FAULTS).unlink(missing_ok=True)  # likewise
         if self.faults is None:
             return
-        if self.faults.way == "known":
+        if known:
             found = _known(model, self.faults)
             reach_levels_of(model, found)
             if folder is not None:

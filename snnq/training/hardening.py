@@ -66,15 +66,16 @@ class Hardening:
                 continue
             self.shares[name] = share
             weight = quantizer_input(layer)
-            mask = quantizer.hardened.view(-1)
-            soft = (~mask).nonzero().view(-1)
+            mask = quantizer.hardened
+            soft = (~mask).flatten().nonzero().view(-1)
             due = round(share * mask.numel()) - (mask.numel() - soft.numel())
-            distances = quantizer.distances(weight).reshape(-1)[soft]
+            distances = quantizer.distances(weight).flatten()[soft]
             surest = soft[distances.topk(due, sorted=False).indices]
-            mask[surest] = True
+            places = torch.unravel_index(surest, mask.shape)  # in memory of any order
+            mask[places] = True
             for moment in self.optimizer.state.get(weight, {}).values():
                 if getattr(moment, "shape", None) == weight.shape:
-                    moment.view(-1)[surest] = 0
+                    moment[places] = 0
 
     def state_dict(self) -> dict[str, Tensor]:
         return {name: quantizer.hardened for name, (_, quantizer) in self.layers.items()}

@@ -19,7 +19,7 @@ from snnq.networks.models import SpikingNetwork, build_model
 from snnq.quantization.methods import QUANTIZERS
 from snnq.quantization.network import quantize, quantizers
 from snnq.quantization.rules import FULL
-from snnq.recordings.benchmarks import get_benchmark, source
+from snnq.recordings.benchmarks import folder_of, get_benchmark, source
 from snnq.recordings.splits import complete_split, resolved_split
 from snnq.storage.faults import read_faults
 from snnq.storage.footprint import footprint
@@ -30,6 +30,7 @@ from snnq.training.run import Run
 RECORD, WEIGHTS, PACKED = "run.json", "weights.safetensors", "packed.safetensors"
 HISTORY, HISTOGRAMS = "history.csv", "histograms.csv"
 PREDICTIONS = "predictions.safetensors"
+LEFT = (RECORD, HISTORY, HISTOGRAMS, WEIGHTS, PACKED, PREDICTIONS)  # by a training, in its folder
 SIGMOID_SETTINGS = ("backward_temperature", "biases", "learned")
 CONTENT = ("training_version", "frames", "start_weights", "fault_map")  # beside a run's settings
 PACKAGES = ("numpy", "spikingjelly", "tonic", "torch")
@@ -70,6 +71,8 @@ def trained_network(folder: str | Path) -> SpikingNetwork:
 
 def reach_known_levels(model: nn.Module, folder: str | Path) -> None:
     """Of a training with known faults, have the network's weights take the levels that they reach."""
+    for quantizer in quantizers(model).values():
+        quantizer.reachable = None  # of a training before this one
     path = Path(folder) / FAULTS
     if path.exists() and quantizers(model):
         reach_levels_of(model, read_faults(path, model))
@@ -188,6 +191,16 @@ def refuse_start(run: Run, started: Run) -> None:
         found = getattr(started, name)
         if found != expected:
             raise ValueError(f"start={run.start!r}: its {name} is {found!r}, expected {expected!r}")
+    if started.validation < run.validation and _place(started) == _place(run):
+        raise ValueError(
+            f"start={run.start!r}: its validation is {started.validation}, expected {run.validation} at"
+            " least, or it was trained on recordings that this run holds out"
+        )
+
+
+def _place(run: Run) -> Path:
+    """Of its recordings."""
+    return folder_of(run.benchmark, run.data).resolve()
 
 
 def _full_precision(run: Run) -> Path:

@@ -1,6 +1,6 @@
 """A network that computes, and is trained, in an arithmetic; see `snnq.training.arithmetic`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -79,7 +79,8 @@ def in_arithmetic(model: nn.Module, arithmetic: str | Arithmetic) -> Iterator[No
     """Within, a network computes forward and backward in an arithmetic, layer by layer.
 
     So a network is evaluated as its training did: what `trained_network` returns, and what is packed,
-    has weights of the arithmetic, and computes in float32 anywhere else.
+    has weights of the arithmetic, and computes in float32 anywhere else. A loss depends on parameters
+    through the network's output and the quantizers' `penalty`, which have its scale, and in no other way.
 
     Parameters
     ----------
@@ -112,6 +113,9 @@ def in_arithmetic(model: nn.Module, arithmetic: str | Arithmetic) -> Iterator[No
             node.__class__ = _with_rounded_membrane(type(node))
             node.rounding = arithmetic.activations, arithmetic.activation_gradients
             undone.callback(delattr, node, "rounding")
+        for quantizer in quantizers(model).values():
+            quantizer.penalty = _scaled(quantizer.penalty, arithmetic.loss_scale)
+            undone.callback(delattr, quantizer, "penalty")
         yield
 
 
@@ -184,6 +188,16 @@ def _hooks(model: nn.Module, arithmetic: Arithmetic) -> Iterator:
         if parameter.requires_grad:
             rounding = arithmetic.weight_gradients if id(parameter) in own else None
             yield parameter.register_post_accumulate_grad_hook(_gradient(rounding, scale))
+
+
+def _scaled(penalty: Callable[[Tensor], Tensor | None], scale: float):
+    """A penalty with the scale that the rest of the loss has from the network's output."""
+
+    def scaled(weight: Tensor) -> Tensor | None:
+        found = penalty(weight)
+        return None if found is None else _Scaled.apply(found, scale)
+
+    return scaled
 
 
 def _soft_weights(arithmetic: Arithmetic):

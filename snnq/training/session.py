@@ -14,7 +14,7 @@ from snnq.training.device import device_of
 from snnq.training.identity import is_finished
 from snnq.training.loop import Training
 from snnq.training.parallel import Processes
-from snnq.training.record import HISTORY, RECORD, read_history
+from snnq.training.record import LEFT, read_history
 from snnq.training.rounding import in_arithmetic
 from snnq.training.settings import Settings
 from snnq.training.task import Task
@@ -33,7 +33,7 @@ def carry_out(
         with processes.main_first():  # who sets aside what cannot be read
             checkpoint = Checkpoint(folder, task.identity, restart)
         if processes.main and checkpoint.state is None:
-            for name in (RECORD, HISTORY):  # of another training, which this one replaces
+            for name in LEFT:  # of another training, which this one replaces
                 (folder / name).unlink(missing_ok=True)
         model, behind = task.start()
         model.to(device_of(task.settings))
