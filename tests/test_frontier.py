@@ -68,6 +68,8 @@ def test_recordings_are_paired_with_the_interpolated_ones():
     halfway = (right["full", 2].astype(float) + right["full", 4]) / 2
     expected = snnq.paired_difference(100 * right["binary", 16], 100 * halfway)
     assert (row.difference, row.low, row.high) == pytest.approx((expected.mean, *expected.interval()))
+    of_others = {name: ~found for name, found in correct.items()}  # of runs that were trained again since
+    pd.testing.assert_frame_equal(snnq.frontier_table(runs, of_others), snnq.frontier_table(runs))
 
 
 def test_what_full_precision_has_no_equal_of():
@@ -112,6 +114,9 @@ def test_binary_is_ahead_from_a_width_on():
     (found,) = ahead(worse, worse, unsure, better[2])
     assert found.channels == 8
     assert ahead(*better, worse) == []
+    # As the reading says, by Holm's correction, which shows more than the corrected interval.
+    (found,) = ahead([0.72, 0.75, 0.75], better[0])
+    assert found.channels == 1 and found.reading == "better" and found.corrected_low < 0
     assert snnq.ahead_from(snnq.frontier_table(runs_of(FULL)), "binary").empty
     # A network of more bytes than any in full precision is not asked.
     (found,) = ahead(worse, *better[:2], worse, sizes=(1000, 2000, 4000, 17000))

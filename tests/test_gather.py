@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 import snnq
 from snnq.study import forecast as forecasting
 from snnq.study.gather import TABLES, gather, gather_ablations, one_of_each, read_gathered
+from snnq.study.predictions import read_predictions, write_predictions
 from snnq.study.profile import plan
 
 
@@ -109,6 +110,18 @@ def test_what_each_run_classified_correctly_is_kept(gathered):
     kept = load_file(gathered.folder / "predictions.safetensors")
     assert set(kept) == {"0/label"} | {f"0/{name}" for name in gathered.runs}
     assert {classes.dtype for classes in kept.values()} == {np.dtype("uint8")}
+
+
+def test_of_a_run_that_was_trained_again_the_newer_predictions_count(gathered):
+    """The study was run without its ablations, whose files are of the training before."""
+    name = next(iter(gathered.runs))
+    newer, label = read_predictions(gathered.folder)[name]
+    older = {name: (255 - newer, label)}
+    write_predictions(gathered.folder / "predictions_ablations.safetensors", older)
+    table = (gathered.folder / "table.csv").read_text()
+    gather(gathered)
+    assert (gathered.folder / "table.csv").read_text() == table
+    assert snnq.read_correct(gathered.folder)[name].tolist() == (newer == label).tolist()
 
 
 def test_runs_without_predictions_and_other_test_sets(gathered):

@@ -19,7 +19,7 @@ FAR = 3  # times what the median change's interval reaches: the axis is not made
 
 def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
     """Points of test accuracy that each change brings against the first one, which is the recipe: every
-    seed and order (grey), and mean and 95 % confidence interval over them and the test samples. A row of
+    run, of a seed and an order (grey), and mean and 95 % confidence interval over them and the test samples. A row of
     panels for each width, where there are several, and a column for each level set; the recipe's
     accuracy stands in its line. Where one change's interval is so wide that the others could not be told
     from 0 beside it, the axis ends before it does; a mean beyond that is an arrow with its number.
@@ -77,7 +77,7 @@ def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, changes: list[str], col
 def _draw_changes(
     axis: Axes, changes: pd.DataFrame, paired: pd.DataFrame, places: dict[str, int], color: str
 ) -> None:
-    """Each change's seeds, and the mean and interval of them."""
+    """Each change's runs, and the mean and interval of them."""
     for change in changes.index.intersection(paired.columns):
         points = paired[change]
         axis.plot(points, [places[change]] * len(points), "o", ms=2.5, color="0.65")

@@ -47,7 +47,7 @@ SHOWS = {
     "spikes_and_membranes": "When neurons fire while two networks see the same recording, and the"
     " membrane potential of one neuron of each layer in both; dashed the threshold.",
     ABLATION: "Points of test accuracy that each change brings against the recipe in the first"
-    " line, whose accuracy is there: each seed (small points), and mean and 95 % confidence interval of"
+    " line, whose accuracy is there: each run (small points), and mean and 95 % confidence interval of"
     " the paired difference, over seeds and test samples, each by itself. An interval that reaches the"
     " edge goes on; an arrow has the mean of what lies beyond it.",
 }

@@ -14,7 +14,8 @@ FLOAT_BYTES = 4
 def footprint(model: nn.Module) -> pd.DataFrame:
     """Bytes that evaluation needs of each layer of any network.
 
-    A quantized weight takes `weight_bytes` and its α, or two; every other parameter and persistent
+    A quantized weight takes `weight_bytes` and its α, or two; in an unpacked network, which no longer
+    knows them, a float for each level in their place. Every other parameter and persistent
     buffer, batch norm's running mean and variance among them, what its type takes. What several
     layers share counts for the first.
 

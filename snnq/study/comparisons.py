@@ -23,9 +23,10 @@ def accuracies(runs: pd.DataFrame, correct: Correct | None = None) -> pd.DataFra
     """Of one method's runs, in percent: a row per seed and order of batches.
 
     A column per test recording, 0 or 100, where `correct` has all of the runs, on as many
-    recordings; or else one column, the accuracy after the last epoch.
+    recordings; or else one column, the accuracy after the last epoch. Of a run with another accuracy
+    than its row has, as one that was trained again since, it has not.
     """
-    found = [correct.get(name) for name in runs["name"]] if correct else [None]
+    found = [_correct_of(run, correct) for run in runs.itertuples()] if correct else [None]
     if any(one is None for one in found) or len({len(one) for one in found}) > 1:
         found = runs[["last"]].to_numpy()
     shares = pd.DataFrame(np.asarray(found, dtype=float))
@@ -99,6 +100,11 @@ def with_comparisons(
         for row, one in zip(table.itertuples(), found)
     ]
     return table.assign(reading=readings)
+
+
+def _correct_of(run, correct: Correct) -> np.ndarray | None:
+    found = correct.get(run.name)
+    return found if found is not None and abs(found.mean() - run.last) < 0.5 / len(found) else None
 
 
 def _by_seed(method: pd.DataFrame) -> np.ndarray:

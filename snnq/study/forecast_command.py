@@ -24,12 +24,12 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     from snnq.study.forecast import MEASURED, forecast, measure, summary
+    from snnq.system.files import write_atomically
     from snnq.training.device import device_of
 
     study = planned(arguments.profiles, arguments.ablations)
     measured = measure(study)
-    study.folder.mkdir(parents=True, exist_ok=True)
-    measured.to_csv(study.folder / MEASURED, index=False)
+    write_atomically(study.folder / MEASURED, lambda path: measured.to_csv(path, index=False))
     table = forecast(study, measured)
     device = device_of(next(iter(study.runs.values())))
     print(table.to_string(index=False, float_format="%.3g"))

@@ -63,10 +63,9 @@ def frontier_table(
 
 
 def ahead_from(table: pd.DataFrame, levels: str | tuple = "binary") -> pd.DataFrame:
-    """Of each recordings the narrowest network of a level set from which on all that are compared are
-    better than full precision at equal bytes, or more: the 95 % interval of the difference, corrected
-    for the number of widths, is above zero. A row of the table each, none where there is no such
-    network.
+    """Of each recordings the narrowest network of a level set from which on all that are compared read
+    "better" than full precision at equal bytes, or more. A row of the table each, none where there is
+    no such network.
 
     Parameters
     ----------
@@ -76,7 +75,7 @@ def ahead_from(table: pd.DataFrame, levels: str | tuple = "binary") -> pd.DataFr
     """
     rows = table[[found == levels for found in table["levels"]]].dropna(subset="difference")
     widest_first = rows.sort_values("bytes", ascending=False)
-    is_ahead = (widest_first["corrected_low"] > 0).astype(int)
+    is_ahead = (widest_first["reading"] == BETTER).astype(int)
     from_here_on = is_ahead.groupby(widest_first["recordings"]).cummin() > 0
     return widest_first[from_here_on].drop_duplicates("recordings", keep="last").sort_index()
 

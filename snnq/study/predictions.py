@@ -43,7 +43,9 @@ def read_predictions(folder: str | Path) -> Predictions:
         A file that cannot be read.
     """
     predictions = {}
-    for path in (Path(folder) / name for name in (PREDICTIONS, PREDICTIONS_ABLATIONS)):
+    # Those of the study itself last, since they are the newer ones of a run that both have: its ablations
+    # are asked for less often.
+    for path in (Path(folder) / name for name in (PREDICTIONS_ABLATIONS, PREDICTIONS)):
         classes = _classes(path) if path.exists() else {}
         for name, predicted in classes.items():
             test_set, _, run = name.partition("/")
