@@ -234,10 +234,18 @@ def test_ablations_share_the_runs_of_the_table(gathered):
 
 def test_networks_that_are_drawn_are_of_one_seed_order_and_width(study):
     points = list(product(("lab, own", "field, own"), (2, 8, 4), (1, 0), (0, 1)))
-    runs = pd.DataFrame(points, columns=["recordings", "channels", "seed", "order"])
-    assert one_of_each(runs).to_numpy().tolist() == [["lab, own", 8, 0, 0], ["field, own", 8, 0, 0]]
+    runs = pd.DataFrame(points, columns=["recordings", "channels", "seed", "order"]).assign(levels="binary")
+    own = ["recordings", "channels", "seed", "order"]
+    assert one_of_each(runs)[own].to_numpy().tolist() == [["lab, own", 8, 0, 0], ["field, own", 8, 0, 0]]
     of_all = one_of_each(runs, widest=False)
     assert of_all["channels"].tolist() == [2, 8, 4] * 2 and not of_all[["seed", "order"]].any(axis=None)
+    # In the field the widest have fewer level sets than others.
+    ternary = runs[(runs["recordings"] == "lab, own") | (runs["channels"] < 8)].assign(levels="ternary")
+    drawn = one_of_each(pd.concat([runs, ternary]))
+    assert sorted(drawn[["recordings", "channels", "levels"]].itertuples(index=False)) == [
+        ("field, own", 4, "binary"), ("field, own", 4, "ternary"),
+        ("lab, own", 8, "binary"), ("lab, own", 8, "ternary"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

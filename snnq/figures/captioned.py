@@ -16,6 +16,7 @@ from snnq.figures.source import results_caption, rows_of, run_caption
 from snnq.figures.style import note
 from snnq.recordings.benchmarks import BENCHMARKS
 from snnq.study.folders import REFERENCE
+from snnq.study.gather import widest_networks
 from snnq.study.predictions import read_correct, read_predictions
 from snnq.study.tables import number_of_levels, results_table
 
@@ -134,8 +135,7 @@ def firing_distance_by_layer(study: Path) -> Figure:
 
 def _widest(rows: pd.DataFrame) -> pd.DataFrame:
     """Those of the study's first recordings, and of the widest networks."""
-    rows = rows[rows["recordings"] == rows["recordings"].iloc[0]]
-    return rows[rows["channels"] == rows["channels"].max()]
+    return widest_networks(rows[rows["recordings"] == rows["recordings"].iloc[0]])
 
 
 def _named(rows: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from snnq.figures.colors import LEVEL_SETS, looks
 from snnq.figures.style import WIDTH, grid
 from snnq.quantization.rules import FULL
 from snnq.recordings.benchmarks import BENCHMARKS
+from snnq.study.gather import widest_networks
 from snnq.study.intervals import wilson
 
 LINE, HEAD = 0.16, 0.5  # inches of a row, and of a panel's title and axis
@@ -124,8 +125,7 @@ def _sampled(accuracy: float, samples: float) -> tuple[float, float]:
 
 
 def _widest(results: pd.DataFrame) -> pd.DataFrame:
-    most = results.groupby("benchmark")["channels"].transform("max")
-    found = results[results["channels"] == most]
+    found = widest_networks(results)
     kinds = [SIMULATED if simulated else REAL for simulated in found["simulated"]]
     names = [f"this study, {channels} channels" for channels in found["channels"]]
     others = [NOT_THE_BENCHMARK * simulated for simulated in found["simulated"]]

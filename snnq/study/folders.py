@@ -57,7 +57,7 @@ def packed_networks(study: str | Path, widest: bool = True) -> pd.DataFrame:
     ----------
     study : path
     widest : bool
-        Of each benchmark the widest networks of the study's table alone; or those of every width,
+        Of each benchmark the `widest_networks` of the study's table alone; or those of every width,
         and of the level sets that only its ablations have, trained by the same recipe.
 
     Returns

@@ -45,7 +45,7 @@ def gather(study: Study) -> None:
     `runs.csv`, a row per run; `table.csv`, see `results_table`; `frontier.csv`, see `frontier_table`;
     `histories.csv`, a row per epoch of each. Of the runs quantized with sigmoids `transitions.csv`, a
     row per epoch and layer: the share of its weights in transition, α and β, see `weight_histograms`.
-    Of those of the first seed, order and the widest networks `histograms.csv`, at four epochs, and
+    Of those of the first seed and order of the `widest_networks` `histograms.csv`, at four epochs, and
     `staircases.csv`, a row per layer after the last epoch: its levels, its temperature, its thresholds
     in units of βw, and the share of its weights at each level. And `predictions.safetensors`, see
     `read_correct`.
@@ -70,12 +70,19 @@ def of_sigmoids(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
-    """Of the runs on the same recordings those of the first seed and order, of the widest networks or
-    of all."""
-    extremes = {"seed": "min", "order": "min"} | ({"channels": "max"} if widest else {})
-    for name, extreme in extremes.items():
-        runs = runs[runs[name] == runs.groupby("recordings")[name].transform(extreme)]
-    return runs
+    """Of the runs on the same recordings those of the first seed and order, of the networks that are
+    `widest_networks` or of all."""
+    for name in ("seed", "order"):
+        runs = runs[runs[name] == runs.groupby("recordings")[name].transform("min")]
+    return widest_networks(runs) if widest else runs
+
+
+def widest_networks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of the rows on the same recordings those of the widest networks; where not every width has as many
+    level sets, of the widest that has the most."""
+    sets = rows["levels"].map(str).groupby([rows["recordings"], rows["channels"]]).transform("nunique")
+    rows = rows[sets == sets.groupby(rows["recordings"]).transform("max")]
+    return rows[rows["channels"] == rows.groupby("recordings")["channels"].transform("max")]
 
 
 def write_runs(folder: Path, runs: pd.DataFrame, predictions: Predictions) -> None:
