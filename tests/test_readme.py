@@ -64,7 +64,7 @@ def ablations(study: Path) -> dict[str, pd.DataFrame]:
     return dict(iter(table.groupby("ablation", sort=False)))
 
 
-@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 24)])
+@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 26)])
 def test_results(readme, study, rows):
     table = pd.read_csv(study / "table.csv")
     table = table if study == QUICK else table[table["benchmark"] == "nmnist"]
@@ -97,13 +97,31 @@ def test_one_result(readme):
     assert f"2 channels it costs {-narrow.difference:.2f} ({ends})" in stated
 
 
-def test_at_equal_bytes(readme):
-    table = snnq.read_gathered(DESK, "frontier").query("levels == 'binary' and channels == 16")
-    (row,) = table.itertuples()
-    assert row.base_bytes == row.bytes
-    ends = f"{row.corrected_low:.2f} to {row.corrected_high:.2f}"
-    stated = f"is {row.difference:.2f} points behind (corrected for the widths, {ends};"
+def test_fewer_bytes_and_more_accurate(readme):
+    table = pd.read_csv(DESK / "table.csv").query("benchmark == 'nmnist'").set_index(["channels", "levels"])
+    wide, full = table.loc[32, "binary"], table.loc[8, "full"]
+    assert wide.bytes < full.bytes and wide.last_mean > full.last_mean
+    stated = f"the binary one has {wide.last_mean:.2f} % in {wide.bytes / 1000:.0f} kB, where full precision with 8"
+    stated += f" has {full.last_mean:.2f} % in {full.bytes / 1000:,.0f} kB"
     assert stated in " ".join(readme.split())
+
+
+def test_what_kind_of_networks(readme):
+    stated = " ".join(readme.split())
+    layers = snnq.footprint(snnq.build_model("nmnist", channels=16))
+    weights = layers[layers["kind"].isin(["Conv2d", "Linear"])].groupby("kind")["numbers"].sum()
+    assert f"hold {100 * weights['Linear'] / weights.sum():.1f} % of the weights" in stated
+    published = pd.read_csv(REFERENCE / "published.csv").query("benchmark == 'nmnist'")
+    of = published.groupby("levels")["accuracy"]
+    reached = of.get_group("full")
+    assert f"networks reach {reached.min():.1f} to {reached.max():.1f} % on the real N-MNIST" in stated
+    ours = published[published["method"] == "differentiable quantizer"].set_index("levels")["accuracy"]
+    assert f"the paper's lose {ours['full'] - ours['binary']:.1f} points with one bit" in stated
+    table = pd.read_csv(DESK / "table.csv").query("benchmark == 'nmnist'").set_index(["levels", "channels"])
+    errors = 100 - table["last_mean"]
+    more = 100 * (errors["binary"] / errors["full"] - 1)
+    assert list(more.index) == [2, 4, 8, 16, 32]
+    assert f"{more.min():.0f} to {more.max():.0f} %, with 2 channels or with 32" in stated
 
 
 def test_one_small_layer(readme):
@@ -135,23 +153,26 @@ def test_one_bit_or_several(readme):
     narrow = table.loc[(["3bit", "4bit"], [2, 4]), :]
     assert set(narrow["reading"]) == {"not shown"} and len(narrow) == 4
     assert f"within {narrow['difference'].abs().max():.2f} points of full" in stated
+    lost = -narrow["difference_low"].groupby("channels").min()
+    assert f"a loss of more than {lost[2]:.1f} points with 2 channels and {lost[4]:.1f} with 4." in stated
     wide = [-table.loc[(levels, 8), "difference"] for levels in ("3bit", "4bit")]
-    assert "with 8 they lose {:.2f} and {:.2f}.".format(*wide) in stated
+    assert "With 8 they lose {:.2f} and {:.2f}.".format(*wide) in stated
     beside = snnq.frontier_table(runs, correct, base="binary").dropna(subset="difference")
-    beside = {levels: rows for levels, rows in beside.groupby(beside["levels"].map(str))}
+    beside = {levels: rows.set_index("channels") for levels, rows in beside.groupby(beside["levels"].map(str))}
     for levels, words in {
-        "4bit": "of 4 bits by {} to {} points",
-        "3bit": "of 3 by {} to {} and",
-        "ternary": "of ternary by {} to {}:",
+        "4bit": "of 4 bits by {}, {} and {} points with 2, 4 and 8 channels",
+        "3bit": "of 3 bits by {}, {} and {}: all",
+        "ternary": "behind by {}, {} and {}, and with 16 channels by {}, which is not shown",
+        "2bit": "behind by {} with 2 channels and {} with 4 (not shown); with 8, in",
     }.items():
-        ends = -beside[levels]["difference"].max(), -beside[levels]["difference"].min()
-        assert words.format(*(f"{end:.1f}" for end in ends)) in stated
-        assert set(beside[levels]["reading"]) == {"worse"} and len(beside[levels]) > 1
-    two = beside["2bit"].set_index("channels")
-    assert two["reading"].to_dict() == {2: "worse", 4: "not shown", 8: "equal within 0.5 points"}
-    places = -two["difference"][2], -two["difference"][4], two["bytes"][8] / 1000
-    words = "{:.1f} points behind with 2 channels, {:.1f} with 4 (not shown), and with 8, in {:.0f} kB, equal"
-    assert words.format(*places) in stated
+        points = (f"{-points:.1f}" for points in beside[levels]["difference"])
+        assert words.format(*points) in stated
+    readings = {levels: rows["reading"].to_dict() for levels, rows in beside.items()}
+    worse, equal = "worse", "equal within 0.5 points"
+    assert readings["4bit"] == readings["3bit"] == {2: worse, 4: worse, 8: worse}
+    assert readings["ternary"] == {2: worse, 4: worse, 8: worse, 16: "not shown"}
+    assert readings["2bit"] == {2: worse, 4: "not shown", 8: equal}
+    assert f"with 8, in {beside['2bit']['bytes'][8] / 1000:.0f} kB, they are equal" in stated
 
 
 def test_four_bits_for_the_smallest_layer(readme):
@@ -187,7 +208,7 @@ def test_more_than_three_levels(readme):
     binary = tables["recipe, binary"].set_index("change").loc[["the default", "hard from 0.5 to 0.95"]]
     gain = binary["validation_mean"].diff().iloc[1], binary["mean"].diff().iloc[1]
     stated = " ".join(readme.split())
-    assert [round(points, 2) for points in gain] == [0.29, 0.29] and "0.29 points on both" in stated
+    assert [round(points, 2) for points in gain] == [0.29, 0.29] and "gained 0.29 points on both" in stated
     rows, correct = snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK)
     names = "quantizer, binary, hard from 0.5 to 0.95", "quantizer, binary"
     runs = [rows[(rows["ablation"] == name) & (rows["change"] == "sigmoids")] for name in names]
@@ -206,7 +227,18 @@ def test_methods(readme):
     beside = kept.set_index("change")
     shown = table.set_index("change")["reading"]
     assert {*shown.index[shown == "not shown"]} == {"LSQ", "DoReFa", "ReScaW"}
-    assert f"the one that turns on it ({table.set_index('change')['p']['sign']:.2f})" in " ".join(readme.split())
+    stated = " ".join(readme.split())
+    assert f"its p-value ({table.set_index('change')['p']['sign']:.2f}) is not corrected" in stated
+    rows = snnq.read_gathered(DESK, "ablations").query("ablation == 'quantizer, binary'")
+    first, added = (
+        snnq.ablation_table(rows[rows["seed"].isin(seeds)], snnq.read_correct(DESK)).set_index("change")
+        for seeds in (range(5), range(5, 10))
+    )
+    near = ["sign", "LSQ", "DoReFa", "ReScaW"]
+    assert {*first["reading"]} == {"", "not shown"} and {*added["reading"][near]} == {"not shown"}
+    assert (first["difference"][near] < added["difference"][near]).all()
+    behind = -added["difference"][near]
+    assert f"alone {', '.join(near[:3])} and {near[3]} are {behind.min():.2f} to {behind.max():.2f} points" in stated
     assert {*shown} == {"", "worse", "not shown"}
     for row in table.itertuples():
         difference = signed(row.difference)
@@ -219,6 +251,17 @@ def test_methods(readme):
             f"{beside['mean'][row.change]:.2f} ± {beside['sd'][row.change]:.2f}",
         ]
         assert f"| {' | '.join(cells)} |" in readme
+
+
+def test_methods_with_half_of_the_learning_rate(readme):
+    table = ablations(DESK)["quantizer, binary, half of the learning rate"].set_index("change")
+    first, second = table["mean"].nlargest(2).items()
+    assert first[0] == "sigmoids" and set(table["seeds"]) == {3} and len(table) == 8
+    whole = snnq.read_gathered(DESK, "ablations")
+    whole = whole.query("ablation == 'quantizer, binary' and seed < 3 and order == 0")
+    gained = table["mean"] - 100 * whole.groupby("change")["last"].mean().loc[table.index]
+    stated = f"highest mean again, {first[1]:.2f} %, then {second[0]} with {second[1]:.2f}, and no"
+    assert f"{stated} method gains more than {gained.max():.2f} points" in " ".join(readme.split())
 
 
 def test_methods_with_8_channels(readme):
@@ -255,17 +298,22 @@ def test_ternary_methods(readme):
     trained = table[~ours].drop("rounding after training")
     assert len(trained) == 5 and (trained["difference"] > 0).all() and len(table) == 9
     best = table.loc["sigmoids, T = 16, T' = 8, β learned"]
-    assert f"brings {best['difference']:.2f} points, to where TWN is" in " ".join(readme.split())
+    stated = " ".join(readme.split())
+    assert f"and {best['difference']:.2f} points on that of all five, to where TWN is" in stated
     assert abs(best["mean"] - table["mean"]["TWN"]) < 0.05
     tried = [ablations(DESK)[name].set_index("change") for name in ("temperature, ternary", "recipe, ternary")]
     tried = pd.concat(one["validation_mean"].iloc[1:] for one in tried)
     assert len(tried) == 15 and tried.idxmax() == "β learned, T = 16, T' = 8"
-    chosen = ablations(DESK)["recipe, ternary"].set_index("change").loc["β learned, T = 16, T' = 8"]
-    assert chosen["seeds"] == 3 and chosen["reading"] == "better"
-    assert f"on the test of these three ({chosen['difference']:.2f} points)" in " ".join(readme.split())
+    rows, correct = snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK)
+    rows = rows[rows["ablation"] == "recipe, ternary"].groupby("change")
+    names = "β learned, T = 16, T' = 8", "the default"
+    found = paired_difference(*(accuracies(rows.get_group(of), correct).to_numpy() for of in names))
+    assert f"brings {found.mean:.2f} points on the test of these three" in stated
+    assert len(rows.get_group(names[0])) == 3 and 15 * found.p > 0.05
     staircases = snnq.read_gathered(DESK, "staircases").query("levels == 'ternary' and channels == 16")
     zeros = 100 * staircases["shares"].str[1]
-    assert f"{zeros.min():.0f} to {zeros.max():.0f} % of a layer are zero" in " ".join(readme.split())
+    assert f"{zeros.min():.0f} to {zeros.max():.0f} % of a layer are zero" in stated
+    assert staircases["seed"].nunique() == 1
     binary = ablations(DESK)["temperature, binary"]
     assert {*binary["reading"]} == {"", "not shown"} and len(binary) == 3
 
@@ -521,7 +569,9 @@ def test_how_far_simulated_is_from_real(readme):
         crude, calibrated = cameras.loc[["crude", "calibrated"], column]
         assert f"| {crude:.3f} | {calibrated:.3f} |" in readme
     table = bench("simulated_to_real")
-    simulated = pd.read_csv(DESK / "table.csv").query("benchmark == 'nmnist' and levels in @table.levels")
+    simulated = pd.read_csv(DESK / "table.csv").query(
+        "benchmark == 'nmnist' and levels in @table.levels and channels in @table.channels"
+    )
     assert len(table) == len(simulated) == 12 and set(table["test_recordings"]) == {800}
     for row, before in zip(table.itertuples(), simulated.itertuples()):
         difference = "" if row.levels == "full" else f"{row.difference:+.2f}"
