@@ -4,13 +4,16 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import forked, mutated, random_events
+from torch.utils.data import DataLoader
 
+import snnq
 from snnq.recordings import cameras
 from snnq.recordings.formats import BadRecording, read_events
 from snnq.recordings.writers import write_aedat4, write_bin, write_gesture
@@ -86,6 +89,20 @@ def test_a_pickled_object_is_refused_and_not_executed(tmp_path):
     np.save(path, np.array([{"x": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(BadRecording, match="no NumPy array of numbers"):
         read_events(path, 128, 128)
+
+
+def test_workers_of_a_loader_read_aedat4(tmp_path):
+    """They are daemons, which may have no processes."""
+    for count, kind in product((40, 50), "ab"):
+        (tmp_path / kind).mkdir(exist_ok=True)
+        events = random_events(np.random.default_rng(0), count)
+        write_aedat4(events, tmp_path / kind / f"{count}.aedat4")
+    recordings = snnq.Recordings("folder", tmp_path, train=True)
+    options = {"num_workers": 1, "multiprocessing_context": "fork", "collate_fn": tuple}
+    loaded = DataLoader(recordings, batch_size=None, **options)
+    assert [(len(events), label) for events, label in loaded] == [
+        (len(events), label) for events, label in recordings
+    ]
 
 
 def test_processes_that_read_aedat4_end(tmp_path):

@@ -56,8 +56,10 @@ def _ask(path: str) -> tuple[dict[str, np.ndarray], Sensor | None] | str:
     """What `_decoded` finds, in the decoder's process.
 
     One that was not heard out, because of an interrupt say, is ended: its answer would be taken for
-    that of the next file.
+    that of the next file. A daemon, such as a DataLoader's worker, may have no process and decodes itself.
     """
+    if multiprocessing.current_process().daemon:
+        return _decoded(path)
     with _in_turn:
         process, connection = _idle.pop() if _idle else _decoder()
         try:
@@ -112,6 +114,8 @@ def _decoded(path: str) -> tuple[dict[str, np.ndarray], Sensor | None] | str:
     """Columns and sensor, or what is wrong with the file."""
     try:
         return (_decode_dat if path.lower().endswith(".dat") else _decode_aedat4)(path)
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:  # the decoders' panics are no Exception
         return first_line(error)
 
