@@ -106,6 +106,18 @@ def test_fewer_bytes_and_more_accurate(readme):
     assert stated in " ".join(readme.split())
 
 
+def test_learning_rates(readme):
+    rows = snnq.read_gathered(DESK, "runs").query("benchmark == 'nmnist'")
+    rates = rows.groupby(rows["levels"] == "full")["learning_rate"].unique().map(list)
+    table = ablations(DESK)["full precision"].set_index("change")
+    assert set(table["reading"]) == {"", "equal within 0.5 points"} and set(table["channels"]) == {4}
+    (full,), (few,) = rates[True], rates[False]
+    others = snnq.read_gathered(DESK, "ablations").query("ablation == 'full precision'")["learning_rate"]
+    assert sorted(others.unique()) == [full / 2, full, 2 * full]
+    stated = f"of {full}, few bits have {few}; with 4 channels full precision is equal within 0.5 points"
+    assert f"{stated} at {full / 2} and at {2 * full}" in " ".join(readme.split())
+
+
 def test_what_kind_of_networks(readme):
     stated = " ".join(readme.split())
     layers = snnq.footprint(snnq.build_model("nmnist", channels=16))
