@@ -34,7 +34,7 @@ def ours() -> pd.DataFrame:
     names = ["benchmark", "simulated", "channels", "levels", "last_mean", "difference"]
     table = pd.DataFrame(rows, columns=names)
     ends = {"difference_low": -3.0, "difference_high": 1.5, "last_low": 89.0, "last_high": 96.0}
-    return table.assign(**ends)
+    return table.assign(recordings=table["benchmark"], **ends)
 
 
 def test_differences_are_what_a_source_states_or_those_of_its_method(ours, others):

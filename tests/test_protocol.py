@@ -97,6 +97,8 @@ def test_splits_of_other_test_recordings_are_paired_by_seed_alone(study):
             last["eighty" if name.startswith("0") else "ninety"].append(
                 100 * (predicted == 0).mean()
             )
+    shares = {change: np.array(found) / 100 for change, found in last.items()}
+    of_ablation("split", **shares).to_csv(study / "ablations.csv", index=False)
     row = snnq.protocol_table(study).iloc[-1]
     expected = snnq.paired_difference(last["ninety"], last["eighty"])
     assert (row["difference"], row["low"]) == pytest.approx((expected.mean, expected.interval()[0]))
