@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ def test_published_figures_say_where_they_are_from():
     assert given[given["full"].isna()]["accuracy"].isna().all()  # a loss is all that is stated
 
 
+@cache
 def ablations(study: Path) -> dict[str, pd.DataFrame]:
     """Of a study, each ablation's table by its name."""
     table = snnq.ablation_table(snnq.read_gathered(study, "ablations"), snnq.read_correct(study))
