@@ -3,6 +3,7 @@
 import json
 import shutil
 import statistics
+from contextlib import chdir
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import TINY
 from safetensors.numpy import load_file, save_file
 
 import snnq
@@ -20,17 +22,16 @@ from snnq.study.predictions import read_predictions, write_predictions
 from snnq.study.profile import plan
 
 
-@pytest.fixture
-def study(tiny, in_tmp):
-    """Full precision, binary and a list of levels, with an ablation; nothing is trained yet."""
-    settings = {name: value for name, value in tiny.items() if name != "epochs"}
+def planned(recordings: Path):
+    """Full precision, binary and a list of levels, with an ablation."""
+    settings = {name: value for name, value in TINY.items() if name != "epochs"}
     return plan(
         {
             "study": "test",
             "benchmarks": {"nmnist": {}},
             "levels": ["full", "binary", [-2, 0, 1]],
             "seeds": [0],
-            "settings": settings,
+            "settings": settings | {"data": str(recordings)},
             "full": {"epochs": 1},
             "quantized": {"epochs": 4},
             "pretraining": {"epochs": 2},
@@ -44,14 +45,30 @@ def study(tiny, in_tmp):
     )
 
 
+@pytest.fixture
+def study(recordings, in_tmp):
+    """Nothing is trained yet."""
+    return planned(recordings)
+
+
 def train(study, runs):
     for name, run in runs.items():
         snnq.fit(run, study.folder / "runs" / name, progress=False)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, recordings):
+    """The folder that the study's runs were trained in."""
+    folder = tmp_path_factory.mktemp("trained")
+    with chdir(folder):
+        study = planned(recordings)
+        train(study, study.all_runs)
+    return folder
+
+
 @pytest.fixture
-def gathered(study):
-    train(study, study.all_runs)
+def gathered(study, trained, in_tmp):
+    shutil.copytree(trained, in_tmp, dirs_exist_ok=True)
     gather(study)
     gather_ablations(study)
     return study
