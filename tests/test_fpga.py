@@ -1,5 +1,6 @@
 """Networks of integers as Verilog: against the reference, neuron by neuron, with Verilator."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -148,6 +149,18 @@ def test_memories_of_one_port_give_the_same(small, built):
         simulate(built, built / "frames.bin")
 
 
+def test_damaged_files_of_frames_are_refused(built):
+    """As by the C program."""
+    path = built / "frames.bin"
+    write_frames(path, driven((2, 15, 10)).clamp(max=15))
+    whole = path.read_bytes()
+    nothing = b"\0\0\0\0"
+    for content in (whole + b"\0", whole[:-1], whole[:8] + nothing + whole[12:28], whole[:12] + nothing + whole[16:28]):
+        path.write_bytes(content)
+        with pytest.raises(OSError, match="frames.bin: expected recordings of at least a time step"):
+            simulate(built, path)
+
+
 PLACED = {
     "fmax": {"clk": {"achieved": 50.0, "constraint": 80}},
     "utilization": {
@@ -210,6 +223,30 @@ def test_only_what_changes_is_written_again(small, tmp_path):
     assert times() == before
     export_fpga(small, tmp_path, queue=2)
     assert {name for name, at in times().items() if at != before[name]} == {"net.sv"}
+
+
+def test_a_report_is_of_the_network_and_placing_that_it_is_asked_for(small, tmp_path):
+    """The tools are stand-ins, which write down that they were called."""
+    export_fpga(small, tmp_path)
+    for name, made in ("yosys", "ecp5.json"), ("pnr-ecp5", "ecp5_report.json"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >> calls; touch {made}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def called(*given: str) -> list[str]:
+        (tmp_path / "calls").write_text("")
+        make(tmp_path, "ecp5", "YOSYS=./yosys", "NEXTPNR=./pnr", *given)
+        return (tmp_path / "calls").read_text().split()
+
+    assert called() == ["yosys", "pnr-ecp5"] and called() == []
+    assert called("SEED=2") == ["pnr-ecp5"] and called("SEED=2") == []
+    assert called("SEED=2", "FREQUENCY=40") == ["pnr-ecp5"]
+    weights = tmp_path / "layer_2_weights.mem"  # of another network, of which all else is the same
+    old, new = weights.read_text(), weights.read_text()[::-1].strip() + "\n"
+    weights.write_text(new)
+    checksums = tmp_path / "memories.sha256"
+    sums = (hashlib.sha256(text.encode()).hexdigest() for text in (old, new))
+    checksums.write_text(checksums.read_text().replace(*sums))
+    assert old != new and called("SEED=2", "FREQUENCY=40") == ["yosys", "pnr-ecp5"]
 
 
 def test_memories_that_are_not_whole_are_refused(small, tmp_path):

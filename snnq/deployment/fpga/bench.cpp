@@ -62,6 +62,11 @@ int main(int argc, char **argv)
     const uint32_t expected[6] = {1, head[1], head[2], CHANNELS, HEIGHT, WIDTH};
     if (memcmp(head, expected, sizeof head))
         return refuse(path, "frames of another version or size than the network's");
+    const long start = ftell(file), each = (long)head[2] * CHANNELS * HEIGHT * WIDTH;
+    fseek(file, 0, SEEK_END);
+    if (!each || !head[1] || ftell(file) - start != (long)head[1] * each)
+        return refuse(path, "expected recordings of at least a time step, and nothing after them");
+    fseek(file, start, SEEK_SET);
 
     Vnet net{&context};
     long now = 0;
