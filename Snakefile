@@ -51,11 +51,17 @@ NOTEBOOKS = ["1_quantizer", "2_events", "4_results", "5_ablations", "6_deploymen
 CODE = {path.stem: digest_of_sources(path) for path in Path("notebooks").glob("*.ipynb")}
 
 
+def recordings_of(run):
+    """What notebook 2 takes, so that it shows the frames that the networks see."""
+    names = ("benchmark", "data", "steps", "cut", "size")
+    return {name: getattr(run, name) for name in names} | {"split": other_split(run)}
+
+
 def frames_name(run):
     """Runs of one name are trained on the same frames."""
     cutting = run.steps, run.cut, run.size, other_split(run)
     cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
-    return f"{name_of(f'{run.benchmark}/{run.data}')}-{cut}"
+    return f"{recordings_name(run.benchmark, run.data)}-{cut}"
 
 
 def other_split(run):
@@ -63,14 +69,18 @@ def other_split(run):
     return None if run.split == default_settings(run.benchmark)["split"] else run.split
 
 
-def name_of(data):
-    """A folder's path as a file's name; "a/b" and "a_b" differ."""
-    return data.replace("_", "__").replace("/", "_")
+def recordings_name(benchmark, data):
+    """A benchmark in a folder as a file's name; "a/b" and "a_b" differ."""
+    return f"{benchmark}/{data}".replace("_", "__").replace("/", "_")
 
 
 FRAMES = {frames_name(run): run for run in RUNS.values()}
 STARTS = Counter(run.start for run in RUNS.values())  # how many runs wait for one
-SIMULATED = {name_of(data): (data, arguments) for data, arguments in STUDY.simulate.items()}
+SIMULATED = {recordings_name(*place): place for place in STUDY.simulate}
+
+
+def simulated_for(run):
+    return {recordings_name(run.benchmark, run.data)} & SIMULATED.keys()
 
 
 def marks(kind, names):
@@ -90,8 +100,7 @@ def priority_of(name):
 
 
 def make_marks_true():
-    simulated = {run.data: folder_of(run.benchmark, run.data) for run in RUNS.values()}
-    there = {name for name, (data, _) in SIMULATED.items() if (simulated[data] / SOURCE_FILE).exists()}
+    there = {name for name, place in SIMULATED.items() if (folder_of(*place) / SOURCE_FILE).exists()}
     finished = STUDY.finished()
     for kind, true in (("recordings", there), ("runs", finished)):
         for mark in MARKS.glob(f"{kind}/*.done"):
@@ -162,7 +171,7 @@ rule recordings:
         marks("frames", FRAMES),
 
 
-for name, (data, arguments) in SIMULATED.items():
+for name, place in SIMULATED.items():
 
     rule:
         name:
@@ -170,7 +179,7 @@ for name, (data, arguments) in SIMULATED.items():
         output:
             touch(MARKS / "recordings" / f"{name}.done"),
         params:
-            command=shlex.join(["simulate", data, *shlex.split(arguments)]),
+            command=shlex.join(["simulate", place[1], *shlex.split(STUDY.simulate[place])]),
             version=SIMULATION_VERSION,
         threads: MOST_THREADS
         shell:
@@ -180,9 +189,7 @@ for name, (data, arguments) in SIMULATED.items():
 rule frames:
     # Every recording is read once before training on them starts, so a bad one stops it here.
     input:
-        lambda wildcards: marks(
-            "recordings", {name_of(FRAMES[wildcards.frames].data)} & SIMULATED.keys()
-        ),
+        lambda wildcards: marks("recordings", simulated_for(FRAMES[wildcards.frames])),
     output:
         touch(MARKS / "frames/{frames}.done"),
     params:
@@ -265,8 +272,10 @@ ALSO_WRITES = {"6_deployment": tables("costs", "layers", "operations", "faults",
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER}",
     "2_events": shlex.join(
-        ["-p", "benchmark", FIRST.benchmark, "-p", "data", FIRST.data]
-        + (["-p", "split", FIRST.split] if other_split(FIRST) else [])
+        word
+        for name, value in recordings_of(FIRST).items()
+        if value is not None
+        for word in ("-p", name, str(value))
     ),
     "4_results": f"-p study {FOLDER}",
     "5_ablations": f"-p study {FOLDER}",

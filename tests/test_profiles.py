@@ -87,7 +87,7 @@ def test_every_benchmark_goes_from_recordings_to_the_tables(in_tmp, names):
     benchmarks = {run.benchmark for run in study.runs.values()}
     if study.simulate:
         write_pictures(in_tmp / "data/pictures")
-        for data, arguments in study.simulate.items():
+        for (_, data), arguments in study.simulate.items():
             assert main(["simulate", data, *arguments.split()]) == 0
     else:
         for name in benchmarks:

@@ -143,7 +143,7 @@ def test_a_benchmarks_own_settings_come_before_the_profiles():
     assert [(run.levels, run.seed, run.epochs, run.size) for run in gestures] == [
         ("full", 7, 3, 32), ("binary", 7, 5, 32),
     ]  # fmt: skip
-    assert study.simulate == {"data/gestures": "--limit 3"}
+    assert study.simulate == {("dvsgesture", "data/gestures"): "--limit 3"}
     (first,) = (run for run in study.pretraining.values() if run.benchmark == "dvsgesture")
     assert {run.start for run in gestures} == {f"results/test/runs/{first.name}"} and first.size == 32
     assert all(run.size is None for run in study.runs.values() if run.benchmark == "nmnist")
@@ -261,7 +261,7 @@ def test_what_may_be_real_is_not_taken_for_the_studys_own_recordings(recordings,
     with pytest.raises(ValueError, match="data/digits/NMNIST: has no SOURCE.json, so .* may be real"):
         plan(profile)
     (in_tmp / "data/digits/NMNIST/SOURCE.json").write_text('{"simulated": true}')
-    assert plan(profile).simulate == {"data/digits": "--limit 3"}
+    assert plan(profile).simulate == {("nmnist", "data/digits"): "--limit 3"}
     assert plan(PROFILE).runs
 
 
@@ -372,6 +372,17 @@ def test_every_setting_reaches_the_notebook_as_it_is(tmp_path):
     assert "marks/frames/cifar10dvs_a'b: 1-3-number-90_10.done" in found.stdout
 
 
+def test_two_benchmarks_in_a_folder_are_both_simulated(tmp_path):
+    """Or the real recordings of one would be downloaded instead."""
+    own = {"simulate": "--limit 2", "settings": {"data": "data/both"}}
+    benchmarks = {name: own | {"simulate": f"--benchmark {name}"} for name in ("nmnist", "dvsgesture")}
+    profile = PROFILE | {"benchmarks": benchmarks}
+    found = snakemake(tmp_path, profile, "--dry-run", "--printshellcmds")
+    assert found.returncode == 0, found.stdout + found.stderr
+    for name in benchmarks:
+        assert f"snnq simulate data/both --benchmark {name}" in found.stdout
+
+
 def test_nothing_in_a_profile_is_executed(tmp_path):
     """Each argument arrives as it is, in a shell that is shown every command."""
     data = "data/it's $(touch bad); touch bad `touch bad` & \"*\" > bad"
@@ -386,6 +397,7 @@ def test_nothing_in_a_profile_is_executed(tmp_path):
     assert any(command[:6] == ["python", "-m", "snnq", "frames", "nmnist", data] for command in commands)
     (events,) = [command for command in commands if "notebooks/2_events.ipynb" in command]
     assert events[events.index("data") + 1] == data
+    assert (events[events.index("steps") + 1], events[events.index("cut") + 1]) == ("3", "number")
     assert not list(tmp_path.rglob("bad*"))
 
 

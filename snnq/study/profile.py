@@ -31,9 +31,9 @@ class Study:
     ----------
     folder : Path
         `results/<study>`; the runs' folders are below it in `runs/`.
-    simulate : dict of str to str
-        Data folders that the study makes by simulation, with the arguments of
-        `snnq simulate`.
+    simulate : dict of (str, str) to str
+        Benchmarks, each with the data folder, whose recordings the study makes by simulation, with the
+        arguments of `snnq simulate`.
     runs : dict of str to Run
         Those of the table.
     ablations : list of Variant
@@ -45,7 +45,7 @@ class Study:
     """
 
     folder: Path
-    simulate: dict[str, str]
+    simulate: dict[tuple[str, str], str]
     runs: dict[str, Run]
     ablations: list[Variant]
     ablation_runs: dict[str, Run]
@@ -137,7 +137,7 @@ def plan(profile: Mapping[str, Any]) -> Study:
     profile = checked(profile)
     folder = Path("results", profile["study"])
     table, needed = Grid({}, {}), Grid({}, {})
-    simulate: dict[str, str] = {}
+    simulate: dict[tuple[str, str], str] = {}
     called: dict[str, str] = {}
     for benchmark, own in profile["benchmarks"].items():
         grid = runs_of(benchmark, own, profile, folder)
@@ -145,8 +145,9 @@ def plan(profile: Mapping[str, Any]) -> Study:
         _refuse_same_title(benchmark, grid.runs, called)
         table |= grid
         if "simulate" in own:
-            simulate |= {run.data: own["simulate"] for run in grid.runs.values()}
-            _refuse_real({(run.benchmark, run.data) for run in grid.runs.values()})
+            places = {(run.benchmark, run.data) for run in grid.runs.values()}
+            _refuse_real(places)
+            simulate |= dict.fromkeys(places, own["simulate"])
     ablations = []
     for name, ablation in profile["ablations"].items():
         for variants, grid in _variants(name, ablation, profile, folder):
