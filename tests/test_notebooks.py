@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
-from conftest import PROJECT, small_study
+from conftest import PROJECT, TINY, small_study
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_server.services.contents import largefilemanager
@@ -317,6 +317,21 @@ def test_a_study_of_one_level_set_has_nothing_beside_it(execute, project, tmp_pa
     lines = [line for text in texts for line in text.splitlines() if ": not drawn; " in line]
     assert {line.partition(":")[0] for line in lines} == without
     assert "trained for this device" not in texts[-1] and not any("+nan" in text for text in texts)
+
+
+def test_notebook_6_says_what_is_not_written_as_c(execute, project, recordings, tmp_path):
+    settings = TINY | {"data": str(recordings), "epochs": 1, "membrane_bits": 6}
+    run = snnq.Run(levels="2bit", full_epochs=0, **settings)
+    study = Study(tmp_path / STUDY, {}, {run.name: run}, [], {})
+    shutil.copytree(project / "results/reference", tmp_path / "results/reference")
+    with chdir(tmp_path):
+        snnq.fit(run, study.run_folder(run.name), progress=False)
+        gather(study)
+    text, _ = execute("6_deployment.ipynb", tmp_path, recordings=20, draws=2)
+    plt.close("all")
+    if shutil.which("gcc"):
+        assert "membrane_bits=6: C in floating point has none" in text
+    assert "Flexi-NeurA" in text  # the last table
 
 
 def test_notebook_6_leaves_the_reference_as_it_is(execute, reference, recordings, monkeypatch):
