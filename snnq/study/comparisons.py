@@ -78,8 +78,9 @@ def with_comparisons(
         of one of ±0.5 points or more (see `Estimate.p_within`). And the reading of them at 5 %:
         "better" or "worse" where a difference is shown, however small; "equal within 0.5 points"
         where that is shown; "not shown" where neither is; "the same in each seed" where no seed of
-        several differs; "undetermined" where there is too little to tell. Holm's correction shows a little more than Bonferroni's: a difference may be shown
-        whose corrected interval just includes zero.
+        several differs; "undetermined" where there is too little to tell. Holm's correction
+        shows a little more than Bonferroni's: a difference may be shown whose corrected interval just
+        includes zero.
     """
     found = [differences.get(row, NOTHING) for row in table.index]
     family = [table[name].map(str) for name in together]
