@@ -51,17 +51,17 @@ NOTEBOOKS = ["1_quantizer", "2_events", "4_results", "5_ablations", "6_deploymen
 CODE = {path.stem: digest_of_sources(path) for path in Path("notebooks").glob("*.ipynb")}
 
 
-def recordings_of(run):
-    """What notebook 2 takes, so that it shows the frames that the networks see."""
+def frames_of(run):
+    """What says which frames a run is trained on, as notebook 2 takes it too."""
     names = ("benchmark", "data", "steps", "cut", "size")
-    return {name: getattr(run, name) for name in names} | {"split": other_split(run)}
+    found = {name: getattr(run, name) for name in names} | {"split": other_split(run)}
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def frames_name(run):
     """Runs of one name are trained on the same frames."""
-    cutting = run.steps, run.cut, run.size, other_split(run)
-    cut = "-".join(str(value) for value in cutting if value is not None).replace("/", "_")
-    return f"{recordings_name(run.benchmark, run.data)}-{cut}"
+    benchmark, data, *cutting = frames_of(run).values()
+    return f"{place_name(benchmark, data)}-{'-'.join(cutting).replace('/', '_')}"
 
 
 def other_split(run):
@@ -69,18 +69,18 @@ def other_split(run):
     return None if run.split == default_settings(run.benchmark)["split"] else run.split
 
 
-def recordings_name(benchmark, data):
+def place_name(benchmark, data):
     """A benchmark in a folder as a file's name; "a/b" and "a_b" differ."""
     return f"{benchmark}/{data}".replace("_", "__").replace("/", "_")
 
 
 FRAMES = {frames_name(run): run for run in RUNS.values()}
 STARTS = Counter(run.start for run in RUNS.values())  # how many runs wait for one
-SIMULATED = {recordings_name(*place): place for place in STUDY.simulate}
+SIMULATED = {place_name(*place): place for place in STUDY.simulate}
 
 
 def simulated_for(run):
-    return {recordings_name(run.benchmark, run.data)} & SIMULATED.keys()
+    return {place_name(run.benchmark, run.data)} & SIMULATED.keys()
 
 
 def marks(kind, names):
@@ -272,10 +272,7 @@ ALSO_WRITES = {"6_deployment": tables("costs", "layers", "operations", "faults",
 PARAMETERS = {
     "1_quantizer": f"-p study {FOLDER}",
     "2_events": shlex.join(
-        word
-        for name, value in recordings_of(FIRST).items()
-        if value is not None
-        for word in ("-p", name, str(value))
+        word for name, value in frames_of(FIRST).items() for word in ("-p", name, value)
     ),
     "4_results": f"-p study {FOLDER}",
     "5_ablations": f"-p study {FOLDER}",

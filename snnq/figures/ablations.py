@@ -19,9 +19,9 @@ FAR = 3  # times what the median change's interval reaches: the axis is not made
 
 def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
     """Points of test accuracy that each change brings against the first one, which is the recipe: every
-    run, of a seed and an order (grey), and mean and 95 % confidence interval over them and the test samples. A row of
-    panels for each width, where there are several, and a column for each level set; the recipe's
-    accuracy stands in its line. Where one change's interval is so wide that the others could not be told
+    run, of a seed and an order (grey), and mean and 95 % confidence interval over them and the test
+    samples. A row of panels for each width, where there are several, and a column for each level set;
+    the recipe's accuracy stands in its line. Where one change's interval is so wide that the others could not be told
     from 0 beside it, the axis ends before it does; a mean beyond that is an arrow with its number.
 
     Parameters

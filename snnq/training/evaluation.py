@@ -32,7 +32,8 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     """Firing rates [recordings, classes] and labels [recordings], on the CPU.
 
     Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
-    evaluation, also by an error. What memory that takes is kept for the next time, see `keep_freed_memory`.
+    evaluation, also by an error. What memory that takes is kept for the next time, see
+    `keep_freed_memory`.
     """
     keep_freed_memory()
     if not len(data):

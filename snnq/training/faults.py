@@ -53,12 +53,12 @@ class FaultyMemory:
         self.drawn: tuple[int, ...] | None = None  # for which epoch, or step
         for quantizer in self.quantizers.values():
             quantizer.reachable = None  # of a training before this one
-        known = self.faults is not None and self.faults.way == "known"
-        if folder is not None and not known:
+        self.known = self.faults is not None and self.faults.way == "known"
+        if folder is not None and not self.known:
             (folder / FAULTS).unlink(missing_ok=True)  # likewise
         if self.faults is None:
             return
-        if known:
+        if self.known:
             found = _known(model, self.faults)
             reach_levels_of(model, found)
             if folder is not None:
@@ -70,9 +70,8 @@ class FaultyMemory:
     @contextmanager
     def in_training(self) -> Iterator[None]:
         """Weights are read with faults, once they are drawn, until the block ends."""
-        known = self.faults is not None and self.faults.way == "known"
         for name, quantizer in self.quantizers.items() if self.faults is not None else ():
-            quantizer.memory = partial(_read, self.maps, name, known)
+            quantizer.memory = partial(_read, self.maps, name, self.known)
         try:
             yield
         finally:
@@ -81,7 +80,7 @@ class FaultyMemory:
 
     def draw(self, epoch: int, step: int) -> None:
         """Before a step: unknown faults, where it is time for others."""
-        if self.faults is None or self.faults.way == "known":
+        if self.faults is None or self.known:
             return
         due = (epoch, step) if self.faults.way == "step" else (epoch,)
         if due == self.drawn:
