@@ -40,6 +40,24 @@ class Recurrent(WithState):
         return super().forward(x @ self.weights.T, state)
 
 
+class Twice(nn.Module):
+    """The same neurons in two places, each time with all time steps at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.node = neuron.IFNode(step_mode="m")
+
+    def forward(self, x):
+        return self.node(self.node(x))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_neurons_in_as_many_places_as_there_are_steps_have_the_shape_of_one_recording(steps):
+    model, frames = Twice(), torch.full((steps, 5, 4), 1.0)
+    rates = snnq.neuron_rates(model, frames)
+    assert torch.equal(rates["node"], torch.ones(4, dtype=torch.float64))
+
+
 class Looping(nn.Module):
     """Step by step through time, with modules that make spikes of spikes, or nothing of anything."""
 

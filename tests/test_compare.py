@@ -197,3 +197,11 @@ def test_the_table_of_a_notebook_has_a_filter_and_no_tags_of_others(runs):
 )
 def test_settings_in_words(value, expected):
     assert word(value) == expected
+
+
+def test_a_condition_that_no_run_fulfils_leaves_an_empty_table_and_no_figure(runs):
+    none, drawn = snnq.compare(runs).query("accuracy > 200"), plt.get_fignums()
+    assert none.table.empty and none._repr_html_().count("<tr>") == 1 and "Empty" in repr(none)
+    with pytest.raises(ValueError, match="no run to draw.*`query`"):
+        none.curves()
+    assert plt.get_fignums() == drawn

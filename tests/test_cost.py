@@ -186,3 +186,34 @@ def test_speed_is_measured():
     frames = np.random.default_rng(0).poisson(0.3, (3, 2, 2, 34, 34)).astype(np.uint8)
     measured = snnq.speed(network_with_activity(), recordings_of(frames))
     assert (measured > 0).all() and measured["latency_ms"] <= measured["latency_ms_p95"]
+
+
+def test_a_network_without_numbers_costs_nothing():
+    model, frames = nn.Sequential(nn.ReLU(), nn.Flatten(2)), torch.rand(2, 3, 4, 5)
+    counted = ["layer", "kind", "levels", "numbers", "bytes", "bytes_float32"]
+    assert snnq.footprint(model).empty and list(snnq.footprint(model)) == counted
+    table = snnq.structure(model, frames)
+    assert table["layer"].tolist() == ["0", "1"] and table["output"].tolist() == ["4×5", "20"]
+    assert table["numbers"].tolist() == table["bytes"].tolist() == [0, 0] and table["bits"].isna().all()
+    assert snnq.structure(Bare(), frames[:, :, 0]).empty
+    costs = snnq.costs(model, frames)
+    assert costs.empty and set(counted) < set(costs)
+    summary = snnq.cost_summary(costs)
+    assert summary["bytes"] == summary["dense"] == summary["nanojoules"] == 0
+
+
+class Bare(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize("data", [[], torch.rand(3, 0, 4)])
+@pytest.mark.parametrize("measure", [snnq.speed, snnq.operations, snnq.firing_rates])
+def test_no_recording_is_refused(data, measure):
+    with pytest.raises(ValueError, match="data holds no recording"):
+        measure(nn.Linear(4, 3), data)
+
+
+def test_no_recording_has_no_structure():
+    with pytest.raises(ValueError, match="data holds no recording"):
+        snnq.structure(nn.Sequential(nn.Linear(4, 3)), torch.rand(3, 0, 4))

@@ -1,6 +1,7 @@
 """Networks that `build_model` does not make, as C: what PyTorch computes, or a refusal by name."""
 
 import math
+from collections import OrderedDict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -365,6 +366,15 @@ def test_a_batch_norm_over_another_axis_is_refused(tmp_path):
     model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), neuron.IFNode(step_mode="m"))
     with pytest.raises(ValueError, match="^1: .*: input=.2, 3, 3. of BatchNorm1d"):
         export_c(model, tmp_path, input_shape=(5,))
+
+
+@pytest.mark.parametrize("names", [("fc", "fc_0"), ("ä", "ö"), ("int", "0"), ("fc", "layer_0_fc_0")])
+def test_layers_whose_names_are_alike_in_c_are_told_apart(names):
+    """And those that C means something else by."""
+    first = nn.Sequential(layer.Linear(6, 5), neuron.IFNode())
+    model = nn.Sequential(OrderedDict(zip((*names, "last"), (first, layer.Linear(5, 3), neuron.IFNode()))))
+    frames = counts((6,))
+    assert_computed(enlivened(model, frames), frames, "-O0")
 
 
 @pytest.mark.parametrize("value", [None, nn.Sequential, "net.safetensors"])

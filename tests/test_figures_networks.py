@@ -12,6 +12,7 @@ from torch import nn
 import snnq
 from snnq.figures import confusions, network, spiking
 from snnq.networks.models import ROUNDED
+from snnq.training import evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,58 @@ def test_structure_is_the_layers_in_the_order_of_their_calls():
     own = snnq.structure(Branched(), torch.zeros(4, 5, 1, 2))
     found = own[["layer", "input", "output"]].to_numpy().tolist()
     assert found == [["first", "1×2", "2×2"], ["second", "4", "3"]]
+
+
+class Stacked(nn.Module):
+    """All recordings' time steps in one axis."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.convolution, self.head = nn.Conv2d(channels, 4, 3, padding=1), nn.Linear(4 * 36, 10)
+
+    def step(self, x):
+        return self.head(self.convolution(x).flatten(1))
+
+    def forward(self, x):
+        return self.step(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class Looping(Stacked):
+    """One time step after the other."""
+
+    def forward(self, x):
+        return torch.stack([self.step(one) for one in x])
+
+
+class Tokens(nn.Module):
+    """[tokens, recordings, features], as attention has them, and all steps in between."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.head = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        rows = self.tokens(x.flatten(0, 1).transpose(0, 1))  # [L, N_t · N, 6]
+        return self.head(rows.mean(0)).unflatten(0, x.shape[:2])
+
+
+@pytest.mark.parametrize("at_once", [2**24, 4])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("recordings", [1, 2, 5])
+def test_shapes_are_of_one_recording_whatever_is_equal(monkeypatch, at_once, steps, recordings):
+    monkeypatch.setattr(evaluation, "EVALUATION_BYTES", at_once)
+
+    def shapes(model, *shape):
+        table = snnq.structure(model, torch.rand(steps, recordings, *shape))
+        return table[["input", "output"]].to_numpy().tolist()
+
+    for channels in (1, 2, 5):
+        expected = [[f"{channels}×6×6", "4×6×6"], ["144", "10"]]
+        for kind in (Stacked, Looping):
+            assert shapes(kind(channels), channels, 6, 6) == expected
+    joined = nn.Sequential(layer.Linear(6, 2, step_mode="m"), neuron.IFNode(step_mode="m"))
+    assert shapes(joined, 6) == [["6", "2"], ["2", "2"]]
+    assert shapes(Tokens(), 7, 6) == [["7×6", "7×5"], ["5", "3"]]
 
 
 def test_a_network_has_a_box_for_each_layer_with_weights():

@@ -186,3 +186,78 @@ def test_where_nothing_is_rounded_it_is_the_network_itself(leaky, soft):
         of_model = of_model.transpose(0, 1).movedim(2, -1).detach()
         np.testing.assert_array_equal(spikes, of_model.numpy())
     assert 0 < np.mean(seen[0][0]) < 0.5
+
+
+def summing_up(hidden: int = 16) -> nn.Module:
+    """Hidden neurons whose numbers are never rounded nor far below rest, and ten classes that sum up,
+    with biases."""
+    torch.manual_seed(0)
+    model = nn.Sequential(layer.Linear(32, hidden, bias=False), neuron.IFNode(), layer.Linear(hidden, 10))
+    functional.set_step_mode(model, "m")
+    model[0].weight.data.add_(0.1)
+    snnq.quantize(model, "binary", keep=()).eval()
+    snnq.quantizers(model)["0"].alpha.data.fill_(0.25)
+    return model
+
+
+@pytest.mark.parametrize(("steps", "recordings"), [(8, 300), (600, 5)])
+def test_a_last_layer_without_neurons_has_the_classes_of_the_network(gcc, steps, recordings):
+    """Its biases are no whole numbers of weights; over many steps no sum comes to an end."""
+    model, frames = summing_up(), counts((32,), recordings, steps, 0.3)
+    network = to_integer(model, 20, input_shape=(32,))
+    found = network(frames.transpose(0, 1)).mean(0)
+    expected = in_double(model)(frames.transpose(0, 1).double()).mean(0)
+    assert torch.equal(found.argmax(1), expected.argmax(1))
+    unit = snnq.quantizers(model)["2"].alpha.item() / 2.0 ** int(network.stages[-1].shift[0]) / steps
+    torch.testing.assert_close(found * unit, expected, rtol=0, atol=1e-5)
+    assert_c_computes_the_same(network, frames, *SANITIZED)
+
+
+def of_channels(weights, biases, **settings) -> nn.Module:
+    """A convolution with these factors and biases of its batch norm, IF neurons, and five others."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, padding=1, bias=False), layer.BatchNorm2d(4), neuron.IFNode(**settings),
+        layer.Flatten(), layer.Linear(4 * 36, 5, bias=False), neuron.IFNode(v_threshold=0.3),
+    )  # fmt: skip
+    model[1].weight.data, model[1].bias.data = torch.tensor(weights), torch.tensor(biases)
+    functional.set_step_mode(model, "m")
+    return snnq.quantize(model, "binary", keep=()).eval()
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-12, 1e-20, -1e-25, 1e-38, 1e-42])
+@pytest.mark.parametrize("bits", [5, 12, 20])
+def test_channels_that_hardly_see_their_inputs_fire_by_their_biases(gcc, factor, bits):
+    frames = counts((2, 6, 6), steps=12)
+    model = of_channels([1.0, factor, factor, factor], [0.1, 0.25, 0.5, -0.5], v_threshold=1.0)
+    network = to_integer(model, bits, input_shape=(2, 6, 6))
+    _, ((spikes, _), _) = seen_by(network, frames)
+    of_channel = spikes.transpose(0, 2, 3, 4, 1).reshape(-1, 4, 12)
+    for channel, every in ((1, 4), (2, 2), (3, 99)):
+        expected = np.arange(1, 13) % every == 0
+        np.testing.assert_array_equal(of_channel[:, channel], np.broadcast_to(expected, (72, 12)))
+    assert 0 < of_channel[:, 0].mean() < 1
+    assert_c_computes_the_same(network, frames, *SANITIZED)
+
+
+@pytest.mark.parametrize(
+    ("factor", "bias", "message"),
+    [
+        (1.0, math.nan, "0: its scales and shifts are not all finite"),
+        (math.nan, 0.0, "0: its scales and shifts are not all finite"),
+        (1.0, 1e30, r"0: its sums reach .*e\+\d\d, expected at most 1.07e\+09"),
+        (1e20, 0.0, r"0: its sums reach .*e\+\d\d, expected at most 1.07e\+09"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(factor, bias, message):
+    model = of_channels([factor, 1.0, 1.0, 1.0], [0.0, bias, 0.1, 0.1])
+    with pytest.raises(ValueError, match=message):
+        to_integer(model, input_shape=(2, 6, 6))
+
+
+@pytest.mark.parametrize(("threshold", "reset"), [(0.0, 0.0), (-0.5, None), (-1.0, -1.0)])
+def test_a_threshold_that_is_not_above_the_reset_is_refused(threshold, reset):
+    model = of_channels([1.0] * 4, [0.1] * 4, v_threshold=threshold, v_reset=reset)
+    above = threshold - (reset or 0)
+    with pytest.raises(ValueError, match=f"0: v_threshold of its neurons is {above:g} above .*more than 0"):
+        to_integer(model, input_shape=(2, 6, 6))

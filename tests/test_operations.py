@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import re
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ class Own(nn.Module):
     def __init__(self, stem, tokens, loops):
         super().__init__()
         self.stem, self.shared = stem, nn.Linear(tokens, tokens)
-        self.head, self.unused, self.loops = nn.Linear(tokens, 3), nn.Linear(2, 2), loops
+        self.head, self.loops = nn.Linear(tokens, 3), loops
         self.calls = {"stem": [], "shared": [], "head": []}
 
     def through(self, name, x):
@@ -101,6 +102,33 @@ def test_operations_are_those_tried_one_by_one(convolution, loops, levels, seed)
         expected, spiking = counted_by_hand(layers[name], weights, calls)
         assert (found[["dense", "synops", "effective"]] * RECORDINGS).tolist() == expected.tolist()
         assert found["operation"] == ("AC" if spiking else "MAC")
+
+
+class Attending(nn.Module):
+    """Attention reads the weights of its last layer, and never calls it."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(4, 2), nn.Linear(4, 3)
+        self.unused = nn.Conv1d(2, 2, 1)
+
+    def forward(self, x):
+        return self.head(self.attention(x, x, x)[0])
+
+
+@pytest.mark.parametrize("levels", [None, "binary"])
+@pytest.mark.parametrize("measure", [snnq.operations, snnq.costs, snnq.structure])
+def test_layers_that_are_not_called_are_named_in_a_warning(levels, measure):
+    model, frames = Attending(), torch.rand(STEPS, RECORDINGS, 4)
+    if levels:
+        snnq.quantize(model, levels, keep=("attention",))
+    with pytest.warns(UserWarning) as found:
+        table = measure(model, frames)
+    (warning,) = found
+    names = r"attention.out_proj \(Linear\), unused \(Conv1d\);"
+    assert re.match(f"layers that are not in the table, .* never called: {names}", str(warning.message))
+    assert measure is snnq.costs or warning.filename == __file__
+    assert "head" in set(table["layer"])
 
 
 def test_spikes_that_may_be_negative_accumulate():

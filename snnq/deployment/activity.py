@@ -94,7 +94,9 @@ class SpikingLayer:
         in each time step: only now is known which."""
         for shape, calls in self._calls.items():
             spikes = torch.stack(calls).sum(0)
-            if shape[:2] == (steps, recordings) and len(calls) < max(steps, 2):
+            # Where there are as many of both, [N, ...] may look the same: then one step is in a call.
+            alike = steps == recordings and len(calls) >= max(steps, 2)
+            if shape[:2] == (steps, recordings) and not alike:
                 spikes = spikes.sum(0)
             of = spikes.shape
             self.spikes[of] = self.spikes.get(of, 0) + spikes.cpu()

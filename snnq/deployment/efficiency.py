@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from snnq.deployment.operations import operations
 from snnq.storage.pack import unpack
 from snnq.study.folders import runs_on
+from snnq.study.gather import one_of_each
 from snnq.study.predictions import read_correct
 from snnq.study.tables import NETWORK, results_table
 
@@ -16,7 +17,7 @@ COUNTED = ["dense", "synops", "effective", "nanojoules"]
 
 
 def operations_of_runs(study: str | Path, recordings: str, data: Dataset) -> pd.DataFrame:
-    """Synaptic operations and energy of a study's networks of each width, of its first seed and order.
+    """Synaptic operations and energy of a study's networks of each width, each of its first seed and order.
 
     Parameters
     ----------
@@ -42,8 +43,7 @@ def operations_of_runs(study: str | Path, recordings: str, data: Dataset) -> pd.
     """
     runs = runs_on(study, recordings)
     reached = results_table(runs, read_correct(study))[[*NETWORK, *REACHED]].rename(columns=REACHED)
-    first = (runs["seed"] == runs["seed"].min()) & (runs["order"] == runs["order"].min())
-    runs = runs.loc[first, [*NETWORK, "seed", "packed"]]
+    runs = one_of_each(runs, widest=False)[[*NETWORK, "seed", "packed"]]
     counts = [operations(unpack(path), data)[COUNTED].sum() for path in runs.pop("packed")]
     table = runs.join(pd.DataFrame(counts, runs.index))
     for rows in (table, reached):

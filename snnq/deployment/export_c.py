@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,9 +53,9 @@ def export_c(
         The files cannot be written.
     """
     if isinstance(model, IntegerNetwork):
-        layers, kind = [_of_integers(stage) for stage in model.stages], _weight_kind(model.stages)
+        layers, kind = list(map(_of_integers, count(), model.stages)), _weight_kind(model.stages)
     else:
-        layers, kind = [_of_floats(stage) for stage in stages_of(model, input_shape)], None
+        layers, kind = list(map(_of_floats, count(), stages_of(model, input_shape))), None
         _refuse_rounded(model)
     source = resources.files("snnq.deployment") / "c"
     header = [f"#define INTEGERS {kind}\n"] if kind else []
@@ -136,7 +137,7 @@ class _Layer(NamedTuple):
     fields: dict[str, str | int]
 
 
-def _of_floats(stage: Stage) -> _Layer:
+def _of_floats(number: int, stage: Stage) -> _Layer:
     arrays = {"scale": ("float", stage.scale), "shift": ("float", stage.shift)}
     arrays |= _weights_of(stage, "float", "float")
     fields = {
@@ -145,10 +146,10 @@ def _of_floats(stage: Stage) -> _Layer:
         "leak": _float(stage.leak),
         "threshold": "INFINITY" if math.isinf(stage.threshold) else _float(stage.threshold),
     }
-    return _layer(stage, arrays, fields)
+    return _layer(number, stage, arrays, fields)
 
 
-def _of_integers(stage: IntegerStage) -> _Layer:
+def _of_integers(number: int, stage: IntegerStage) -> _Layer:
     neurons = len(stage.shift)
     threshold = np.full(neurons, INT32_MAX) if stage.threshold is None else stage.threshold
     arrays = {
@@ -159,7 +160,8 @@ def _of_integers(stage: IntegerStage) -> _Layer:
     }
     (leak, leak_bits), base = stage.leak, stage.place.base
     fields = {"base": base, "leak": leak, "leak_bits": leak_bits}
-    return _layer(stage.place, arrays, {**fields, "least": stage.least, "most": stage.most})
+    fields |= {"least": stage.least, "most": stage.most}
+    return _layer(number, stage.place, arrays, fields)
 
 
 def _weight_kind(stages: list[IntegerStage]) -> str:
@@ -174,8 +176,10 @@ def _weights_of(stage: Stage, number: str, weight: str) -> dict[str, tuple[str, 
     return {"units": (number, stage.units), "packed": ("uint64_t", _packed(stage))}
 
 
-def _layer(stage: Stage, arrays: dict, fields: dict) -> _Layer:
-    names = {name: _identifier(stage, name) for name in arrays}
+def _layer(number: int, stage: Stage, arrays: dict, fields: dict) -> _Layer:
+    # The number tells layers apart whose names are the same but for what C does not have in names.
+    of_layer = re.sub(r"\W", "_", f"layer_{number}_{stage.name}", flags=re.ASCII)
+    names = {name: f"{of_layer}_{name}" for name in arrays}
     texts = [
         _array(kind, names[name], _literals(stage, name, kind, values))
         for name, (kind, values) in arrays.items()
@@ -212,11 +216,6 @@ def _array(kind: str, name: str, values: Iterable[str]) -> str:
         ", ".join(numbers[i : i + PER_LINE]) + "," for i in range(0, len(numbers), PER_LINE)
     )
     return f"static const {kind} {name}[] = {{\n" + "\n".join(lines) + "\n};\n"
-
-
-def _identifier(stage: Stage, name: str) -> str:
-    text = re.sub(r"\W", "_", f"{stage.name}_{name}", flags=re.ASCII)
-    return text if text.isidentifier() else f"layer_{text}"
 
 
 def _table(layers: list[_Layer]) -> str:

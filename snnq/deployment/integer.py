@@ -12,8 +12,11 @@ u = g |a| 2^−f of its own channel, everything but the leak is a whole number, 
 The sign of a goes into the weights. f is the greatest whole number with θ ≤ 2^(B−2−r) for membranes of
 B bits and a range of r (`range_bits`: 0 for 6 bits, 3 for 12): potentials from −2^(r+1) to 2^(r+1)
 thresholds at least, in steps of a 2^(B−2−r)th to a 2^(B−3−r)th of one.
-Where f < 0 the sum is finer than the membrane, and X is rounded. The leak gλ is taken as m / 2^q,
-with m a sum or difference of at most two powers of two, or any whole number.
+Where f < 0 the sum is finer than the membrane, and X is rounded. A channel whose inputs never come to
+half a unit has its bias alone. The classes of a last layer without neurons, whose sums are compared,
+share one f ≥ 0, the greatest with which 1,024 time steps fit into 31 bits: little is lost of their biases.
+The leak gλ is taken as m / 2^q, with m a sum or difference of at most two powers of two, or any whole
+number.
 
 Sources: integer thresholds from batch norm, Umuroglu et al., FINN, FPGA 2017, sec. 4.2.2; one scale
 for weights and membranes, Yin et al., MINT, ASP-DAC 2024, eq. 6. What is different here: a unit for
@@ -29,7 +32,7 @@ import numpy as np
 from torch import nn
 
 from snnq.deployment.integer_network import IntegerNetwork
-from snnq.deployment.integer_stage import Integers, IntegerStage
+from snnq.deployment.integer_stage import Integers, IntegerStage, sums_of
 from snnq.deployment.stage import Stage
 from snnq.deployment.stages import stages_of
 from snnq.networks.rounded import MEMBRANE_BITS, membrane_bits_of, nearest_leak, range_bits
@@ -39,6 +42,7 @@ LEAK_BITS = range(1, 9)
 DEFAULT_BITS = 12  # of membranes
 PACKED_BITS = 4  # of weights that are stored as bits of a word, not as numbers
 SUMMED_BITS = 31  # of what a last layer without neurons sums up
+SUMMED_STEPS = 2**10  # that fit into these bits; fewer where f = 0 leaves no room for as many
 LARGEST = 2**30  # X, so that a membrane is added to it in 32 bits
 WHOLE = 1_000  # the greatest whole number that levels are written with
 
@@ -79,7 +83,8 @@ def to_integer(
     ------
     ValueError
         A layer that C does not compute, by its name; numbers of bits out of range; sums that 32 bits
-        do not hold; a last layer without neurons and with scales of its own for the classes.
+        do not hold, or numbers that are not finite; a threshold that is not above the reset; a last
+        layer without neurons and with scales of its own for the classes.
     """
     if membrane_bits is None:
         membrane_bits = membrane_bits_of(model) or DEFAULT_BITS
@@ -101,29 +106,40 @@ def _refuse_bits(name: str, bits: int, expected: range) -> None:
 def _to_integer(
     stage: Stage, membrane_bits: int, weight_bits: int, leak_bits: int | None
 ) -> IntegerStage:
+    if stage.threshold <= 0:
+        raise ValueError(
+            f"{stage.name}: v_threshold of its neurons is {stage.threshold:g} above their reset,"
+            " expected more than 0"
+        )
     weights, unit = _whole_weights(stage, weight_bits)
-    scale = stage.gain * stage.scale * unit
-    weights = weights * _of_channels(np.sign(scale).astype(np.int64), stage)
-    # A channel of scale 0 does not see its inputs: any unit will do.
-    scale = np.where(scale == 0, 1.0, np.abs(scale))
-    added = stage.gain * stage.shift
+    scale, added = stage.gain * stage.scale * unit, stage.gain * stage.shift
+    if not np.isfinite([scale, added]).all():
+        raise ValueError(f"{stage.name}: its scales and shifts are not all finite")
+    sign, scale = np.sign(scale), np.abs(scale)
+    greatest = np.maximum(*map(np.abs, sums_of(stage, weights)))
     if math.isinf(stage.threshold):
-        shift, threshold = _shared_unit(stage, scale), None
+        scale = np.where(scale == 0, 1.0, scale)
+        shift, threshold = _shared_shift(stage, scale, greatest + np.abs(added / scale)), None
     else:
-        wanted = stage.threshold / scale
         most = 2 ** (membrane_bits - 2 - range_bits(membrane_bits))
-        shift = np.floor(np.log2(most / wanted)).astype(np.int64)
-        threshold = np.maximum(np.rint(wanted * 2.0**shift), 1).astype(np.int64)
-    found = IntegerStage(
-        _with_weights(stage, weights),
-        shift,
-        _offset(added / scale, shift),
-        threshold,
+        finest = stage.threshold / most  # unit of a membrane
+        # Inputs that never come to half of it round to nothing: any unit will do for the bias alone.
+        unseen = scale * greatest < finest / 2
+        sign, scale = np.where(unseen, 0, sign), np.where(unseen, finest, scale)
+        wanted = stage.threshold / scale
+        shift = np.floor(np.log2(most / wanted))
+        threshold = np.maximum(np.rint(wanted * 2.0**shift), 1)
+    offset = _offset(added / scale, shift)
+    # Before the cast, which makes any integer of what does not fit.
+    _refuse_large(stage.name, greatest * np.abs(sign), shift, offset)
+    return IntegerStage(
+        _with_weights(stage, weights * _of_channels(sign.astype(np.int64), stage)),
+        shift.astype(np.int64),
+        offset.astype(np.int64),
+        None if threshold is None else threshold.astype(np.int64),
         _leak(stage.gain * stage.leak, leak_bits),
         membrane_bits if threshold is not None else SUMMED_BITS,
     )
-    _refuse_large(found)
-    return found
 
 
 def _whole_weights(stage: Stage, bits: int) -> tuple[Integers, np.ndarray]:
@@ -178,20 +194,22 @@ def _of_channels(values: np.ndarray, stage: Stage) -> np.ndarray:
     return np.repeat(values.reshape(stage.groups, -1), of_group, axis=0)
 
 
-def _shared_unit(stage: Stage, scale: np.ndarray) -> Integers:
-    """What a layer without neurons sums up is compared between classes."""
+def _shared_shift(stage: Stage, scale: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """What a layer without neurons sums up is compared between classes. `reached` in a time step, in
+    units of the sums."""
     if not np.allclose(scale, scale[0], rtol=1e-6, atol=0):
         raise ValueError(
             f"{stage.name}: it has no neurons, and its outputs have scales of their own"
             f" ({scale.min():.3g} to {scale.max():.3g}): expected neurons, or one scale for all"
         )
-    return np.zeros(len(scale), np.int64)
+    shift = np.floor(np.log2(LARGEST / SUMMED_STEPS / max(reached.max(), 1)))
+    return np.full(len(scale), max(shift, 0))
 
 
-def _offset(added: np.ndarray, shift: Integers) -> Integers:
+def _offset(added: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """b in units of the membrane for f ≥ 0, else of the sum, with half a unit of the membrane."""
     half = np.where(shift < 0, 2.0 ** (-shift - 1.0), 0)
-    return np.rint(added * 2.0 ** np.maximum(shift, 0) + half).astype(np.int64)
+    return np.rint(added * 2.0 ** np.maximum(shift, 0) + half)
 
 
 def _leak(k: float, bits: int | None) -> tuple[int, int]:
@@ -203,12 +221,10 @@ def _leak(k: float, bits: int | None) -> tuple[int, int]:
     return whole.numerator, whole.denominator.bit_length() - 1
 
 
-def _refuse_large(stage: IntegerStage) -> None:
-    least, greatest = stage.sums
-    shift = 2.0 ** np.maximum(stage.shift, 0)
-    most = max(abs(least), greatest) * shift.max() + np.abs(stage.offset).max()
+def _refuse_large(name: str, sums: np.ndarray, shift: np.ndarray, offset: np.ndarray) -> None:
+    most = sums.max() * 2.0 ** max(shift.max(), 0) + np.abs(offset).max()
     if most > LARGEST:
         raise ValueError(
-            f"{stage.name}: its sums reach {most:.3g}, expected at most {LARGEST:.3g} (31 bits):"
-            " fewer bits for weights or membranes would do"
+            f"{name}: its sums reach {most:.3g}, expected at most {LARGEST:.3g} (31 bits):"
+            " fewer bits for weights or membranes make them smaller"
         )

@@ -18,7 +18,7 @@ class IntegerNetwork(nn.Module):
 
     Input [N_t, N, C, H, W] or [N_t, N, inputs], counts from 0 to 255. Output [N_t, N, classes]:
     the share of each class's voters that spike; what a last layer without neurons has summed up
-    stands in the last time step, times N_t, so that the mean over time is the sum.
+    stands in the last time step, times N_t, so that the mean over time is the sum: in float64, exact.
 
     Attributes
     ----------
@@ -47,11 +47,12 @@ class IntegerNetwork(nn.Module):
             if stage.threshold is not None:
                 spikes = _pooled(stage, spikes)
         last = self.stages[-1]
+        votes = spikes.float()
         if last.threshold is None:
-            spikes = torch.zeros_like(potentials)
-            spikes[-1] = potentials[-1] * len(potentials)
-        votes = spikes.flatten(2).unflatten(2, (last.place.classes, -1))
-        return votes.float().mean(-1) / last.place.most_spikes
+            votes = torch.zeros_like(potentials, dtype=torch.float64)
+            votes[-1] = potentials[-1].double() * len(potentials)
+        votes = votes.flatten(2).unflatten(2, (last.place.classes, -1))
+        return votes.mean(-1) / last.place.most_spikes
 
     def _sums(self, i: int, inputs: Tensor) -> Tensor:
         """S, exact: [N_t, N, channels, H, W]."""

@@ -71,8 +71,13 @@ class IntegerStage:
     @property
     def sums(self) -> tuple[int, int]:
         """The least and the greatest sum S that any input gives."""
-        inputs = self.place.most * self.weights
-        of_inputs = np.maximum(inputs, 0), np.minimum(inputs, 0)
-        of_group = len(self.weights) // self.place.groups
-        positive, negative = (x.reshape(-1, of_group, x.shape[1]).sum(1) for x in of_inputs)
-        return int(negative.min(initial=0)), int(positive.max(initial=0))
+        least, greatest = sums_of(self.place, self.weights)
+        return int(least.min(initial=0)), int(greatest.max(initial=0))
+
+
+def sums_of(place: Stage, weights: Integers) -> tuple[Integers, Integers]:
+    """The least and the greatest sum S of each neuron that any input gives."""
+    inputs, of_group = place.most * weights, len(weights) // place.groups
+    of_signs = np.minimum(inputs, 0), np.maximum(inputs, 0)
+    least, greatest = (x.reshape(-1, of_group, x.shape[1]).sum(1).ravel() for x in of_signs)
+    return least, greatest

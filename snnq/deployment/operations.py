@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from snnq.deployment.activity import activity
-from snnq.deployment.observed import are_spikes, observe
+from snnq.deployment.observed import are_spikes, observe, warn_of_uncalled
 from snnq.quantization.layers import layers_of
 from snnq.storage.footprint import footprint
 
@@ -73,7 +73,8 @@ def operations(model: nn.Module, data: Dataset | Tensor) -> pd.DataFrame:
 
     Of any network: what arrives at a layer is counted, however often it is called, be it for time
     steps, for tokens, or in several places. Connections that a border cuts off do not count, nor do
-    biases, nor weights elsewhere (LSTM, recurrent cells), nor products of activations (attention).
+    biases, nor weights elsewhere (LSTM, recurrent cells), nor products of activations (attention). A
+    warning names the layers that are never called; attention uses the weights of its last one so.
     The energy is that of the arithmetic of `effective` alone, in float32 whatever the bits of a
     weight: no memory access, which costs a chip more, no batch norm, no neurons.
 
@@ -95,7 +96,9 @@ def operations(model: nn.Module, data: Dataset | Tensor) -> pd.DataFrame:
     layers = layers_of(model)
     arrived = {name: Arrived(layer) for name, layer in layers.items()}
     recordings = observe(model, data, layers, lambda name, inputs, _: arrived[name].add(inputs))
-    rows = [{"layer": name, **of.counts(recordings)} for name, of in arrived.items() if of.uses]
+    called = {name: of for name, of in arrived.items() if of.uses}
+    warn_of_uncalled(model, called)
+    rows = [{"layer": name, **of.counts(recordings)} for name, of in called.items()]
     table = pd.DataFrame(rows, columns=COLUMNS)
     prices = table["operation"].map({"AC": AC_PICOJOULES, "MAC": MAC_PICOJOULES})
     return table.assign(nanojoules=table["effective"] * prices / 1000)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 from snnq.deployment.observed import dataset_of
 from snnq.system.state import reset_state
 from snnq.training.batches import batches
-from snnq.training.evaluation import device_of_network, from_rest
+from snnq.training.evaluation import device_of_network, from_rest, in_format_of
 
 SINGLES = 100  # recordings to measure the latency with
 BATCH = 64
@@ -31,6 +31,11 @@ def speed(model: nn.Module, data: Dataset | Tensor) -> pd.Series:
     pandas.Series
         latency_ms, the median of up to 100 recordings, and latency_ms_p95, their 95th percentile;
         recordings_per_second, in batches of 64.
+
+    Raises
+    ------
+    ValueError
+        `data` holds no recording, or is a tensor of another shape.
     """
     data = dataset_of(data)
     singles = _seconds(model, Subset(data, range(min(len(data), SINGLES))), 1)
@@ -54,6 +59,7 @@ def _seconds(model: nn.Module, data: Dataset, batch_size: int) -> list[float]:
         for frames, _ in batches(data, batch_size, device_of_network(model)):
             if not seconds:
                 from_rest(model, frames)
+            frames = in_format_of(model, frames)
             try:
                 start = perf_counter()
                 model(frames).cpu()

@@ -7,21 +7,24 @@ import torch
 from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor, nn
 
-from snnq.deployment.observed import observe
+from snnq.deployment.observed import dataset_of, warn_of_uncalled, watched
 from snnq.quantization.layers import QUANTIZED_LAYERS, is_within
 from snnq.storage.footprint import footprint, kind_of
 from snnq.study.bits import FULL_BITS
+from snnq.training.evaluation import device_of_network, from_rest
 
 
 def structure(model: nn.Module, example: Tensor) -> pd.DataFrame:
-    """Each layer of a network, in the order in which it is first called.
+    """Each layer of a network, in the order in which it is first called. A warning names convolutions
+    and linear layers that never are.
 
     Parameters
     ----------
     model : nn.Module
         Any network.
     example : Tensor [N_t, N, ...]
-        Inputs, of any values.
+        Inputs, of any values. The first recording's are taken, two and three times: what changes with
+        their number is left out of the shapes.
 
     Returns
     -------
@@ -31,22 +34,23 @@ def structure(model: nn.Module, example: Tensor) -> pd.DataFrame:
         time step, "16×17×17"); has_weights (whether it is a convolution or linear layer); numbers (of all
         kinds that evaluation needs), bits (of a weight; missing where it has none) and bytes, see
         `snnq.footprint`.
+
+    Raises
+    ------
+    ValueError
+        An example that holds no recording, or is none.
     """
-    modules = _layers(model)
-    shapes: dict[str, tuple[torch.Size, torch.Size]] = {}
-    observe(
-        model, example, modules, lambda name, *ends: shapes.setdefault(name, [of.shape for of in ends])
-    )
-    inputs, outputs = zip(*shapes.values())
-    kinds = [isinstance(modules[name], QUANTIZED_LAYERS) for name in shapes]
+    modules, (frames, _) = _layers(model), dataset_of(example)[0]
+    two, three = (_shapes(model, modules, torch.stack([frames] * many, 1)) for many in (2, 3))
+    warn_of_uncalled(model, two)
     table = pd.DataFrame(
         {
-            "layer": list(shapes),
-            "kind": [kind_of(modules[name]) for name in shapes],
-            "kernel": [_kernel(modules[name]) for name in shapes],
-            "input": [_of_one(shape, example.shape[:2]) for shape in inputs],
-            "output": [_of_one(shape, example.shape[:2]) for shape in outputs],
-            "has_weights": kinds,
+            "layer": pd.Series(list(two), dtype=str),
+            "kind": [kind_of(modules[name]) for name in two],
+            "kernel": [_kernel(modules[name]) for name in two],
+            "input": [_of_one(two[name][0], three[name][0], len(frames)) for name in two],
+            "output": [_of_one(two[name][1], three[name][1], len(frames)) for name in two],
+            "has_weights": [isinstance(modules[name], QUANTIZED_LAYERS) for name in two],
         }
     )
     stored = footprint(model).set_index("layer")[["numbers", "levels", "bytes"]]
@@ -66,11 +70,23 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def _of_one(shape: tuple[int, ...], many: tuple[int, int]) -> str:
-    """Without time steps and recordings, whether they are two dimensions, one, or steps come one by
-    one."""
-    steps, recordings = many
-    rest = shape[2:] if tuple(shape[:2]) == (steps, recordings) else shape[1:]
+@torch.no_grad()
+def _shapes(
+    model: nn.Module, modules: dict[str, nn.Module], frames: Tensor
+) -> dict[str, list[torch.Size]]:
+    """Of the input and the output of each module's first call."""
+    found: dict[str, list[torch.Size]] = {}
+    with watched(modules, lambda name, *ends: found.setdefault(name, [of.shape for of in ends])):
+        from_rest(model.eval(), frames.to(device_of_network(model)).float())
+    return found
+
+
+def _of_one(two: torch.Size, three: torch.Size, steps: int) -> str:
+    """Of shapes with two and with three recordings what is left without recordings and time steps,
+    whether these are two dimensions, one, or steps come one by one."""
+    rest = [size for size, other in zip(two, three) if size == other]
+    if (two[:2], three[:2]) == ((steps, 2), (steps, 3)):
+        rest = rest[1:]
     return "×".join(map(str, rest))
 
 

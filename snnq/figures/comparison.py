@@ -39,7 +39,7 @@ class Comparison(SideBySide):
 
     def query(self, condition: str) -> "Comparison":
         """Those of the runs for which a condition on the table holds, as pandas has it: "channels > 4
-        and levels == 'binary'"."""
+        and levels == 'binary'". None, where it holds for none: a table without rows."""
         table = self.table.query(condition)
         alike = [name for name in self.settings if table[name].map(word).nunique() == 1]
         table = table.drop(columns=alike if len(table) > 1 else [])
@@ -50,7 +50,14 @@ class Comparison(SideBySide):
         recordings; a line for each run, alike for those that differ in seed and order alone, or of
         more than 40 runs the mean and the range of those. Level sets have the colours that they have
         in every figure, and what else differs is in the dashes.
+
+        Raises
+        ------
+        ValueError
+            There is no run, since none fulfils the condition of `query`.
         """
+        if self.table.empty:
+            raise ValueError("no run to draw: none fulfils the condition of `query`")
         set_style()
         rows = self.histories.assign(accuracy=100 * self.histories["test_accuracy"])
         recordings = rows["recordings"].unique()

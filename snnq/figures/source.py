@@ -52,4 +52,9 @@ def either(counts: pd.Series) -> str:
 
 def run_caption(rows: pd.DataFrame) -> str:
     width = f", {rows['channels'].iloc[0]} channels" if "channels" in rows else ""
-    return f"{rows['recordings'].iloc[0]}{width}, seed {rows['seed'].iloc[0]}"
+    return f"{rows['recordings'].iloc[0]}{width}, {seed_caption(rows)}"
+
+
+def seed_caption(rows: pd.DataFrame) -> str:
+    """"seed 0", or "seed 0 or 1" where not every network's first one is the same."""
+    return f"seed {' or '.join(map(str, sorted(rows['seed'].unique())))}"

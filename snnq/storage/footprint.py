@@ -9,6 +9,7 @@ from snnq.quantization.network import quantizers
 from snnq.storage.bits import weight_bytes
 
 FLOAT_BYTES = 4
+COLUMNS = ("layer", "kind", "levels", "numbers", "bytes")
 
 
 def footprint(model: nn.Module) -> pd.DataFrame:
@@ -29,8 +30,7 @@ def footprint(model: nn.Module) -> pd.DataFrame:
     for name, tensor in evaluated_state(model).items():
         layer, _, own = name.rpartition(".")
         kind = kind_of(model.get_submodule(layer))
-        row = {"layer": layer, "kind": kind, "levels": None, "numbers": 0, "bytes": 0}
-        row = rows.setdefault(layer, row)
+        row = rows.setdefault(layer, dict(zip(COLUMNS, (layer, kind, None, 0, 0))))
         row["numbers"] += tensor.numel()
         if own == "weight" and layer in found:
             row["levels"] = len(found[layer].levels)
@@ -38,7 +38,8 @@ def footprint(model: nn.Module) -> pd.DataFrame:
             row["bytes"] += found[layer].scales * tensor.itemsize
         else:
             row["bytes"] += tensor.nbytes
-    table = pd.DataFrame(row for row in rows.values() if row["numbers"])
+    rows = [row for row in rows.values() if row["numbers"]]
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"numbers": int, "bytes": int})
     return table.assign(bytes_float32=FLOAT_BYTES * table["numbers"])
 
 

@@ -51,7 +51,7 @@ def study_folder(study: str | Path, table: str = "runs") -> Path:
 
 
 def packed_networks(study: str | Path, widest: bool = True) -> pd.DataFrame:
-    """The packed networks of a study's first seed and order, for `snnq.unpack`.
+    """The packed networks of a study, each of its first seed and order, for `snnq.unpack`.
 
     Parameters
     ----------

@@ -70,10 +70,11 @@ def of_sigmoids(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_of_each(runs: pd.DataFrame, widest: bool = True) -> pd.DataFrame:
-    """Of the runs on the same recordings those of the first seed and order, of the networks that are
-    `widest_networks` or of all."""
+    """Of each network's runs on the same recordings those of its first seed and order, of the networks
+    that are `widest_networks` or of all. Not every network has the study's first seed."""
     for name in ("seed", "order"):
-        runs = runs[runs[name] == runs.groupby("recordings")[name].transform("min")]
+        network = runs.groupby(["recordings", "channels", runs["levels"].map(str)])
+        runs = runs[runs[name] == network[name].transform("min")]
     return widest_networks(runs) if widest else runs
 
 
@@ -96,12 +97,27 @@ def write_runs(folder: Path, runs: pd.DataFrame, predictions: Predictions) -> No
 
 
 def gather_ablations(study: Study) -> None:
-    """Write the ablations of a study's finished runs, see `write_ablations`."""
+    """Write the ablations of a study's finished runs, see `write_ablations`.
+
+    Without those of whose first change no run is finished, since the first row of an ablation tells what
+    the others are compared with. Says which these are.
+
+    Raises
+    ------
+    FileNotFoundError
+        No run is finished, or none is left of the ablations.
+    """
     runs = read_runs(study.folder / "runs", {variant.run for variant in study.ablations})
-    rows = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
-    rows = rows.merge(runs.drop(columns="folder"), on="name")
+    planned = pd.DataFrame(study.ablations).rename(columns={"run": "name"})
+    rows = planned.merge(runs.drop(columns="folder"), on="name")
+    for name, first in planned.groupby("ablation", sort=False)["change"].first().items():
+        if first not in set(rows.loc[rows["ablation"] == name, "change"]):
+            print(f"{study.folder}: ablation {name!r} left out: of {first!r}, its first change, no run is finished")
+            rows = rows[rows["ablation"] != name]
+    if rows.empty:
+        raise FileNotFoundError(f"{study.folder}: no ablation has a finished run of its first change")
     rows.insert(0, "recordings", rows.pop("recordings"))
-    write_ablations(study.folder, rows, kept_predictions(runs))
+    write_ablations(study.folder, rows, kept_predictions(runs[runs["name"].isin(rows["name"])]))
 
 
 def write_ablations(folder: Path, rows: pd.DataFrame, predictions: Predictions) -> None:

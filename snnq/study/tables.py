@@ -147,7 +147,8 @@ def results_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.Data
 
 
 def ablation_table(rows: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:
-    """A row per ablation, width, level set and change, against the first change of the ablation.
+    """A row per ablation, width, level set and change, against the first change of the ablation, which
+    is that of its first row.
 
     Parameters
     ----------
@@ -162,17 +163,18 @@ def ablation_table(rows: pd.DataFrame, correct: Correct | None = None) -> pd.Dat
     pandas.DataFrame
         recordings, ablation, channels, levels, change, seeds, runs; in percent: mean and sd of
         `last` over runs, validation_mean; and the columns of `with_comparisons`, for the paired
-        difference of `last` to the first change, where an ablation's belong together.
+        difference of `last` to the first change, where an ablation's belong together. Where a width
+        and level set has no run of that, nothing is compared.
     """
     found, differences = [], {}
     for (recordings, name), ablation in rows.groupby(["recordings", "ablation"], sort=False):
+        first = ablation["change"].iloc[0]
         for (channels, levels), panel in ablation_panels(ablation).items():
-            base = None
-            for change, runs in panel.groupby("change", sort=False):
-                method = accuracies(runs, correct)
-                base = method if base is None else base
-                if method is not base:
-                    differences[len(found)] = difference(method, base)
+            changes = dict(iter(panel.groupby("change", sort=False)))
+            methods = {change: accuracies(runs, correct) for change, runs in changes.items()}
+            for change, runs in changes.items():
+                if change != first and first in methods:
+                    differences[len(found)] = difference(methods[change], methods[first])
                 found.append(
                     {
                         "recordings": recordings,
@@ -194,8 +196,9 @@ def ablation_table(rows: pd.DataFrame, correct: Correct | None = None) -> pd.Dat
 def ablation_panels(rows: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
     """The rows of one ablation by channels and levels, within which its changes are compared.
 
-    Where the width itself is what is changed, by levels alone, with None for channels.
+    Where the width itself is what is changed, so that each change has one and not all the same, by
+    levels alone, with None for channels.
     """
-    if rows.groupby("change")["channels"].agg(frozenset).nunique() > 1:
+    if rows.groupby("change")["channels"].nunique().max() == 1 < rows["channels"].nunique():
         return {(None, levels): panel for levels, panel in rows.groupby("levels", sort=False)}
     return dict(iter(rows.groupby(["channels", "levels"], sort=False)))
