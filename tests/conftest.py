@@ -148,6 +148,11 @@ def in_tmp(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def paper_quantizer(weight, levels, temperature=1.0, backward=None, biases=None):
+    """As the paper has it: the true slope, unless another is asked for, and both scales learned."""
+    return snnq.SigmoidQuantizer(weight, levels, temperature, backward, biases, ("alpha", "beta"))
+
+
 def small_study(folder: Path, recordings: Path) -> Study:
     """A study in `folder/results/quick`: full precision and 2 bits of one seed, trained for an
     epoch, and an ablation of them, gathered."""

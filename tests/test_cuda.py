@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import LEVELS_OF, PROJECT, Killed, at_call, fit, kill, results
+from conftest import LEVELS_OF, PROJECT, Killed, at_call, fit, kill, paper_quantizer, results
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -70,7 +70,7 @@ def batch(recordings: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tens
 @pytest.mark.parametrize("levels", LEVEL_SETS, ids=str)
 def test_the_kernels_are_float64s_staircase(levels, transposed, hardened):
     torch.manual_seed(0)
-    quantizer = snnq.SigmoidQuantizer(torch.randn(301, 17), levels, 4.0, 2.0, biases="uniform")
+    quantizer = paper_quantizer(torch.randn(301, 17), levels, 4.0, 2.0, biases="uniform")
     weight, grad = torch.randn(2, 301, 17)
     mask = torch.rand(301, 17) < 0.5 if hardened else None
     # A float32 weight within rounding of its threshold may fall on either side of it.

@@ -14,7 +14,8 @@ WIDTHS = {"binary": 1, "2bit": 2, "3bit": 3, "4bit": 4, "pm2": 3, "pm4": 3}
 
 def network(levels):
     model = firing_network()
-    return (model if levels == "full" else snnq.quantize(model, levels)).eval()
+    # With an α for T = 1, which is large, neurons fire.
+    return (model if levels == "full" else snnq.quantize(model, levels, temperature=1.0)).eval()
 
 
 def stored(levels):

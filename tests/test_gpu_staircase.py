@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import LEVELS_OF, PROJECT
+from conftest import LEVELS_OF, PROJECT, paper_quantizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -126,8 +126,8 @@ def assert_within_float32(quantizer, weight, grad):
 @pytest.mark.parametrize("levels", LEVELS)
 def test_every_level_set_is_that_of_float64(form, levels, temperature):
     weight, grad = random(0, 40, 30), random(1, 40, 30)
-    assert_within_float32(snnq.SigmoidQuantizer(weight, levels, temperature, 4.0), weight, grad)
-    assert_within_float32(snnq.SigmoidQuantizer(weight, levels, temperature), weight, grad)
+    assert_within_float32(paper_quantizer(weight, levels, temperature, 4.0), weight, grad)
+    assert_within_float32(paper_quantizer(weight, levels, temperature), weight, grad)
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -135,13 +135,13 @@ def test_every_level_set_is_that_of_float64(form, levels, temperature):
 def test_any_levels_and_temperatures(form, levels, temperature, backward, seed):
     weight, grad = random(seed, 61), random(seed + 1, 61)
     assert_within_float32(
-        snnq.SigmoidQuantizer(weight, levels, temperature, backward), weight, grad
+        paper_quantizer(weight, levels, temperature, backward), weight, grad
     )
 
 
 def test_more_thresholds_than_are_unrolled(form):
     weight, grad = random(0, 50), random(1, 50)
-    assert_within_float32(snnq.SigmoidQuantizer(weight, EIGHT_BITS, 20.0, 4.0), weight, grad)
+    assert_within_float32(paper_quantizer(weight, EIGHT_BITS, 20.0, 4.0), weight, grad)
 
 
 LAYOUTS = {
@@ -157,36 +157,36 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_layout(form, layout):
     weight, grad = LAYOUTS[layout](0), LAYOUTS[layout](1)
-    quantizer = snnq.SigmoidQuantizer(weight, "2bit", 5.0)
+    quantizer = paper_quantizer(weight, "2bit", 5.0)
     assert_within_float32(quantizer, weight, grad)
     assert_within_float32(quantizer, weight, grad.contiguous())
     assert_within_float32(quantizer, weight, torch.ones(()).expand(weight.shape))
 
 
 def test_an_empty_weight(form):
-    quantizer = snnq.SigmoidQuantizer(random(0, 5), "2bit")
+    quantizer = paper_quantizer(random(0, 5), "2bit")
     output, *gradients = results(quantizer, torch.empty(3, 0), torch.empty(3, 0))
     assert output.shape == gradients[0].shape == (3, 0)
     assert gradients[1:] == [0, 0]
 
 
 def test_what_is_no_number_stays_none(form):
-    quantizer = snnq.SigmoidQuantizer(random(0, 5), "binary")
+    quantizer = paper_quantizer(random(0, 5), "binary")
     output, by_weight, *_ = results(quantizer, torch.tensor([1.0, torch.nan]), torch.ones(2))
     assert output.isnan().tolist() == by_weight.isnan().tolist() == [False, True]
 
 
 def test_half_precision_is_computed_in_float32(form):
     weight = random(0, 50).bfloat16()
-    quantizer = snnq.SigmoidQuantizer(weight, "4bit", 50.0)
-    single = snnq.SigmoidQuantizer(weight.float(), "4bit", 50.0)
+    quantizer = paper_quantizer(weight, "4bit", 50.0)
+    single = paper_quantizer(weight.float(), "4bit", 50.0)
     single.load_state_dict(quantizer.state_dict())
     assert torch.equal(quantizer(weight), single(weight.float()).bfloat16())
 
 
 def test_second_derivatives_are_refused(form):
     weight = random(0, 50).requires_grad_()
-    loss = snnq.SigmoidQuantizer(weight, "2bit")(weight).square().sum()
+    loss = paper_quantizer(weight, "2bit")(weight).square().sum()
     (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
@@ -194,7 +194,7 @@ def test_second_derivatives_are_refused(form):
 
 def test_weight_and_output_are_kept_for_the_backward_pass(form):
     weight, sizes = random(0, 1000).requires_grad_(), []
-    quantizer = snnq.SigmoidQuantizer(weight, "4bit")
+    quantizer = paper_quantizer(weight, "4bit")
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: sizes.append(tensor.nbytes) or tensor, lambda tensor: tensor
     ):
@@ -206,7 +206,7 @@ def test_more_weights_than_32_bits_count(interpreted, kernel, monkeypatch):
     """The last program's, of a weight that takes up memory only where it is touched."""
     from triton.runtime.interpreter import InterpreterBuilder
 
-    quantizer = snnq.SigmoidQuantizer(random(0, 5), "2bit")
+    quantizer = paper_quantizer(random(0, 5), "2bit")
     weight = torch.empty(2**31 + 5)
     weight[-10:] = random(0, 10)
     expected = quantizer(weight[-5:]).detach()
@@ -282,7 +282,7 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize("levels", ["binary", (-2, 0, 1)])
 def test_hardened_weights_are_as_in_the_loops(form, monkeypatch, levels):
     weight, grad = random(0, 5, 40), random(1, 5, 40)
-    quantizer = snnq.SigmoidQuantizer(weight, levels, 4.0, 2.0, biases="uniform").train()
+    quantizer = paper_quantizer(weight, levels, 4.0, 2.0, biases="uniform").train()
     quantizer.hardened = random(2, 5, 40) > 0
     found = results(quantizer, weight, grad)
     monkeypatch.setattr(staircase, "_one_pass_form", lambda weight: None)
@@ -295,7 +295,7 @@ def test_hardened_weights_are_as_in_the_loops(form, monkeypatch, levels):
 @pytest.mark.parametrize("backward_temperature", [None, 4.0])
 def test_a_step_waits_for_nothing(form, backward_temperature):
     weight, grad = random(0, 50), random(1, 50)
-    quantizer = snnq.SigmoidQuantizer(weight, "4bit", 50.0, backward_temperature)
+    quantizer = paper_quantizer(weight, "4bit", 50.0, backward_temperature)
     with Operations() as done:
         results(quantizer, weight, grad)
     assert done.names and not done.names & WAITING

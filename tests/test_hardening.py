@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ends_as_one_that_was_not_stopped, fit
+from conftest import ends_as_one_that_was_not_stopped, fit, paper_quantizer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -215,7 +215,7 @@ def test_hardened_weights_are_at_their_levels_and_the_rest_on_the_staircase(leve
     """In one pass, as in float64 written out."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(7, 301, generator=generator)
-    quantizer = snnq.SigmoidQuantizer(weight, levels, T, biases="uniform").train()
+    quantizer = paper_quantizer(weight, levels, T, biases="uniform").train()
     towards, mask = torch.randn(7, 301, generator=generator), torch.rand(7, 301, generator=generator) < 0.5
     found = {}
     for dtype in (torch.float32, torch.float64):

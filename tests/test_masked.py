@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from conftest import paper_quantizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import snnq
 from snnq.quantization.reachable import Reachable
 
 LEVELS = ("binary", "ternary", "2bit", "pm4", "4bit", (-2, 0, 1), (-1.5, 0.25, 3, 4, 9))
@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**31)
 def quantizer_with_masks(levels, temperature, seed, biases="kmeans", shape=(5, 23), sets=6):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(shape, generator=generator)
-    quantizer = snnq.SigmoidQuantizer(weight, levels, temperature, biases=biases).train()
+    quantizer = paper_quantizer(weight, levels, temperature, biases=biases).train()
     masks = torch.rand(sets, len(quantizer.levels), generator=generator) < 0.6
     masks[0] = True
     masks[~masks.any(1), -1] = True

@@ -103,3 +103,24 @@ def test_moving_to_another_device_moves_every_tensor():
     model = snnq.quantize(nn.Sequential(nn.Linear(4, 4)), "ternary", keep=()).to("meta")
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
     assert model[0].weight.device.type == "meta"
+
+
+@pytest.mark.parametrize("levels", ["binary", "ternary", "4bit"])
+def test_a_network_of_ones_own_is_quantized_as_a_run_quantizes_its(levels):
+    of_run = snnq.initial_network(snnq.Run(levels=levels, channels=2))
+    own = snnq.quantize(snnq.initial_network(snnq.Run(levels="full", channels=2)), levels)
+    for name, quantizer in snnq.quantizers(own).items():
+        other = snnq.quantizers(of_run)[name]
+        torch.testing.assert_close(quantizer.state_dict(), other.state_dict(), rtol=0, atol=0)
+        assert quantizer.backward_temperature == other.backward_temperature
+        assert not quantizer.beta.requires_grad and quantizer.alpha.requires_grad
+
+
+@pytest.mark.parametrize("levels", ["binary", "ternary", "2bit", "4bit"])
+def test_training_starts_from_weights_of_the_size_that_they_have(levels):
+    torch.manual_seed(0)
+    linear = nn.Linear(400, 100)
+    size = linear.weight.norm().item()
+    snnq.quantize(nn.Sequential(linear), levels, keep=())
+    snnq.set_temperature(linear, snnq.Settings().temperature_initial)
+    assert linear.train().weight.norm().item() == pytest.approx(size, rel=0.1)

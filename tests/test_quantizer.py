@@ -4,6 +4,7 @@ import timeit
 import numpy as np
 import pytest
 import torch
+from conftest import paper_quantizer
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -40,10 +41,10 @@ def random_weight(seed, *shape, dtype=torch.float64):
 @given(level_sets, temperatures, seeds)
 def test_soft_output_is_the_papers_formula(levels, temperature, seed):
     weight = random_weight(seed, 6, 5, 3, 3)
-    quantizer = snnq.SigmoidQuantizer(weight, levels, temperature)
+    quantizer = paper_quantizer(weight, levels, temperature)
     expected = reference(weight.numpy(), *as_numpy(quantizer), levels, temperature)
     np.testing.assert_allclose(quantizer(weight).detach(), expected, rtol=1e-12, atol=1e-12)
-    single = snnq.SigmoidQuantizer(weight.float(), levels, temperature)
+    single = paper_quantizer(weight.float(), levels, temperature)
     expected = reference(weight.float().double().numpy(), *as_numpy(single), levels, temperature)
     span = float(single.alpha.detach().abs()) * (levels[-1] - levels[0])
     error = np.abs(single(weight.float()).detach().double().numpy() - expected).max()
@@ -53,7 +54,7 @@ def test_soft_output_is_the_papers_formula(levels, temperature, seed):
 @given(level_sets, st.floats(0.25, 30), seeds)
 def test_gradients_are_those_of_finite_differences(levels, temperature, seed):
     weight = random_weight(seed, 40)
-    quantizer = snnq.SigmoidQuantizer(weight, levels, temperature)
+    quantizer = paper_quantizer(weight, levels, temperature)
     alpha, beta, biases = as_numpy(quantizer)
     away = np.abs(np.abs(temperature * (beta * weight.numpy()[:, None] - biases)) - 10).min(1)
     weight = weight[torch.from_numpy(away > 1e-3)].requires_grad_()  # the clamp has corners
@@ -75,8 +76,8 @@ def test_gradients_are_those_of_finite_differences(levels, temperature, seed):
 @given(level_sets, temperatures, seeds, st.booleans())
 def test_float32_gradients_are_those_of_float64(levels, temperature, seed, several_threads):
     weight = random_weight(seed, 150_000 if several_threads else 300, dtype=torch.float32)
-    single = snnq.SigmoidQuantizer(weight, levels, temperature)
-    double = snnq.SigmoidQuantizer(weight.double(), levels, temperature)
+    single = paper_quantizer(weight, levels, temperature)
+    double = paper_quantizer(weight.double(), levels, temperature)
     for name in ("alpha", "beta", "biases"):
         getattr(double, name).data.copy_(getattr(single, name))
     towards = random_weight(seed + 1, *weight.shape)
@@ -102,10 +103,10 @@ def test_float32_gradients_are_those_of_float64(levels, temperature, seed, sever
 @given(level_sets, temperatures, st.floats(0.25, 30), seeds)
 def test_backward_temperature_moves_the_slope_alone(levels, temperature, backward, seed):
     weight = random_weight(seed, 50).requires_grad_()
-    sharp = snnq.SigmoidQuantizer(weight, levels, temperature, backward)
-    wide = snnq.SigmoidQuantizer(weight, levels, backward)
+    sharp = paper_quantizer(weight, levels, temperature, backward)
+    wide = paper_quantizer(weight, levels, backward)
     wide.alpha.data.copy_(sharp.alpha)
-    assert torch.equal(sharp(weight), snnq.SigmoidQuantizer(weight, levels, temperature)(weight))
+    assert torch.equal(sharp(weight), paper_quantizer(weight, levels, temperature)(weight))
     parameters = lambda quantizer: [weight, quantizer.beta]  # noqa: E731
     found = torch.autograd.grad(sharp(weight).sum(), parameters(sharp))
     expected = torch.autograd.grad(wide(weight).sum(), parameters(wide))
@@ -116,7 +117,7 @@ def test_backward_temperature_moves_the_slope_alone(levels, temperature, backwar
 @given(level_sets, seeds)
 def test_hard_output_is_exactly_alpha_times_a_level(levels, seed):
     weight = random_weight(seed, 60, dtype=torch.float32)
-    quantizer = snnq.SigmoidQuantizer(weight, levels).eval()
+    quantizer = paper_quantizer(weight, levels).eval()
     alpha, beta, biases = as_numpy(quantizer)
     passed = (quantizer.beta * weight).detach().numpy()[:, None] > biases.astype(np.float32)
     expected = quantizer.alpha.detach() * torch.tensor(levels)[torch.from_numpy(passed.sum(1))]
@@ -125,29 +126,29 @@ def test_hard_output_is_exactly_alpha_times_a_level(levels, seed):
 
 @given(level_sets, seeds)
 def test_biases_increase(levels, seed):
-    biases = snnq.SigmoidQuantizer(random_weight(seed, 500), levels).biases
+    biases = paper_quantizer(random_weight(seed, 500), levels).biases
     assert len(biases) == len(levels) - 1
     assert (biases.diff() >= 0).all()
 
 
 def test_a_weight_on_a_threshold_stays_below_it():
-    quantizer = snnq.SigmoidQuantizer(torch.tensor([-1.0, 0.0, 1.0]), "binary").eval()
+    quantizer = paper_quantizer(torch.tensor([-1.0, 0.0, 1.0]), "binary").eval()
     assert quantizer.level_indices(torch.tensor([0.0, 1e-30])).tolist() == [0, 1]
 
 
 def test_initial_scales_and_biases():
     weight = torch.tensor([-0.5, 0.1, 0.25])
-    quantizer = snnq.SigmoidQuantizer(weight, "pm2")
+    quantizer = paper_quantizer(weight, "pm2")
     assert quantizer.beta.item() == pytest.approx(1.25 * 2 / 0.5)
-    assert snnq.SigmoidQuantizer(weight, "binary").biases.tolist() == [0]
-    ternary = snnq.SigmoidQuantizer(weight, "ternary").biases
+    assert paper_quantizer(weight, "binary").biases.tolist() == [0]
+    ternary = paper_quantizer(weight, "ternary").biases
     torch.testing.assert_close(ternary, torch.tensor([-0.05, 0.05]))
 
 
 @given(levels=level_sets, temperature=temperatures, seed=seeds)
 def test_alpha_starts_where_the_soft_weights_are_nearest_to_the_weights(levels, temperature, seed):
     weight = random_weight(seed, 200)
-    quantizer = snnq.SigmoidQuantizer(weight, levels, temperature)
+    quantizer = paper_quantizer(weight, levels, temperature)
     shape = (quantizer(weight) / quantizer.alpha).detach()
     nearest, *_ = np.linalg.lstsq(shape[:, None].numpy(), weight.numpy())
     if nearest[0] > 0:
@@ -167,8 +168,8 @@ def test_wider_sets_put_biases_between_the_clusters_of_the_weights():
 @pytest.mark.parametrize(("levels", "method"), [("ternary", "kmeans"), ("2bit", "uniform")])
 def test_the_default_thresholds_are_those_of_as_many_levels(levels, method):
     weight = random_weight(0, 300, dtype=torch.float32)
-    default = snnq.SigmoidQuantizer(weight, levels)
-    others = {of: snnq.SigmoidQuantizer(weight, levels, biases=of) for of in ("kmeans", "uniform")}
+    default = paper_quantizer(weight, levels)
+    others = {of: paper_quantizer(weight, levels, biases=of) for of in ("kmeans", "uniform")}
     same = {of for of, other in others.items() if torch.equal(default.biases, other.biases)}
     assert same == {method}
 
@@ -176,7 +177,7 @@ def test_the_default_thresholds_are_those_of_as_many_levels(levels, method):
 def test_memory_of_the_backward_pass_does_not_grow_with_the_levels():
     def saved_bytes(levels):
         weight = random_weight(0, 1000, dtype=torch.float32).requires_grad_()
-        quantizer, sizes = snnq.SigmoidQuantizer(weight, levels), []
+        quantizer, sizes = paper_quantizer(weight, levels), []
         with torch.autograd.graph.saved_tensors_hooks(
             lambda tensor: sizes.append(tensor.nbytes) or tensor, lambda tensor: tensor
         ):
@@ -239,7 +240,7 @@ def test_temperature_schedules(schedule):
 @pytest.mark.parametrize("levels", ["binary", "4bit", (-2, 0, 1)])
 def test_uniform_biases_are_halfway_between_levels(levels):
     weight = torch.randn(500, generator=torch.Generator().manual_seed(0))
-    quantizer = snnq.SigmoidQuantizer(weight, levels, biases="uniform")
+    quantizer = paper_quantizer(weight, levels, biases="uniform")
     values = np.array(quantizer.levels)
     np.testing.assert_allclose(quantizer.biases, (values[1:] + values[:-1]) / 2)
 
@@ -261,7 +262,7 @@ def test_a_beta_below_zero_is_the_one_above(levels):
     weight = random_weight(0, 300, dtype=torch.float32)
     found = []
     for sign in (1, -1):
-        quantizer = snnq.SigmoidQuantizer(weight, levels, 4.0, 2.0)
+        quantizer = paper_quantizer(weight, levels, 4.0, 2.0)
         quantizer.beta.data *= sign
         moved = weight.clone().requires_grad_()
         quantizer(moved).pow(3).sum().backward()
@@ -290,7 +291,7 @@ def test_bad_biases_and_scales_are_refused(options, message):
 def test_second_derivatives_are_refused(dtype):
     """They are not computed, and without a word they would be taken for zero."""
     weight = random_weight(0, 50, dtype=dtype).requires_grad_()
-    quantizer = snnq.SigmoidQuantizer(weight, "2bit")
+    quantizer = paper_quantizer(weight, "2bit")
     loss = quantizer(weight).square().sum()
     (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
@@ -306,11 +307,11 @@ WIDE_APART = (-1000, -1, 0, 1, 1000)
 def test_any_number_of_levels_at_any_temperature(levels, temperature):
     """The table's accuracy, where all of it would be too long as well, thresholds among the weights."""
     weight = random_weight(0, 5_000, dtype=torch.float32)
-    single = snnq.SigmoidQuantizer(weight, levels, temperature, biases="uniform")
+    single = paper_quantizer(weight, levels, temperature, biases="uniform")
     with torch.no_grad():  # every threshold, and where its clamp sets in, has weights about it
         around = single.biases + torch.linspace(-11.93, 11.93, 12)[:, None] / temperature
         weight = torch.cat([weight, (around / single.beta).flatten()])
-    double = snnq.SigmoidQuantizer(weight.double(), levels, temperature, biases="uniform")
+    double = paper_quantizer(weight.double(), levels, temperature, biases="uniform")
     for name in ("alpha", "beta", "biases"):
         getattr(double, name).data.copy_(getattr(single, name))
     found, expected = [], []
@@ -335,7 +336,7 @@ def test_no_temperature_makes_eight_bits_slow():
     weight = random_weight(0, 200_000, dtype=torch.float32)
 
     def seconds(temperature):
-        quantizer = snnq.SigmoidQuantizer(weight, EIGHT_BITS, temperature)
+        quantizer = paper_quantizer(weight, EIGHT_BITS, temperature)
         quantizer(weight)
         return min(timeit.repeat(lambda: quantizer(weight), number=1, repeat=7))
 

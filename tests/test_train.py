@@ -311,6 +311,7 @@ FRAMES = torch.zeros(STEPS, *SHAPE)
         (Own, [], {}, "train: holds no sample"),
         (Own, None, {}, "train is a NoneType: expected a data set"),
         (Own, [(FRAMES, "car")], {}, "train.0.: the label is 'car': expected the number of a class"),
+        (Own, [(FRAMES, torch.tensor([1]))], {}, "the label is tensor.*: expected the number of a class"),
         (Own, [(FRAMES, 3)], {}, "output is .1, 3. and the label 3: expected .* below the number"),
         (Own, Drawn([0]), {}, "output is .1, 3. and the label 3"),
         (Own, [(FRAMES, 0, 1)], {}, r"train.0. is a tuple: expected .frames \[N_t, ...\], class"),

@@ -132,7 +132,7 @@ def _draw_trained(axis, row, levels: Iterable[float], scaled: np.ndarray) -> Non
 
 def _example(levels) -> tuple[Tensor, SigmoidQuantizer]:
     weights = torch.linspace(-1, 1, POINTS)
-    return weights, SigmoidQuantizer(weights, levels)
+    return weights, SigmoidQuantizer(weights, levels, backward_temperature=None)
 
 
 def _soft(quantizer: SigmoidQuantizer, weights: Tensor, temperature: float) -> Tensor:

@@ -25,6 +25,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
 
 BIASES = ("kmeans", "uniform")  # ways to set the thresholds
 ZERO_BAND = 0.05  # thresholds on either side of level zero, in units of βw
+SCALES_TRIED = 64
 SAMPLE = 65_536  # weights to look at: enough for 16 centres, fast for 17 million
 
 
@@ -134,9 +135,13 @@ def fitted_scale(weight: Tensor, levels: Tensor) -> float:
         nearest = torch.bucketize(sample, (values[:-1] + values[1:]) / 2)
         return (values[nearest] - sample).square().sum().item()
 
-    widest = sample.abs().max().item() / levels.abs().max().item()
-    mean = sample.abs().mean().item() / levels.abs().max().item()
-    return minimize_scalar(error, bounds=(mean / 2, 2 * widest), method="bounded").x
+    sizes = levels[levels != 0].abs()
+    least, most = sample.abs().mean() / sizes.max() / 2, sample.abs().max() / sizes.min()
+    # More than three levels have several minima: the search is around the best of many scales.
+    grid = np.geomspace(least, most, SCALES_TRIED)
+    best = np.clip(np.argmin([error(alpha) for alpha in grid]), 1, SCALES_TRIED - 2)
+    bounds, exact = (grid[best - 1], grid[best + 1]), {"xatol": 1e-6 * grid[best]}
+    return minimize_scalar(error, bounds=bounds, method="bounded", options=exact).x
 
 
 def distance_to_nearest(x: Tensor, thresholds: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from snnq.quantization.base import LevelQuantizer
 from snnq.quantization.levels import initial_biases
 from snnq.quantization.masked import Curves, masked_staircase
-from snnq.quantization.recipe import recipe_for
+from snnq.quantization.recipe import BACKWARD_TEMPERATURE, LEARNED, TEMPERATURE, recipe_for
 from snnq.quantization.staircase import staircase
 
 SCALES = ("alpha", "beta")
@@ -42,7 +42,8 @@ class SigmoidQuantizer(LevelQuantizer):
     levels : str or increasing numbers
         A name in `LEVELS`, or the levels Y_0 < … < Y_n themselves.
     temperature : float
-        T > 0, sharpness of the staircase. A schedule moves it through `set_temperature`.
+        T > 0, sharpness of the staircase, and what α is fitted at: that of the first epoch. A
+        schedule moves it through `set_temperature`; α stays as it is.
     backward_temperature : float, optional
         T' > 0 that the slope is taken at in the backward pass. The true slope (None: T' = T)
         vanishes almost everywhere as T grows; one at a low T' goes on to move the weights.
@@ -73,10 +74,10 @@ class SigmoidQuantizer(LevelQuantizer):
         self,
         weight: Tensor,
         levels: str | Iterable[float],
-        temperature: float = 1.0,
-        backward_temperature: float | None = None,
+        temperature: float = TEMPERATURE,
+        backward_temperature: float | None = BACKWARD_TEMPERATURE,
         biases: str | None = None,
-        learned: Iterable[str] = SCALES,
+        learned: Iterable[str] = LEARNED,
     ):
         super().__init__(weight, levels)
         check_learned(learned)

@@ -42,6 +42,8 @@ def batches(
         changes = (changes if order is None else changes[order]).to(device)
     first = 0
     for frames, labels in _read(data, batch_size, order, device):
+        if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
+            raise ValueError(f"labels of a batch are {labels!r}: expected a number of a class for each")
         frames, labels = frames.to(device), labels.to(device)
         if changes is not None:
             frames = changed(frames, changes[first : first + len(frames)])

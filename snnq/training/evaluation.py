@@ -20,10 +20,12 @@ def evaluate(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[float
     """Accuracy (a share of 1) and mean-squared error of firing rates, without augmentation.
 
     With hard weights, or with `soft` those of the soft staircase at the present temperature. `data`
-    is any dataset, or list, of (frames [N_t, ...], class).
+    is any dataset, or list, of (frames [N_t, ...], class). A recording of which the network makes NaN
+    is not classified correctly. Raises ValueError for labels that are no classes of the network.
     """
     rates, labels = predict(model, data, soft)
-    accuracy = (rates.argmax(1) == labels).float().mean()
+    right = (classes_of(rates, labels) == labels) & ~rates.isnan().any(1)  # of which argmax makes a class, too
+    accuracy = right.float().mean()
     return accuracy.item(), loss_of(rates, labels).item()
 
 
@@ -33,7 +35,7 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
 
     Every batch starts from rest, whether or not the network resets itself; it is left at rest, in
     evaluation, also by an error. What memory that takes is kept for the next time, see
-    `keep_freed_memory`.
+    `keep_freed_memory`. Raises ValueError for no recordings, and for labels that are no whole numbers.
     """
     keep_freed_memory()
     if not len(data):
@@ -50,8 +52,9 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
             ]
     finally:
         model.eval()
-    rates, labels = zip(*outputs)
-    return torch.cat(rates), torch.cat(labels)
+    rates, labels = map(torch.cat, zip(*outputs))
+    refuse_unless_of_each(rates, labels)
+    return rates, labels
 
 
 def device_of_network(model: nn.Module) -> torch.device:
@@ -73,22 +76,46 @@ def from_rest(model: nn.Module, frames: Tensor) -> Tensor:
     nothing will come after."""
     reset_state(model)
     try:
-        return rates_of(model(frames))
+        return rates_of(model, frames)
     finally:
         reset_state(model)
 
 
-def rates_of(output: Tensor) -> Tensor:
-    """A network's output [N, classes]; of one for each time step [N_t, N, classes], the mean.
+def in_format_of(model: nn.Module, frames: Tensor) -> Tensor:
+    """Frames in the number format of the network's first floating-point parameter."""
+    formats = (value.dtype for value in model.parameters() if value.is_floating_point())
+    return frames.to(next(formats, frames.dtype))
+
+
+def rates_of(model: nn.Module, frames: Tensor) -> Tensor:
+    """A network's output [N, classes] for frames [N_t, N, ...]; of one for each time step
+    [N_t, N, classes], the mean.
 
     Raises ValueError for any other.
     """
+    output = model(in_format_of(model, frames))
     if not isinstance(output, Tensor) or output.ndim not in (2, 3):
         found = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise ValueError(
             f"the network's output is {found}: expected a tensor [N, classes] or [N_t, N, classes]"
         )
     return output if output.ndim == 2 else output.mean(0)
+
+
+def refuse_unless_of_each(rates: Tensor, labels: Tensor) -> None:
+    """Raise ValueError unless there are rates [N, classes] for as many recordings as labels [N]."""
+    if len(labels) != len(rates):
+        raise ValueError(f"the network's output is {list(rates.shape)} for {len(labels)} recordings")
+
+
+def classes_of(rates: Tensor, labels: Tensor) -> Tensor:
+    """The class [N] that the network says each recording is of; raises ValueError where what they are
+    of is none of its classes."""
+    count = rates.shape[1]
+    if not 0 <= labels.min() <= labels.max() < count:
+        ends = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels are {ends}: expected 0 to {count - 1}, of {count} classes")
+    return rates.argmax(1)
 
 
 def loss_of(rates: Tensor, labels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from snnq.system.state import reset_state
-from snnq.training.evaluation import loss_of, rates_of
+from snnq.training.evaluation import loss_of, rates_of, refuse_unless_of_each
 from snnq.training.precision import autocast
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs [N, classes] and labels [N], a mean over N
@@ -32,7 +32,8 @@ def gradients(
         parameter.grad = None
     reset_state(model)
     with parametrize.cached(), autocast(frames.device, precision):
-        rates = rates_of(model(frames))
+        rates = rates_of(model, frames)
+    refuse_unless_of_each(rates, labels)
     # Of no recordings a mean is none.
     found = (loss or loss_of)(rates, labels) * share if len(labels) else rates.sum()
     found.backward()

@@ -17,7 +17,7 @@ from snnq.quantization.network import quantizers
 from snnq.storage.pack import pack
 from snnq.system.files import save_tensors, write_atomically
 from snnq.system.state import reset_state
-from snnq.training.evaluation import evaluate, predict
+from snnq.training.evaluation import classes_of, evaluate, predict
 from snnq.training.record import HISTOGRAMS, HISTORY, PACKED, PREDICTIONS, WEIGHTS, write_record
 from snnq.training.task import Row, Task
 
@@ -101,7 +101,7 @@ class Outcome:
     def _classes(self, soft: bool = False) -> tuple[Tensor, Tensor]:
         """Those that the network says the test samples are of, and those that they are of."""
         rates, label = predict(self.model, self.test, soft)
-        return rates.argmax(1), label
+        return classes_of(rates, label), label
 
     def _pack(self) -> None:
         """Where the network can be packed; what training has taken hours for is kept anyway."""

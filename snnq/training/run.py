@@ -5,7 +5,13 @@ import json
 from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
-from snnq.quantization.recipe import OF_FEW, OF_MANY, recipe_for
+from snnq.quantization.recipe import (
+    BACKWARD_TEMPERATURE,
+    LEARNED,
+    OF_FEW,
+    OF_MANY,
+    recipe_for,
+)
 from snnq.quantization.rules import FULL, Levels, is_mixed
 from snnq.recordings.places import DATA, DIGITS
 from snnq.training.settings import Settings
@@ -32,9 +38,9 @@ class Subject:
     start: str | None = None
     keep: tuple[str, ...] = ("first",)
     quantizer: str = "sigmoid"
-    backward_temperature: float | None = 2.0
+    backward_temperature: float | None = BACKWARD_TEMPERATURE
     biases: str | None = None
-    learned: tuple[str, ...] = ("alpha",)
+    learned: tuple[str, ...] = LEARNED
     validation: float = 0.1
 
 

@@ -85,6 +85,8 @@ def _frames(name: str, frames: Any) -> Tensor:
 
 def _label(name: str, label: Any) -> int:
     try:
+        if np.ndim(label):  # torch would make a number of a single one
+            raise TypeError
         return operator.index(label)
     except TypeError:
         raise ValueError(

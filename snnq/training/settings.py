@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from snnq.quantization.recipe import TEMPERATURE
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
@@ -68,8 +70,8 @@ class Settings:
     batch_size: int = 16
     learning_rate: float = 2e-3
     temperature_schedule: str = "constant"
-    temperature_initial: float = 4.0
-    temperature_final: float = 4.0
+    temperature_initial: float = TEMPERATURE
+    temperature_final: float = TEMPERATURE
     harden: tuple[float, ...] | None = None
     faults: str | None = None
     device: str = "auto"

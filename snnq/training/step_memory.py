@@ -46,7 +46,7 @@ def step_memory(model: nn.Module, frames: Tensor, arithmetic: str | Arithmetic) 
     kept, counters = weights_of(model), {name: _Counter() for name in COMPONENTS}
     counted = copy.deepcopy(model)
     with in_arithmetic(counted, Arithmetic(**counters)):
-        rates_of(counted(frames)).sum().backward()
+        rates_of(counted, frames).sum().backward()
     reset_state(counted)
     numbers = {name: sum(counter.sizes) for name, counter in counters.items()}
     gradients = counters["activation_gradients"].sizes
