@@ -223,12 +223,10 @@ def test_more_than_three_levels(readme):
     gain = binary["validation_mean"].diff().iloc[1], binary["mean"].diff().iloc[1]
     stated = " ".join(readme.split())
     assert [round(points, 2) for points in gain] == [0.29, 0.29] and "gained 0.29 points on both" in stated
-    rows, correct = snnq.read_gathered(DESK, "ablations"), snnq.read_correct(DESK)
-    names = "quantizer, binary, hard from 0.5 to 0.95", "quantizer, binary"
-    runs = [rows[(rows["ablation"] == name) & (rows["change"] == "sigmoids")] for name in names]
-    late = paired_difference(*(accuracies(of, correct).to_numpy() for of in runs))
-    low, high = late.interval()
-    assert f"orders it brings {late.mean:.2f} (−{-low:.2f} to {high:+.2f})" in stated
+    late = tables["hardening, later, ten seeds"].iloc[1]
+    assert (late["seeds"], late["runs"]) == (10, 20)
+    stated_late = f"orders it brings {late['difference']:.2f} (−{-late['low']:.2f} to {late['high']:+.2f};"
+    assert stated_late in stated and late["reading"] == "equal within 0.5 points"
 
 
 def test_methods(readme):

@@ -12,7 +12,7 @@ from snnq.figures.style import SMALLEST, grid, in_lines, name_grid
 from snnq.study.comparisons import Correct, orders
 from snnq.study.tables import ablation_panels, ablation_table
 
-LINE, PANEL = 0.3, 3.4  # inches for a change, and a level set
+LINE, PANEL = 0.15, 3.4  # inches for a line of a change's name, and a level set
 LETTERS = 30  # of a change's name in a line
 FAR = 3  # times what the median change's interval reaches: the axis is not made for it
 
@@ -20,9 +20,10 @@ FAR = 3  # times what the median change's interval reaches: the axis is not made
 def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
     """Points of test accuracy that each change brings against the first one, which is the recipe: every
     run, of a seed and an order (grey), and mean and 95 % confidence interval over them and the test
-    samples. A row of panels for each width, where there are several, and a column for each level set;
-    the recipe's accuracy stands in its line. Where one change's interval is so wide that the others could not be told
-    from 0 beside it, the axis ends before it does; a mean beyond that is an arrow with its number.
+    samples. A row of panels for each width, where there are several, and a column for each level set; the
+    recipe's accuracy stands in its line. Where the recipe has no run there is no panel. Where one change's
+    interval is so wide that the others could not be told from 0 beside it, the axis ends before it does; a
+    mean beyond that is an arrow with its number.
 
     Parameters
     ----------
@@ -32,10 +33,12 @@ def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
     correct : mapping, optional
         See `snnq.read_correct`; without it intervals are of the seeds alone.
     """
-    panels, table = ablation_panels(rows), ablation_table(rows, correct)
+    changes, table = list(rows["change"].unique()), ablation_table(rows, correct)
+    panels = {of: group for of, group in ablation_panels(rows).items() if changes[0] in set(group["change"])}
     widths, level_sets = (list(dict.fromkeys(names)) for names in zip(*panels))
-    changes = list(rows["change"].unique())
-    size = PANEL * len(level_sets), len(widths) * (0.75 + LINE * len(changes))
+    names = {change: fill(_unbroken(change), LETTERS) for change in changes}
+    lines = max(2, *(name.count("\n") + 1 for name in names.values()))
+    size = PANEL * len(level_sets), len(widths) * (0.75 + LINE * lines * len(changes))
     figure, axes = grid(len(widths), len(level_sets), size, sharey=True)
     for (channels, levels), group in panels.items():
         axis = axes[widths.index(channels), level_sets.index(levels)]
@@ -43,14 +46,15 @@ def ablation(rows: pd.DataFrame, correct: Correct | None = None) -> Figure:
         is_here = table["levels"].map(str) == str(levels)
         if channels is not None:
             is_here &= table["channels"] == channels
-        _draw(axis, group, table[is_here].set_index("change"), changes, look["color"])
-    names = [f"{channels} channels" if len(widths) > 1 else "" for channels in widths]
-    name_grid(axes, names, map(in_lines, level_sets))
+        _draw(axis, group, table[is_here].set_index("change"), names, look["color"])
+    rows_are = [f"{channels} channels" if len(widths) > 1 else "" for channels in widths]
+    name_grid(axes, rows_are, map(in_lines, level_sets))
     figure.supxlabel("accuracy difference (points)")
     return figure
 
 
-def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, changes: list[str], color: str) -> None:
+def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, names: dict[str, str], color: str) -> None:
+    changes = list(names)
     places = {change: place for place, change in enumerate(changes)}
     paired = runs.assign(order=orders(runs), last=100 * runs["last"])
     paired = paired.pivot_table("last", ["seed", "order"], "change", sort=False)
@@ -67,7 +71,7 @@ def _draw(axis, runs: pd.DataFrame, table: pd.DataFrame, changes: list[str], col
     is_beyond = is_far & ~others["difference"].between(low, high)
     for change, value in others.loc[is_beyond, "difference"].items():
         _point_beyond(axis, places[change], value, color)
-    axis.set_yticks(list(places.values()), [fill(_unbroken(name), LETTERS) for name in changes])
+    axis.set_yticks(list(places.values()), names.values())
     axis.set_ylim(len(changes) - 0.5, -0.5)
     side = {"xytext": (4, 0), "ha": "left"} if high > -low else {"xytext": (-4, 0), "ha": "right"}
     accuracy = f"{table.loc[changes[0], 'mean']:.1f} %"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from snnq.figures import confusions as confusion_figures
 from snnq.figures import curves, deployment, latent, published, results, spiking
 from snnq.figures import network as network_figures
-from snnq.figures.source import results_caption, rows_of, run_caption
+from snnq.figures.source import results_caption, rows_of, run_caption, seed_caption
 from snnq.figures.style import note
 from snnq.recordings.benchmarks import BENCHMARKS
 from snnq.study.folders import REFERENCE
@@ -34,7 +34,7 @@ def scales_by_epoch(study: Path) -> Figure:
     rows = rows_of(study, "transitions")
     if "alpha" not in rows or rows["alpha"].isna().all():
         path = study / "transitions.csv"
-        raise FileNotFoundError(f"{path}: no α and β in it: its runs are of before these were recorded")
+        raise FileNotFoundError(f"{path}: no α and β in it: its runs were trained before these were recorded")
     rows = _widest(rows.dropna(subset="alpha"))
     of = f"{_named(rows)}; mean and range over {rows['seed'].nunique()} seeds"
     return note(curves.scales_by_epoch(rows), of)
@@ -51,7 +51,7 @@ def weights_on_levels(study: Path) -> Figure:
     runs = rows_of(study, "runs", quantized=True)
     temperature = runs.loc[runs["benchmark"] == staircases["benchmark"].iloc[0], "temperature_initial"]
     figure = latent.weights_on_levels(staircases, histograms, temperature.iloc[0])
-    of = f"{_named(staircases)}, seed {staircases['seed'].iloc[0]}, the weights of {layer}"
+    of = f"{run_caption(staircases)}, the weights of {layer}"
     return note(figure, f"{of}; soft at T = {temperature.iloc[0]:g} before, hard after")
 
 
@@ -120,7 +120,7 @@ def accuracy_against_faults(study: Path) -> Figure:
 def accuracy_against_operations(study: Path) -> Figure:
     rows = rows_of(study, "operations")
     accuracy = f"accuracy: {INTERVALS} over {rows['seeds'].max()} seeds"
-    counted = f"operations of seed {rows['seed'].iloc[0]} over {rows['test_recordings'].iloc[0]:,} test samples"
+    counted = f"operations of {seed_caption(rows)} over {rows['test_recordings'].iloc[0]:,} test samples"
     figure = results.accuracy_against_operations(rows)
     return note(figure, f"{rows['recordings'].iloc[0]}; {accuracy}; {counted}")
 
@@ -158,4 +158,4 @@ def _published() -> pd.DataFrame:
 
 def _beside_published(figure: Figure, study: Path, rows: pd.DataFrame) -> Figure:
     ours = results_caption(rows_of(study, "runs"), "mean and 95 % CI")
-    return note(figure, f"this study's widest networks, {ours}; scales differ; {published.remarks(rows)}")
+    return note(figure, f"this study's widest networks with every level set, {ours}; scales differ; {published.remarks(rows)}")

@@ -71,7 +71,7 @@ def weights_in_transition(transitions: pd.DataFrame) -> Figure:
 def weights_in_training(histograms: pd.DataFrame, staircases: pd.DataFrame) -> Figure:
     """How the scaled weights of each layer spread over the staircase, a line for each epoch over those
     before training (grey), and the thresholds (dotted): a row of panels per level set, a panel per
-    layer.
+    layer. Of lines on each other the later one is narrower, and in front.
 
     Parameters
     ----------
@@ -85,8 +85,12 @@ def weights_in_training(histograms: pd.DataFrame, staircases: pd.DataFrame) -> F
     size = WIDE, 0.7 + 1.15 * len(level_sets)
     figure, axes = grid(len(level_sets), len(layers), size, sharex=True)
     colors = ramp("temperature", sorted(histograms["epoch"].unique())[1:])
+    styles = {
+        epoch: {"color": color, "lw": width}
+        for (epoch, color), width in zip(colors.items(), np.linspace(1.7, 0.7, len(colors)))
+    }
     for (levels, layer), rows in histograms.groupby([histograms["levels"].map(str), "layer"]):
-        _draw_histograms(axes[level_sets.index(levels), layers.index(layer)], rows, colors)
+        _draw_histograms(axes[level_sets.index(levels), layers.index(layer)], rows, styles)
     for row, levels in zip(staircases.itertuples(), own_levels(staircases)):
         axis = axes[level_sets.index(str(row.levels)), layers.index(row.layer)]
         for threshold in row.thresholds:
@@ -100,15 +104,15 @@ def weights_in_training(histograms: pd.DataFrame, staircases: pd.DataFrame) -> F
     return figure
 
 
-def _draw_histograms(axis, rows: pd.DataFrame, colors: dict) -> None:
+def _draw_histograms(axis, rows: pd.DataFrame, styles: dict) -> None:
     """Those of the first epoch in the table as an area, and of the others as lines."""
     bins = histogram_columns()
     middles = np.array(bins, dtype=float)
     for epoch, one in rows.groupby("epoch"):
         shares = 100 * one[bins].iloc[0]
-        if epoch in colors:
+        if epoch in styles:
             name = f"after epoch {epoch}"
-            axis.step(middles, shares, where="mid", color=colors[epoch], lw=0.9, label=name)
+            axis.step(middles, shares, where="mid", label=name, **styles[epoch])
         else:
             name = f"after epoch {epoch}" if epoch else "before training"
             axis.fill_between(middles, shares, step="mid", color="0.85", lw=0, label=name)

@@ -75,7 +75,8 @@ def frames_of_benchmarks(found: Mapping[str, np.ndarray]) -> Figure:
     for line, (name, frames) in zip(axes, found.items()):
         _places(line[0], frames.shape[2:])
         above = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        line[0].annotate(name, (0, 1), (0, 15), weight="bold", fontsize=SMALL, **above)
+        title = line[0].annotate(name, (0, 1), (0, 15), weight="bold", fontsize=SMALL, **above)
+        title.set_in_layout(False)  # or the first step is as wide as it
         _key(figure, line[0].images[0], line)
     return figure
 
