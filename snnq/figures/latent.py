@@ -52,11 +52,10 @@ def weights_on_levels(
         pair = axes[:, 2 * place : 2 * place + 2]
         _draw(pair, rows[levels], of_levels.to_numpy(), temperature, style["color"])
         pair[0, 0].set_title(in_lines(levels))
-        pair[1, 0].set_xlabel("latent weight\nβw / max|Y|")
-        pair[1, 1].set_xlabel("share\n(%)")
     for axis, when in zip(axes[:, 0], ("before", "after")):
         axis.set_ylabel(f"{when} training")
     figure.supylabel("effective weight y / (α max|Y|)", fontsize="medium")
+    figure.supxlabel("latent weight βw / max|Y|;\nbeside it, share of effective weights (%)", fontsize="medium")
     return figure
 
 
