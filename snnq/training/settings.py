@@ -29,7 +29,8 @@ class Settings:
     learning_rate : float
         Of the optimizer, at the start; it falls to zero along a cosine.
     temperature_schedule, temperature_initial, temperature_final
-        Of every `snnq.SigmoidQuantizer`, see `snnq.temperature_at`.
+        Of every `snnq.SigmoidQuantizer`, see `snnq.temperature_at`. A network of one's own is quantized
+        at the same first T, `snnq.quantize(..., temperature=...)`: α fits that one.
     harden : two numbers, none, or ()
         Shares of the epochs between which quantized weights become hard one after another, see
         `snnq.training.hardening`; () for never before the end. None: for the sigmoids 0.1 and 0.85
