@@ -178,6 +178,17 @@ def test_running_statistics_move_as_torchs(options):
     assert (fused.eval()(x) != expected).float().mean() < 1e-3
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_gradients_reach_the_inputs_of_batch_norm_with_nothing_to_learn(affine):
+    gradients = []
+    for fuse in (snnq.fuse, nn.Module.train):
+        norm = layer.BatchNorm2d(3, step_mode="m", affine=affine).requires_grad_(False)
+        x = images((4, 5, 3, 6, 7), 0).requires_grad_()
+        fuse(nn.Sequential(norm, node(step_mode="m")))(x).sum().backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
 def test_far_from_zero_the_variance_stays_exact():
     norm = layer.BatchNorm2d(2, step_mode="m", momentum=1.0)
     x = images((4, 5, 2, 6, 7), 0) + 1000

@@ -88,7 +88,7 @@ class _Spikes(torch.autograd.Function):
         mean, gains = (moments.mean, moments.gains) if moments else (line[1], None)
         by_x, sums = form.backward(x, grad, by_last, line, mean.float(), k, neuron, gains)
         by_weight = by_bias = by_w = None
-        if moments:
+        if any(ctx.needs_input_grad[1:3]):
             by_weight, by_bias = (sums.by_y_x * moments.inverse).float(), sums.by_y.float()
         if w is not None:
             by_w = (sums.by_k * (1 - k)).to(w)  # k' = k (1 − k)
