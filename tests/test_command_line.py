@@ -416,10 +416,10 @@ def test_export_c_writes_a_program_and_says_how_to_compile_it(peer, tmp_path, sa
     frames = in_c.random_frames(9)
     model = in_c.random_network(frames, "binary", benchmark="nmnist", channels=3, size=9)
     snnq.pack(model, tmp_path / "net.safetensors")
-    code, out, _ = said("export-c", tmp_path / "net.safetensors", tmp_path / "out")
+    code, out, _ = said("export-c", tmp_path / "net.safetensors", tmp_path / "c öut")
     assert code == 0
     subprocess.run(shlex.split(out), check=True)
-    classes, *_ = in_c.run_c(tmp_path / "out/net", frames)
+    classes, *_ = in_c.run_c(tmp_path / "c öut/net", frames)
     np.testing.assert_array_equal(classes, in_c.predicted(model, frames))
 
 

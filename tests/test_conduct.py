@@ -57,6 +57,7 @@ def profile(recordings, in_tmp):
     content = PROFILE | {"benchmarks": {"nmnist": {}}, "settings": settings}
     path = in_tmp / "test.yaml"
     path.write_text(yaml.safe_dump(content))
+    (in_tmp / "Snakefile").touch()
     return path
 
 
@@ -102,6 +103,16 @@ def test_what_failed_is_named_with_its_reason(profile, snakemake, in_tmp):
     assert "results/test/logs/run.ipynb: FloatingPointError: epoch 1: loss=nan" in message
     assert "snnq frames: data/x.bin: 3 bytes, expected a recording" in message
     assert "results/test/study.log says more" in message and "other" not in message
+
+
+def test_a_study_is_carried_out_in_the_projects_root_alone(profile, snakemake, in_tmp):
+    commands = snakemake("pass")
+    (in_tmp / "Snakefile").unlink()
+    before = sorted(in_tmp.rglob("*"))
+    for path in (profile, in_tmp / "none.yaml"):  # which another folder has none of, usually
+        with pytest.raises(FileNotFoundError, match=f"{in_tmp}: no Snakefile here; .* the project's root"):
+            conduct([path])
+    assert commands == [] and sorted(in_tmp.rglob("*")) == before
 
 
 def test_one_study_at_a_time(profile, snakemake):
@@ -181,6 +192,7 @@ def test_what_fails_while_jobs_run_stops_them(profile, snakemake, in_tmp, monkey
 
 
 def test_a_profile_that_asks_for_what_there_is_not(in_tmp):
+    (in_tmp / "Snakefile").touch()
     path = in_tmp / "test.yaml"
     path.write_text("study: test\n")
     with pytest.raises(ValueError, match="test.yaml: .*missing benchmarks"):

@@ -245,7 +245,11 @@ def test_every_neuron_learns(name):
         (("nmnist", "relu"), "neuron='relu': expected one of plif, lif, if"),
         (("nmnist", "plif", 0), "channels=0"),
         (("nmnist", "plif", 8, "vgg16"), "network='vgg16': expected one of plif, vgg11"),
+        (("nmnist", "plif", "8"), "channels='8': expected a whole number of at least 1"),
+        (("nmnist", "plif", 2.5), "channels=2.5: expected a whole number of at least 1"),
+        (("nmnist", "plif", True), "channels=True: expected a whole number of at least 1"),
         (("dvsgesture", "plif", 8, "plif", 16), "size=16: expected at least 32"),
+        *((("nmnist", "plif", 8, "plif", size), f"size={size}: expected a whole number of at least 1") for size in (-5, 0, 2.5)),
     ],
 )
 def test_bad_arguments(arguments, message):

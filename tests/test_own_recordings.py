@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import struct
 from pathlib import Path
@@ -450,6 +451,22 @@ def test_a_profile_takes_several_folders_of_ones_own(in_tmp):
     for name, run in zip(recordings, reversed(study.runs.values())):
         _, test = snnq.load("folder", run.data, 2, size=16)
         assert snnq.operations_of_runs("results/own", name, test)["recordings"].tolist() == [name]
+
+
+def test_bits_of_mixed_levels_are_those_of_the_network_of_ones_own_recordings(in_tmp):
+    write_folder(in_tmp / "lab", ["npy"], 12)
+    mixed = {"<1000000": "4bit", "rest": "binary"}  # so that every layer has 4
+    study = plan(profile_of(one={"settings": {"data": "lab"}}) | {"levels": ["full", mixed]})
+    for name, run in study.runs.items():
+        snnq.fit(run, study.run_folder(name), progress=False)
+    gather(study)
+    gathered = snnq.read_gathered("results/own", "runs")
+    for runs in (snnq.read_runs("results/own/runs"), gathered):
+        assert snnq.results_table(runs)["bits"].tolist() == [32, 4]
+    assert snnq.read_gathered("results/own", "table")["bits"].tolist() == [32, 4]
+    # A table from before it said how large the network is.
+    bits = snnq.results_table(gathered.drop(columns=["classes", "sensor"]))["bits"]
+    assert bits[0] == 32 and math.isnan(bits[1])
 
 
 @pytest.mark.parametrize(

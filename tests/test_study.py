@@ -17,6 +17,7 @@ from conftest import PROJECT, forked, python_m
 import snnq
 import snnq.study.sources  # noqa: F401
 from snnq.study.forecast import read_profiles
+from snnq.study.gather import gather
 from snnq.study.profile import plan
 
 PROFILE = {
@@ -54,7 +55,7 @@ def test_a_study_has_every_combination_of_its_lists_once():
     points = [(run.levels, run.channels, run.seed, run.order) for run in found]
     levels = ["binary", "full", (-1, 0, 3)]
     assert points == list(product(levels, [2, 4], [0, 1], [0, 1, 2]))
-    own = plan(changed(channels=[2, 4], settings={"channels": 7}, orders=None)).runs.values()
+    own = plan(changed(channels=[2, 4], orders=None)).runs.values()
     assert {(run.channels, run.order) for run in own} == {(2, 0), (4, 0)}
     own = plan(changed(settings={"channels": 7, "order": 3})).runs.values()
     assert {(run.channels, run.order) for run in own} == {(7, 3)}
@@ -120,6 +121,49 @@ def test_ablations_have_pretraining_and_lists_of_their_own():
     assert len(by_default) == 2 * 2 * 3  # binary, of each width, seed and order of the benchmark
 
 
+def of_changes(profile, **ablation):
+    """By change, the level set, width, seed and order of each of its runs."""
+    study = plan(profile | {"ablations": {"x": ablation}})
+    rows = {change: [] for change in ablation["changes"]}
+    for variant in study.ablations:
+        run = study.all_runs[variant.run]
+        rows[variant.change].append((run.levels, run.channels, run.seed, run.order))
+    return rows
+
+
+def test_a_changes_own_value_replaces_the_list():
+    changes = {
+        "none": {},
+        "width": {"settings": {"channels": 8}},
+        "quantized": {"quantized": {"channels": 8}},
+        "levels": {"quantized": {"levels": [-1, 0, 3]}},
+        "mixed": {"settings": {"levels": {"<1000": "4bit", "rest": "binary"}}},
+        "seed": {"settings": {"seed": 7}},
+        "order": {"settings": {"order": 3}},
+    }
+    rows = of_changes(
+        changed(channels=[2, 4], seeds=[0], orders=[0, 1], pretraining=None), levels=["full", "binary"], channels=[2], changes=changes
+    )
+    full, binary = ([(levels, 2, 0, order) for order in (0, 1)] for levels in ("full", "binary"))
+    wide = {levels: [(levels, 8, 0, order) for order in (0, 1)] for levels in ("full", "binary")}
+    mixed = (("<1000", "4bit"), ("rest", "binary"))
+    assert rows == {
+        "none": full + binary,
+        "width": wide["full"] + wide["binary"],
+        "quantized": full + wide["binary"],
+        "levels": full + [((-1, 0, 3), 2, 0, order) for order in (0, 1)],
+        "mixed": [(mixed, 2, 0, order) for order in (0, 1)],
+        "seed": [(levels, 2, 7, order) for levels in ("full", "binary") for order in (0, 1)],
+        "order": [("full", 2, 0, 3), ("binary", 2, 0, 3)],
+    }
+
+
+def test_an_ablations_list_comes_before_the_profiles_settings():
+    profile = changed(seeds=[0], settings={"channels": 16})
+    rows = of_changes(profile, channels=[2, 4], changes={"none": {}, "8": {"settings": {"channels": 8}}})
+    assert rows == {"none": [("binary", 2, 0, 0), ("binary", 4, 0, 0)], "8": [("binary", 8, 0, 0)]}
+
+
 def test_an_ablation_may_have_levels_of_every_kind():
     mixed = {"rest": "binary", "<1000": "4bit"}
     levels = ["full", "-1,0,3", [-1, 0, 3], mixed, "rest=binary,<1000=4bit"]
@@ -161,6 +205,25 @@ def test_wide_networks_may_have_fewer_seeds():
     assert plan(changed(seeds={"rest": [0, 1]})).runs == plan(changed(seeds=[0, 1])).runs
 
 
+def test_seeds_by_width_are_those_of_the_width_that_a_run_has():
+    seeds = {32: [0], "rest": [0, 1, 2]}
+    for settings, found in (({"channels": 32}, {0}), ({"channels": 8}, {0, 1, 2})):
+        if settings["channels"] == 8:
+            seeds = {"rest": seeds["rest"]}
+        assert {run.seed for run in plan(changed(settings=settings, seeds=seeds)).runs.values()} == found
+    default = snnq.Run().channels
+    assert {run.seed for run in plan(changed(seeds={default: [3]})).runs.values()} == {3}
+    kinds = plan(changed(full={"channels": 32}, quantized={"channels": 8}, seeds={32: [0], 8: [1]})).runs
+    assert {(run.channels, run.seed) for run in kinds.values()} == {(32, 0), (8, 1)}
+    # A width may be that of another benchmark, or of an ablation alone.
+    own = {"nmnist": {"channels": [32]}, "dvsgesture": {"channels": [8]}}
+    ablations = {"x": {"changes": {"wide": {"settings": {"channels": 64}}}}}
+    seeds = {32: [0], 64: [5], "rest": [1]}
+    study = plan(changed(benchmarks=own, seeds=seeds, ablations=ablations))
+    assert {(run.channels, run.seed) for run in study.all_runs.values()} == {(32, 0), (8, 1), (64, 5)}
+
+
+
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
@@ -191,6 +254,46 @@ def test_wide_networks_may_have_fewer_seeds():
             changed(ablations={"x": {"changes": {"y": {"channels": [2]}}}}),
             "unknown key 'channels': expected one of settings, full, quantized, pretraining",
         ),
+        (
+            changed(channels=[2, 4], settings={"channels": 7}),
+            r"^settings: channels=7: expected none beside the list channels=\[2, 4\]",
+        ),
+        (changed(orders=[0], full={"order": 3}), r"^full: order=3: expected none beside .* orders=\[0\]"),
+        (changed(quantized={"levels": "ternary"}), "^quantized: levels='ternary': expected none beside"),
+        (
+            changed(channels=[2], benchmarks={"nmnist": {"settings": {"channels": 7}}}),
+            r"^benchmarks: nmnist: settings: channels=7: expected none beside the list channels=\[2\]",
+        ),
+        (
+            changed(settings={"seed": 7}, benchmarks={"nmnist": {"seeds": [4]}}),
+            r"^settings: seed=7: expected none beside the list seeds=\[4\]",
+        ),
+        (
+            changed(ablations={"x": {"changes": {"y": {"quantized": {"levels": "full"}}}}}),
+            "ablations: x: changes: y: quantized: levels='full': expected",
+        ),
+        (changed(ablations={"x": {"changes": {"y": {"settings": {"channels": [4]}}}}}), "channels=.4,"),
+        (changed(seeds={23: [5], "rest": [0]}), "^seeds: 23: no run has so many channels; expected 16"),
+        (
+            changed(benchmarks={"nmnist": {"channels": [2], "seeds": {2: [0], 4: [5]}}, "dvsgesture": {"channels": [4]}}),
+            "^benchmarks: nmnist: seeds: 4: no run has so many channels; expected 2 or",
+        ),
+        (
+            changed(channels=[4], ablations={"x": {"channels": [2], "seeds": {2: [0], 4: [5]}, "changes": {"y": {}}}}),
+            "^ablations: x: seeds: 4: no run has so many channels; expected 2 or",
+        ),
+        (changed(seeds={True: [5], "rest": [0]}), "seeds: True: expected channels or 'rest'"),
+        (changed(seeds=[[0, 1]]), r"^seeds=\[\[0, 1\]\]: expected a list of whole numbers, as in \[0, 1, 2\]"),
+        (changed(seeds={"rest": [[0]]}), r"^seeds: rest: seeds=\[\[0\]\]: expected a list of whole numbers"),
+        (changed(channels=[[4]]), r"^channels=\[\[4\]\]: expected a list of whole numbers"),
+        (changed(orders=[{"a": 1}]), r"^orders=\[{'a': 1}\]: expected a list of whole numbers"),
+        (changed(job={"threads": 0}), "^job: threads=0: expected a whole number of at least 1"),
+        (changed(job={"threads": "two"}), "^job: threads='two': expected a whole number of at least 1"),
+        (changed(job={"threads": None}), "^job: threads=None: expected a whole number of at least 1"),
+        (changed(job={"gpu": -1}), "^job: gpu=-1: expected a whole number of at least 0"),
+        (changed(job={"mem_mb": True}), "^job: mem_mb=True: expected a whole number of at least 1"),
+        (changed(job={"thread": 3}), "unknown key of a job 'thread': did you mean 'threads'"),
+        (changed(job="x"), "^job='x': expected names with values, as in `threads: 8`"),
         ({"study": "test"}, "missing benchmarks"),
         (changed(ablations={"x": {"change": {}}}), "unknown key 'change': did you mean 'changes'"),
         (
@@ -236,7 +339,7 @@ def test_a_section_with_every_line_commented_out_is_empty():
     empty = {"changes": {"nothing": None, "still": {"quantized": None}}, "seeds": None}
     study = plan(changed(benchmarks={"nmnist": None}, ablations={"x": empty}))
     assert study.runs == plan(PROFILE).runs and len(study.ablations) == 4
-    assert plan(changed(settings=None, full=None, quantized=None, ablations=None)).runs
+    assert plan(changed(settings=None, full=None, quantized=None, ablations=None, job=None)).runs
     assert plan(changed(benchmarks={"nmnist": {"settings": None, "levels": None}})).runs == study.runs
 
 
@@ -447,6 +550,28 @@ def test_simulated_and_real_runs_are_never_one_row(study_of_two):
         "N-MNIST, real": [False, False],
         "N-MNIST, simulated": [True, True],
     }
+
+
+CUT = {
+    "run.json": ("", "[]", '{"run": {"benchmark": "nmn'),
+    "history.csv": ("", "epoch,loss\n", "whole[:-3]", "line"),
+    "histograms.csv": ("", "whole[:-3]", "line", "header"),
+}
+
+
+@pytest.mark.parametrize(("name", "left"), [(name, left) for name, many in CUT.items() for left in many])
+def test_a_half_written_file_of_a_run_is_named(study_of_two, name, left):
+    """Whatever is left of it, where it may have been written no further than that."""
+    folder = next(folder for folder in study_of_two.iterdir() if "binary" in folder.name)
+    whole = (folder / name).read_text()
+    lines = whole.splitlines(keepends=True)
+    left = {"whole[:-3]": whole[:-3], "line": "".join(lines[:-1]), "header": lines[0]}.get(left, left)
+    (folder / name).write_text(left)
+    study = plan(PROFILE)
+    study = replace(study, folder=study_of_two.parent, runs=dict.fromkeys(path.name for path in study_of_two.iterdir()))
+    expected = re.escape(f"{folder / name}: ") + "half-written or empty, expected .*; remove .* train that run again"
+    with pytest.raises(ValueError, match=expected):
+        gather(study)
 
 
 def test_no_finished_runs(tmp_path):

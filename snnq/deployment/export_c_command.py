@@ -4,6 +4,7 @@ Prints the command that compiles them.
 """
 
 import argparse
+import shlex
 
 EXAMPLES = (
     "snnq export-c results/runs/mine/packed.safetensors out",
@@ -31,4 +32,5 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.integer:
         network = to_integer(network, arguments.membrane_bits)
     export_c(network, arguments.folder)
-    print(f"gcc -std=c99 -O3 {arguments.folder}/net.c -o {arguments.folder}/net")
+    files = f"{arguments.folder}/net.c", "-o", f"{arguments.folder}/net"
+    print(shlex.join(["gcc", "-std=c99", "-O3", *files]))

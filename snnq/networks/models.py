@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -133,15 +134,16 @@ def build_model(
     Raises
     ------
     ValueError
-        Unknown benchmark without classes and sensor, neuron or network, fewer than one channel or
-        class, a sensor that is none, or frames too small to be halved as often.
+        Unknown benchmark without classes and sensor, neuron or network, channels, size or classes
+        that are no whole number of at least 1, a sensor that is none, or frames too small to be halved as often.
     """
     if neuron not in NEURONS:
         raise ValueError(f"neuron={neuron!r}: expected one of {', '.join(NEURONS)}")
     if network not in NETWORKS:
         raise ValueError(f"network={network!r}: expected one of {', '.join(NETWORKS)}")
-    if channels < 1:
-        raise ValueError(f"channels={channels}: expected at least 1")
+    _check_whole("channels", channels)
+    if size is not None:
+        _check_whole("size", size)
     given = {} if classes is None else {"classes": classes}
     given |= {} if sensor is None else {"sensor": [*sensor]}
     classes, (polarities, height, width) = _recordings(benchmark, classes, sensor)
@@ -180,6 +182,11 @@ def build_model(
     model = SpikingNetwork(*layers, architecture=architecture)
     model.input_shape = polarities, height, width
     return fuse(model) if fused else model
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected a whole number of at least 1")
 
 
 def _recordings(

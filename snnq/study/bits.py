@@ -25,11 +25,10 @@ def bits_of(levels: LevelSet) -> float:
 def mean_bits(rules: Rules, run: Mapping[str, Any] | None = None) -> float:
     """Mean bits of the weights that are not kept, where levels are mixed.
 
-    Those of the network that a run's settings say; without a run, or of recordings that are no
-    benchmark's, as if a hundredth of the weights
-    had other levels than the rest: near enough to sort level sets by.
+    Those of the network that a run's settings say; where that is not known, as if a hundredth of the
+    weights had other levels than the rest: near enough to sort level sets by.
     """
-    if run is None or run["benchmark"] not in BENCHMARKS:
+    if not is_known(run):
         others = [bits_of(levels) for key, levels in rules if key != REST]
         rest = bits_of(dict(rules).get(REST, FULL))
         return (1 - SMALL) * rest + SMALL * sum(others) / len(others)
@@ -43,8 +42,18 @@ def mean_bits(rules: Rules, run: Mapping[str, Any] | None = None) -> float:
     return bits / weights
 
 
+def is_known(run: Mapping[str, Any] | None) -> bool:
+    """Whether a run says of which network it is: of a benchmark, or of recordings with `classes` and
+    `sensor`, which tables of before there were these columns have not."""
+    return run is not None and (
+        run["benchmark"] in BENCHMARKS or isinstance(run.get("sensor"), tuple)
+    )
+
+
 def _architecture(run: Mapping[str, Any]) -> dict[str, Any]:
     """Whole numbers as such, which a table with empty cells has as others."""
-    names = {name: run[name] for name in ("benchmark", "neuron", "network")}
+    given = {name: run[name] for name in ("benchmark", "neuron", "network")}
     numbers = {name: run[name] for name in ("channels", "size")}
-    return names | {of: None if pd.isna(n) else int(n) for of, n in numbers.items()}
+    if run["benchmark"] not in BENCHMARKS:
+        given["sensor"], numbers["classes"] = run["sensor"], run["classes"]
+    return given | {of: None if pd.isna(n) else int(n) for of, n in numbers.items()}

@@ -23,6 +23,7 @@ from snnq.study.progress import Progress
 from snnq.system.interruption import handling
 
 LOCK = Path(".study.lock")
+SNAKEFILE = "Snakefile"  # of the project, in its root; Snakemake takes it from where it is started
 POLL_SECONDS = 1.0
 JOB = {"gpu": 0, "threads": 1}  # what a run takes where its profile's `job` does not say
 
@@ -59,11 +60,17 @@ def conduct(
     Raises
     ------
     ValueError, OSError
-        A profile that cannot be read, or asks for what there is not.
+        A profile that cannot be read, or asks for what there is not; or another folder than the
+        project's root. Nothing is written then.
     BlockingIOError
         Another study is being carried out in this folder.
     StudyFailed
     """
+    if not Path(SNAKEFILE).exists():
+        raise FileNotFoundError(
+            f"{Path.cwd()}: no {SNAKEFILE} here; a study is carried out in the project's root, so go there"
+            " first, as in `cd snnq`"
+        )
     study = planned(profiles, ablations)
     job = JOB | (read_profiles(profiles).get("job") or {})
     cores = cores or len(os.sched_getaffinity(0))

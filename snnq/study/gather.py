@@ -29,10 +29,10 @@ from snnq.study.predictions import (
 from snnq.study.profile import Study
 from snnq.study.tables import read_runs, results_table
 from snnq.system.files import write_atomically
-from snnq.training.record import HISTOGRAMS, read_history, trained_network
+from snnq.training.record import HISTOGRAMS, read_history, read_rows, refuse_half, trained_network
 
 TABLES = ("runs", "table", "frontier", "histories", "transitions", "histograms", "staircases", "ablations")
-LISTS = ("levels", "layer_levels", "keep", "learned", "harden", "thresholds", "shares")  # as JSON
+LISTS = ("levels", "layer_levels", "keep", "learned", "harden", "sensor", "thresholds", "shares")  # as JSON
 TARGETS = {"quick": "study", "paper": "paper", "simulated": "simulated"}  # in the Makefile
 RUN = ["recordings", "benchmark", "channels", "seed", "order", "levels"]  # what a row is of
 OF_RUNS = ("runs", "ablations", "histories", "transitions", "histograms", "staircases")
@@ -203,14 +203,23 @@ def _named(run, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(known, index=rows.index), rows], axis=1)
 
 
+def _weights_of(run) -> pd.DataFrame:
+    """The rows of `weight_histograms` of a run's epochs, of which each has one for each layer."""
+    path = Path(run.folder) / HISTOGRAMS
+    rows = read_rows(path)
+    if rows.groupby("epoch").size().nunique() != 1:
+        refuse_half(path, "as many rows for each epoch")
+    return rows
+
+
 def _transitions(run) -> pd.DataFrame:
-    rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
+    rows = _weights_of(run)
     # Runs of before α and β were recorded have none.
     return _named(run, rows.assign(quantizer=run.quantizer).reindex(columns=TRANSITION))
 
 
 def _histograms(run) -> pd.DataFrame:
-    rows = pd.read_csv(Path(run.folder) / HISTOGRAMS)
+    rows = _weights_of(run)
     rows = rows[["epoch", "layer", *histogram_columns()]]
     first, last = rows["epoch"].min(), rows["epoch"].max()
     epochs = {round(first + share * (last - first)) for share in (0, 1 / 4, 1 / 2, 1)}

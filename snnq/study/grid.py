@@ -1,8 +1,8 @@
 """The runs at every point of a profile's lists, and the ones that they start from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from snnq.training.record import refuse_start
 from snnq.training.run import Run
 
 AXES = {"levels": "levels", "channels": "channels", "seed": "seeds", "order": "orders"}
+OF_RUNS = ("settings", "full", "quantized")  # parts of a profile
 FROM_FULL = "full"  # as `start`, before there was `pretraining`
 
 
@@ -25,7 +26,9 @@ class Grid:
         return Grid(self.runs | other.runs, self.pretraining | other.pretraining)
 
 
-def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Grid:
+def runs_of(
+    benchmark: str, own: Mapping, profile: Mapping, folder: Path, change: Mapping | None = None
+) -> Grid:
     """A benchmark's runs, one for each combination of what the lists of a profile hold.
 
     Parameters
@@ -38,6 +41,9 @@ def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Gri
         See `snnq.study.sections.checked`.
     folder : Path
         The study's.
+    change : mapping, optional
+        Parts of an ablation's change, which are in `own` too. Their level set, width, seed and order
+        come before the lists: or nothing would be changed.
 
     Raises
     ------
@@ -45,14 +51,7 @@ def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Gri
         Settings that `Run` refuses, or with which a run cannot start from the pretraining.
     """
     grid = Grid({}, {})
-    for point in _points(own, profile):
-        settings = _settings(own, profile, "full" if point["levels"] == FULL else "quantized")
-        settings = {"benchmark": benchmark} | settings | point
-        if settings.get("start") == FROM_FULL:
-            raise ValueError(
-                "start='full': expected a folder or none; the settings of full-precision runs to start"
-                " from are a part of their own, as in `pretraining: {epochs: 3}`"
-            )
+    for settings in _points(benchmark, own, profile, change or {}):
         run = Run.of(settings)
         if "start" not in settings and ("pretraining" in own or "pretraining" in profile):
             first = _pretrained(run, _settings(own, profile, "pretraining"))
@@ -63,19 +62,62 @@ def runs_of(benchmark: str, own: Mapping, profile: Mapping, folder: Path) -> Gri
     return grid
 
 
-def _points(own: Mapping, profile: Mapping) -> Iterator[dict[str, Any]]:
+def refuse_both(benchmark: str, own: Mapping, profile: Mapping) -> None:
+    """Raise ValueError where a setting of a benchmark's runs is in a list and in a part as well."""
+    for place, given in (("", profile), (f"benchmarks: {benchmark}: ", own)):
+        for part, (setting, axis) in product(OF_RUNS, AXES.items()):
+            values = own.get(axis, profile.get(axis))
+            if values and setting in given.get(part, {}):
+                raise ValueError(
+                    f"{place}{part}: {setting}={given[part][setting]!r}: expected none beside the list"
+                    f" {axis}={values!r}"
+                )
+
+
+def refuse_other_widths(place: str, seeds: Any, runs: Iterable[Run]) -> None:
+    """Raise ValueError for seeds of a width that none of the runs has."""
+    widths = sorted({run.channels for run in runs})
+    for width in seeds if isinstance(seeds, Mapping) else ():
+        if width not in (*widths, REST):
+            raise ValueError(
+                f"{place}seeds: {width}: no run has so many channels; expected"
+                f" {', '.join(map(str, widths))} or {REST!r}"
+            )
+
+
+def _points(
+    benchmark: str, own: Mapping, profile: Mapping, change: Mapping
+) -> Iterator[dict[str, Any]]:
     """Settings for each combination of what the lists hold, of seeds those for the width."""
-    lists = {setting: own.get(axis, profile.get(axis)) for setting, axis in AXES.items()}
-    lists = {setting: values for setting, values in lists.items() if values}
-    seeds = lists["seed"] if isinstance(lists["seed"], Mapping) else {REST: lists["seed"]}
-    lists["seed"] = list(dict.fromkeys(chain.from_iterable(seeds.values())))
-    for values in product(*lists.values()):
-        point = dict(zip(lists, values))
-        if point["seed"] in _of_width(seeds, point.get("channels")):
-            yield point
+    for point in _choices("levels", own, profile, change.get("settings", {})):
+        kind = "full" if point["levels"] == FULL else "quantized"
+        changed = change.get("settings", {}) | change.get(kind, {})
+        point |= {"levels": changed.get("levels", point["levels"])}
+        settings = {"benchmark": benchmark} | _settings(own, profile, kind) | point
+        if settings.get("start") == FROM_FULL:
+            raise ValueError(
+                "start='full': expected a folder or none; the settings of full-precision runs to start"
+                " from are a part of their own, as in `pretraining: {epochs: 3}`"
+            )
+        orders = _choices("order", own, profile, changed)
+        for width in _choices("channels", own, profile, changed):
+            channels = Run.of(settings | width).channels  # in the end, by whatever says so
+            of_width = {"seeds": _of_width(own.get("seeds", profile["seeds"]), channels)}
+            for seed, order in product(_choices("seed", of_width, {}, changed), orders):
+                yield settings | width | seed | order
 
 
-def _of_width(seeds: Mapping[int | str, list], channels: int | None) -> list:
+def _choices(setting: str, own: Mapping, profile: Mapping, changed: Mapping) -> list[dict[str, Any]]:
+    """A change's own value, else each in the list; without one nothing beside the other settings."""
+    if setting in changed:
+        return [{setting: changed[setting]}]
+    values = own.get(AXES[setting], profile.get(AXES[setting]))
+    return [{setting: value} for value in values] if values else [{}]
+
+
+def _of_width(seeds: list | Mapping[int | str, list], channels: int) -> list:
+    if not isinstance(seeds, Mapping):
+        return seeds
     if channels not in seeds and REST not in seeds:
         raise ValueError(
             f"seeds={dict(seeds)!r}: expected some for channels={channels}, or under {REST!r}"

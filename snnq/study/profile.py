@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from snnq.recordings.benchmarks import BENCHMARKS, SOURCE_FILE, folder_of, title_of
-from snnq.study.grid import Grid, runs_of
+from snnq.study.grid import Grid, refuse_both, refuse_other_widths, runs_of
 from snnq.study.sections import checked
 from snnq.training.identity import differences, frames_of_run, identity_of, recorded_identity
 from snnq.training.parts import FULL_FOLDER
@@ -125,22 +125,26 @@ def plan(profile: Mapping[str, Any]) -> Study:
     `ablations`, if there, names each with `changes`: by name, `settings`, `full`, `quantized` and
     `pretraining` that come before the benchmark's own, the first change usually none. Each may
     have a `benchmark` (the profile's first), and lists: `levels` (binary), `channels`, `seeds` and
-    `orders` (the benchmark's).
+    `orders` (the benchmark's). A change's own `channels`, say, takes the place of the list;
+    elsewhere what is in a list is in no settings.
 
     Raises
     ------
     ValueError
         A key that no profile has, a missing one, one that holds something else than it should,
-        settings that `Run` refuses, two of `benchmarks` whose recordings tables call the same, or
-        a folder for simulated recordings with others in it.
+        settings that `Run` refuses or that are in a list too, seeds of a width that no run has, two
+        of `benchmarks` whose recordings tables call the same, or a folder for simulated recordings
+        with others in it.
     """
     profile = checked(profile)
     folder = Path("results", profile["study"])
     table, needed = Grid({}, {}), Grid({}, {})
     simulate: dict[tuple[str, str], str] = {}
     called: dict[str, str] = {}
+    of_benchmark: dict[str, Grid] = {}  # with those of the ablations
     for benchmark, own in profile["benchmarks"].items():
-        grid = runs_of(benchmark, own, profile, folder)
+        refuse_both(benchmark, own, profile)
+        grid = of_benchmark[benchmark] = runs_of(benchmark, own, profile, folder)
         _refuse_braces(grid.runs)
         _refuse_same_title(benchmark, grid.runs, called)
         table |= grid
@@ -150,9 +154,18 @@ def plan(profile: Mapping[str, Any]) -> Study:
             simulate |= dict.fromkeys(places, own["simulate"])
     ablations = []
     for name, ablation in profile["ablations"].items():
-        for variants, grid in _variants(name, ablation, profile, folder):
-            needed |= grid
+        benchmark = _benchmark_of(name, ablation, profile)
+        found = Grid({}, {})
+        for variants, grid in _variants(name, benchmark, ablation, profile, folder):
+            found |= grid
             ablations += variants
+        refuse_other_widths(f"ablations: {name}: ", ablation.get("seeds"), found.runs.values())
+        of_benchmark[benchmark] |= found
+        needed |= found
+    for benchmark, own in profile["benchmarks"].items():
+        runs = of_benchmark[benchmark].runs.values()
+        refuse_other_widths(f"benchmarks: {benchmark}: ", own.get("seeds"), runs)
+    refuse_other_widths("", profile["seeds"], (table | needed).runs.values())
     others = {name: run for name, run in needed.runs.items() if name not in table.runs}
     pretraining = table.pretraining | needed.pretraining
     return Study(folder, simulate, table.runs, ablations, others, pretraining)
@@ -195,16 +208,20 @@ def _refuse_real(places: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def _variants(
-    name: str, ablation: Mapping, profile: Mapping, folder: Path
-) -> Iterator[tuple[list[Variant], Grid]]:
-    """For each change its rows, and the runs that they need."""
+def _benchmark_of(name: str, ablation: Mapping, profile: Mapping) -> str:
     benchmark = ablation.get("benchmark", next(iter(profile["benchmarks"])))
     if benchmark not in profile["benchmarks"]:
         raise ValueError(f"ablations: {name}: benchmark={benchmark!r} is none of the profile's")
+    return benchmark
+
+
+def _variants(
+    name: str, benchmark: str, ablation: Mapping, profile: Mapping, folder: Path
+) -> Iterator[tuple[list[Variant], Grid]]:
+    """For each change its rows, and the runs that they need."""
     own = profile["benchmarks"][benchmark]
     lists = own | {"levels": ["binary"]} | ablation
     for change, settings in ablation["changes"].items():
         parts = {part: own.get(part, {}) | given for part, given in settings.items()}
-        grid = runs_of(benchmark, lists | parts, profile, folder)
+        grid = runs_of(benchmark, lists | parts, profile, folder, settings)
         yield [Variant(name, change, run) for run in grid.runs], grid

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from snnq.quantization.rules import REST
+from snnq.quantization.rules import FULL, REST
 from snnq.training.plain import plain_levels
 from snnq.training.run import OF_FULL_PART
 from snnq.training.settings import refuse_unknown
@@ -25,6 +25,7 @@ OPTIONAL = ("channels", "orders", *PARTS, "ablations", "job")
 OWN = ("simulate", *LISTS, *PARTS)  # of one benchmark
 OF_EACH_RUN = ("benchmark", "levels", "channels", "seed", "order", *OF_FULL_PART)
 ABLATION = ("benchmark", *LISTS, "changes")
+JOB = {"gpu": 0, "mem_mb": 1, "runtime": 1, "threads": 1}  # at least, see the Snakefile
 
 
 def read_profile(path: Path) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def checked(profile: Mapping[str, Any]) -> dict[str, Any]:
             f"study={found['study']!r}: expected a text of letters, digits, '.', '-' and '_', which"
             " names its folder"
         )
-    found |= _parts("", found) | _lists("", found)
+    found |= _parts("", found) | _lists("", found) | {"job": _job(found.get("job"))}
     benchmarks = _section("benchmarks", found["benchmarks"])
     if not benchmarks:
         raise ValueError("benchmarks: expected each with settings of its own, like `nmnist: {}`")
@@ -92,7 +93,26 @@ def _ablation(name: str, ablation: Any) -> dict[str, Any]:
         change: _own(place, _section(f"{place}changes: {change}", settings, PARTS))
         for change, settings in changes.items()
     }
+    for change, given in parts.items():
+        for part in ("full", "quantized"):
+            levels = given.get(part, {}).get("levels")
+            if levels is not None and (levels == FULL) != (part == "full"):
+                raise ValueError(
+                    f"{place}changes: {change}: {part}: levels={levels!r}: expected levels of that kind;"
+                    " others are changed by `settings`"
+                )
     return found | {"changes": parts}
+
+
+def _job(value: Any) -> dict[str, int]:
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"job={value!r}: expected names with values, as in `threads: 8`")
+    found = dict(value or {})
+    refuse_unknown("key of a job", found, tuple(JOB))
+    for name, number in found.items():
+        if type(number) is not int or number < JOB[name]:
+            raise ValueError(f"job: {name}={number!r}: expected a whole number of at least {JOB[name]}")
+    return found
 
 
 def _own(place: str, section: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +150,7 @@ def _section(name: str, value: Any, known: tuple[str, ...] | None = None) -> dic
 def _list(name: str, value: Any) -> list[Any] | dict[int | str, list[Any]]:
     if name.endswith("seeds") and isinstance(value, Mapping) and value:
         for width in value:
-            if width != REST and not isinstance(width, int):
+            if width != REST and type(width) is not int:  # which True is none of
                 raise ValueError(
                     f"{name}: {width!r}: expected channels or {REST!r}, as in"
                     " {32: [0, 1], rest: [0, 1, 2]}"
@@ -138,7 +158,11 @@ def _list(name: str, value: Any) -> list[Any] | dict[int | str, list[Any]]:
         return {width: _list(f"{name}: {width}: seeds", seeds) for width, seeds in value.items()}
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"{name}={value!r}: expected {LISTS[name.split(': ')[-1]]}")
-    return [plain_levels(one) for one in value] if name.endswith("levels") else list(value)
+    if name.endswith("levels"):
+        return [plain_levels(one) for one in value]
+    if any(isinstance(one, list | tuple | Mapping) for one in value):  # what else is no number, `Run` refuses
+        raise ValueError(f"{name}={value!r}: expected {LISTS[name.split(': ')[-1]]}")
+    return list(value)
 
 
 class _Loader(yaml.SafeLoader):

@@ -14,7 +14,7 @@ from snnq.quantization.rules import FULL, label_of
 from snnq.study.gather import RUN, read_gathered
 from snnq.study.intervals import wilson
 from snnq.study.tables import number_of_levels, run_row
-from snnq.training.record import HISTORY, RECORD, read_record
+from snnq.training.record import HISTORY, RECORD, read_record, read_rows
 from snnq.training.run import Run
 
 REPEATS = ["seed", "order"]  # settings of runs that are otherwise one
@@ -136,7 +136,7 @@ def _row(folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     row = run_row(folder) if "run" in record else _own_row(folder, record)
     settings = record.get("run", record.get("identity"))  # whose validation is no accuracy
-    return row | {"validation": settings.get("validation"), "history": pd.read_csv(folder / HISTORY)}
+    return row | {"validation": settings.get("validation"), "history": read_rows(folder / HISTORY)}
 
 
 def _own_row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from snnq.quantization.levels import resolve_levels
 from snnq.quantization.rules import FULL, Levels, is_mixed, label_of, read_levels
 from snnq.recordings.benchmarks import place_in_tables, recordings_name
-from snnq.study.bits import FULL_BITS, mean_bits
+from snnq.study.bits import FULL_BITS, is_known, mean_bits
 from snnq.study.comparisons import Correct, accuracies, difference, mean_interval, with_comparisons
 from snnq.training.plain import plain_levels
 from snnq.training.record import RECORD, read_record
@@ -28,7 +28,8 @@ def read_runs(folder: str | Path, only: Iterable[str] | None = None) -> pd.DataF
     had before. Those of `snnq.train`, which no `Run` describes, are passed over.
 
     Columns: recordings (what they are called, see `recordings_name`), folder, name (the folder's),
-    every setting of the run (mixed levels as `label_of` writes them), `simulated`,
+    every setting of the run (mixed levels as `label_of` writes them), of recordings that are no
+    benchmark's `classes` and `sensor` (see `snnq.build_model`), `simulated`,
     test_recordings, the accuracies (shares of 1) of `snnq.training.record.accuracies`, bytes,
     bytes_float32, seconds, device and commit.
 
@@ -51,12 +52,16 @@ def run_row(folder: Path) -> dict:
     """A finished run of `snnq.fit` as a row of `read_runs`."""
     record = read_record(folder)
     levels = plain_levels(record["run"]["levels"])
+    dimensions = record.get("dimensions", {})
+    if dimensions:
+        dimensions = dimensions | {"sensor": tuple(dimensions["sensor"])}
     return {
         "recordings": recordings_name(record["run"]["benchmark"], record["data"]),
         "folder": str(folder),
         "name": folder.name,
         **default_settings(record["run"]["benchmark"]) | record["run"],
         "levels": label_of(levels) if is_mixed(levels) else levels,
+        **dimensions,
         "simulated": record["data"]["simulated"],
         "test_recordings": record["recordings"]["test"],
         **record["accuracy"],
@@ -98,7 +103,7 @@ def networks(runs: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
                     "simulated": group["simulated"].iloc[0],
                     "channels": channels,
                     "levels": levels,
-                    "bits": math.log2(values[levels]),
+                    "bits": _bits(levels, values[levels], group.iloc[0]),
                     "seeds": group["seed"].nunique(),
                     "runs": len(group),
                     "test_recordings": group["test_recordings"].iloc[0],
@@ -106,11 +111,17 @@ def networks(runs: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
                 }, group
 
 
+def _bits(levels: Levels, values: float, run: Mapping[str, Any]) -> float:
+    """None (NaN) of mixed levels in a network that is not known: then `values` is for sorting alone."""
+    found = read_levels(levels) if isinstance(levels, str) else levels
+    return math.nan if is_mixed(found) and not is_known(run) else math.log2(values)
+
+
 def results_table(runs: pd.DataFrame, correct: Correct | None = None) -> pd.DataFrame:
     """Mean and standard deviation over runs, a row per benchmark, width and level set.
 
     Bits are those of a weight in layers that are not kept, the mean over them where levels are
-    mixed. Accuracies are in percent; the standard deviation is that of a sample (n − 1), and `last_low`
+    mixed, and none where the network is not known. Accuracies are in percent; the standard deviation is that of a sample (n − 1), and `last_low`
     to `last_high` the 95 % confidence interval of the mean after the last epoch, see `Estimate`.
     The difference is that mean minus the one of full precision in the same width on the same
     recordings, over the seeds and orders of both: in points, with the columns of

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import torch
@@ -79,17 +79,43 @@ def reach_known_levels(model: nn.Module, folder: str | Path) -> None:
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
-    """The `run.json` of a finished training. Raises FileNotFoundError where there is none."""
+    """The `run.json` of a finished training. Raises FileNotFoundError, or ValueError for half of one."""
     path = Path(folder) / RECORD
     if not path.exists():
         raise FileNotFoundError(f"{path}: not there, so no run was finished in this folder")
-    return json.loads(path.read_text())
+    try:
+        record = json.loads(path.read_text())
+    except ValueError:  # UnicodeDecodeError is one, and so is what JSON raises
+        record = None
+    if not isinstance(record, dict):
+        refuse_half(path, "the record of a run")
+    return record
 
 
 def read_history(folder: str | Path) -> pd.DataFrame:
-    """The rows of a finished training, as `snnq.fit` or `snnq.train` returned them."""
-    history = pd.read_csv(Path(folder) / HISTORY)
-    return history.assign(seconds=read_record(folder)["seconds"])
+    """The rows of a finished training, as `snnq.fit` or `snnq.train` returned them. Raises as `read_record`."""
+    seconds = read_record(folder)["seconds"]
+    history = read_rows(Path(folder) / HISTORY)
+    if len(history) != len(seconds):
+        refuse_half(Path(folder) / HISTORY, f"a row for each of {len(seconds)} epochs")
+    return history.assign(seconds=seconds)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """A table that a training left. Raises ValueError for half of one."""
+    try:
+        if path.read_text().endswith("\n"):  # or its last row was cut
+            return pd.read_csv(path)
+    except ValueError:  # what pandas and Python raise for what is no table and no text
+        pass
+    refuse_half(path, "whole rows")
+
+
+def refuse_half(path: Path, expected: str) -> NoReturn:
+    """Raise ValueError for a file of a training that is not all there."""
+    raise ValueError(
+        f"{path}: half-written or empty, expected {expected}; remove the folder and train that run again"
+    )
 
 
 def about_run(run: Run, identity: dict[str, Any], recordings: dict[str, int]) -> dict[str, Any]:
