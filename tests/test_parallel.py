@@ -35,6 +35,8 @@ def script():
         model, sums = steps_in_float64(processes)
         if processes.main:
             save_file(model | sums, "float64.safetensors")
+        model = own_network(seed=processes.rank)
+        save_file(model.state_dict(), f"own {processes.rank}.safetensors")
         fit(SETTINGS, Path("whole"))
         if not processes.main:  # that one alone hears of it
             stop = at_call(5, lambda: os.kill(os.getpid(), signal.SIGTERM), gradients.loss_of)
@@ -47,6 +49,17 @@ def script():
             shutil.copytree("stopped", "by one")
         history = fit(SETTINGS, Path("stopped"))
         assert len(history) == 2, history
+
+
+def own_network(seed: int) -> torch.nn.Module:
+    """One of one's own, trained from other weights in each process, as without a seed."""
+    torch.manual_seed(seed)
+    model = snnq.quantize(snnq.build_model("nmnist", channels=2), "binary")
+    generator = torch.Generator().manual_seed(0)
+    data = [(torch.rand(2, 2, 34, 34, generator=generator), number % 3) for number in range(8)]
+    settings = snnq.Settings(epochs=2, batch_size=4, learning_rate=1e-2, device="cpu", harden=())
+    snnq.train(model, data, None, data, settings, "own", progress=False)
+    return model
 
 
 def steps_in_float64(processes: Processes) -> tuple[dict, dict]:
@@ -91,6 +104,15 @@ def test_steps_are_those_of_one_process(together):
     model, sums = steps_in_float64(Processes())
     for name, expected in (model | sums).items():
         torch.testing.assert_close(found[name], expected, rtol=1e-6, atol=1e-9, msg=name)
+
+
+def test_a_network_without_a_seed_is_the_same_in_each_process(together):
+    """Its scales' learning rates, too, which are relative to their sizes."""
+    folder, _ = together
+    one, other = (load_file(folder / f"own {rank}.safetensors") for rank in (0, 1))
+    left = load_file(folder / "own" / "weights.safetensors")
+    for name, value in one.items():
+        assert torch.equal(value, other[name]) and torch.equal(value, left[name]), name
 
 
 def test_a_run_is_that_of_one_process_as_long_as_rounding_is_small(together, monkeypatch):

@@ -2,8 +2,13 @@
 
 import json
 import math
+import re
+import subprocess
+import sys
+from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +17,7 @@ import torch
 from conftest import Killed, at_call, kill, results
 from safetensors.torch import load_file
 from spikingjelly.activation_based import surrogate
+from spikingjelly.activation_based.neuron import LIFNode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.nn import functional as F
@@ -21,6 +27,7 @@ from torch.utils.data import IterableDataset, TensorDataset
 import snnq
 from snnq.training import gradients as training_gradients
 from snnq.training import loop, outcome
+from snnq.training.identity import differences, identity_of_network
 from snnq.training.optimizer import GRADIENT_NORM
 from snnq.training.random_state import mixed_seed
 from snnq.training.splits import splits_of
@@ -425,3 +432,181 @@ def test_a_network_that_is_trained_again_hardens_anew(tmp_path):
     assert all(mask.all() for mask in hard)
     train(model, tmp_path / "soft", settings=replace(SETTINGS, harden=()))
     assert all(quantizer.hardened is None for quantizer in snnq.quantizers(model).values())
+
+
+def scaled(outputs, labels, base, scale=1.0):
+    return scale * base(outputs, labels)
+
+
+def closing_over(value):
+    return lambda outputs, labels: value * F.cross_entropy(outputs, labels)
+
+
+class Scaled:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, outputs, labels):
+        return self.scale * F.cross_entropy(outputs, labels)
+
+
+SCALE = 3.0
+
+
+def one_way(outputs, labels, depth):
+    return other_way(outputs, labels, depth - 1) if depth else outputs.sum()
+
+
+def other_way(outputs, labels, depth):
+    return one_way(outputs, labels, depth - 1) if depth else outputs.mean()
+
+
+LOSSES = [
+    lambda outputs, labels: F.cross_entropy(outputs, labels),
+    lambda outputs, labels: F.multi_margin_loss(outputs, labels),
+    lambda outputs, labels: 2 * F.cross_entropy(outputs, labels),
+    closing_over(1.0),
+    closing_over(torch.tensor(1.5)),
+    nn.CrossEntropyLoss(),
+    nn.CrossEntropyLoss(label_smoothing=0.5),
+    nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 3])),
+    nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 4])),
+    Scaled(1.0),
+    Scaled(2.0),
+    partial(scaled, base=F.cross_entropy),
+    partial(scaled, base=F.multi_margin_loss),
+    partial(scaled, base=nn.CrossEntropyLoss(label_smoothing=0.5)),
+    partial(scaled, base=F.cross_entropy, scale=2.0),
+    torch.no_grad()(closing_over(1.0)),  # a function of torch around one that is not
+    torch.no_grad()(closing_over(2.0)),
+    lambda outputs, labels: SCALE * F.cross_entropy(outputs, labels),
+    lambda outputs, labels: one_way(outputs, labels, 1),
+]
+
+
+def identities():
+    """Of trainings that differ in their loss alone."""
+    return [identity_of_network(Own(), SETTINGS, {}, loss=loss) for loss in LOSSES]
+
+
+def test_losses_that_differ_are_told_apart_in_every_process(monkeypatch):
+    found = identities()
+    for number, there in enumerate(found):
+        for other, here in enumerate(found):
+            assert bool(differences(there, here)) == (number != other), (there, here)
+    program = "import json, test_train; print(json.dumps(test_train.identities()))"
+    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    run = [sys.executable, "-c", program]
+    said = subprocess.run(run, cwd=Path(__file__).parent, capture_output=True, check=True).stdout
+    assert json.loads(said) == found
+
+
+@pytest.mark.parametrize("losses", [LOSSES[:2], LOSSES[5:7]])
+def test_a_finished_one_with_another_loss_is_refused(tmp_path, losses):
+    train(Own(), tmp_path, loss=losses[0])
+    with pytest.raises(ValueError, match="holds another run .loss settings is "):
+        train(Own(), tmp_path, loss=losses[1])
+
+
+def test_a_function_counts_with_what_it_uses(monkeypatch):
+    """Numbers and functions of its module; of a list that it writes into the class alone."""
+    before = identities()
+    changes = {"SCALE": 4.0, "other_way": lambda outputs, labels, depth: 2 * outputs.mean()}
+    for number, (name, value) in enumerate(changes.items(), len(LOSSES) - 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[__name__], name, value)
+            changed = [i for i, found in enumerate(identities()) if found != before[i]]
+        assert changed == [number]
+    assert identities() == before
+
+
+def test_networks_of_other_settings_are_told_apart():
+    def net(tau=2.0, alpha=2.0, dropout=0.5):
+        spike = surrogate.ATan(alpha=alpha)
+        neuron = LIFNode(tau, surrogate_function=spike)
+        return nn.Sequential(nn.Linear(2, 2), neuron, nn.Dropout(dropout))
+
+    def identity(model):
+        return identity_of_network(model, SETTINGS, {})
+
+    (different,) = differences(identity(net()), identity(net(tau=50.0)))
+    assert re.match("1.settings is .LIFNode.*tau=2.0.* there and .*tau=50.0.* here", different)
+    assert differences(identity(net()), identity(net(alpha=3.0)))
+    assert differences(identity(net()), identity(net(dropout=0.1)))
+    assert not differences(identity(net()), identity(snnq.fuse(net())))
+
+
+def test_a_training_leaves_its_identity_as_it_was(tmp_path):
+    """So that it can be called again with the same objects, the loss one that keeps a list."""
+    model, seen = quantized(), []
+
+    def loss(outputs, labels):
+        seen.append(len(labels))
+        return F.cross_entropy(outputs, labels)
+
+    history = train(model, tmp_path, loss=loss)
+    pd.testing.assert_frame_equal(train(model, tmp_path, loss=loss), history)
+
+
+def test_a_training_of_before_settings_were_compared_is_the_same(tmp_path):
+    options = OPTIONS["other"]
+    history = train(quantized(), tmp_path, **options)
+    path = tmp_path / "run.json"
+    record = json.loads(path.read_text())
+    new = {n for n in record["identity"] if n.endswith("settings")}
+    assert len(new) > 9 and record["identity"]["loss"] == "CrossEntropyLoss"
+    record["identity"] = {n: v for n, v in record["identity"].items() if n not in new}
+    path.write_text(json.dumps(record))
+    pd.testing.assert_frame_equal(train(quantized(), tmp_path, **options), history)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_one_that_failed_in_its_first_epoch_begins_anew(tmp_path, restart):
+    """With the weights that the model had, where there is no checkpoint yet."""
+
+    def fail(_row, _folder):
+        raise OSError("no space left")
+
+    model = quantized()
+    if restart:  # in the place of another one, which has a checkpoint
+        with pytest.raises(OSError, match="no space"):
+            train(quantized(), tmp_path, settings=replace(SETTINGS, epochs=3),
+                  callbacks=[lambda row, folder: row["epoch"] == 2 and fail(row, folder)])  # fmt: skip
+    with pytest.raises(OSError, match="no space"):
+        train(model, tmp_path, restart=restart, callbacks=[fail])
+    train(model, tmp_path, restart=restart)
+    train(quantized(), tmp_path / "undisturbed")
+    assert results(tmp_path)[:3] == results(tmp_path / "undisturbed")[:3]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_bfloat16_leaves_no_hooks(tmp_path, failing):
+    def loss(outputs, labels):
+        return F.cross_entropy(outputs, labels) * (math.nan if failing else 1)
+
+    model = quantized()
+    raises = pytest.raises(FloatingPointError) if failing else nullcontext()
+    with raises:
+        train(model, tmp_path, settings=replace(SETTINGS, precision="bf16"), loss=loss)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("loss", "found"),
+    [
+        (nn.CrossEntropyLoss(reduction="none"), r"of shape \[8\]"),
+        (lambda outputs, labels: 0.5, "a float"),
+    ],
+)
+def test_a_loss_is_one_number(tmp_path, loss, found):
+    with pytest.raises(ValueError, match=f"the loss is {found}: expected one number"):
+        train(quantized(), tmp_path, loss=loss)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8])
+def test_labels_of_any_whole_numbers(tmp_path, kind):
+    frames, labels = SPLITS[0].tensors
+    for name, some in {"given": labels.to(kind), "int64": labels}.items():
+        data = TensorDataset(frames, some)
+        train(Own(), tmp_path / name, data, None, data, loss=nn.CrossEntropyLoss())
+    assert results(tmp_path / "given")[:3] == results(tmp_path / "int64")[:3]

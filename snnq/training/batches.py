@@ -44,7 +44,8 @@ def batches(
     for frames, labels in _read(data, batch_size, order, device):
         if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
             raise ValueError(f"labels of a batch are {labels!r}: expected a number of a class for each")
-        frames, labels = frames.to(device), labels.to(device)
+        # Losses of torch take classes of 64 bits.
+        frames, labels = frames.to(device), labels.to(device, torch.int64)
         if changes is not None:
             frames = changed(frames, changes[first : first + len(frames)])
         first += len(frames)

@@ -2,12 +2,15 @@
 
 import pickle
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snnq.system.files import first_line, save_tensors
 from snnq.training.identity import refuse_another
@@ -75,6 +78,23 @@ class Checkpoint:
         self.previous = folder / "checkpoint.previous.pt"
         self.identity = identity
         self.state = self._read(restart)
+        self.start = None  # the network's, until there is a checkpoint
+
+    @contextmanager
+    def or_from_the_start(self, model: nn.Module) -> Iterator[None]:
+        """A block in which an error before the first checkpoint leaves a network as it was.
+
+        Called again with it, the training begins anew. A checkpoint at the start would do, too, but
+        whoever lowers the batch size or mends the loss after an error in the first step would be
+        told that the folder holds another run.
+        """
+        self.start = deepcopy(model.state_dict()) if self.state is None else None
+        try:
+            yield
+        except BaseException:
+            if self.start is not None:
+                model.load_state_dict(self.start)
+            raise
 
     def restore(self, **parts) -> Progress:
         """Load the saved state, if any, into each part; the progress that was saved with it."""
@@ -97,6 +117,7 @@ class Checkpoint:
         if self.path.exists():
             self.path.replace(self.previous)
         save_tensors(self.path, lambda path: torch.save(state, path))
+        self.start = None
 
     def remove(self) -> None:
         """For a run that is finished."""

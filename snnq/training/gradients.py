@@ -26,7 +26,8 @@ def gradients(
 
     The batch starts from rest. The weights pass through their quantizers once, however often a
     network that loops over time steps asks for them. A parameter that the network does not use has
-    a gradient of 0. The loss, `loss_of` where none is given, is multiplied by `share`.
+    a gradient of 0. The loss, `loss_of` where none is given, is multiplied by `share`. Raises
+    ValueError where it is not one number.
     """
     for parameter in parameters:
         parameter.grad = None
@@ -35,7 +36,12 @@ def gradients(
         rates = rates_of(model, frames)
     refuse_unless_of_each(rates, labels)
     # Of no recordings a mean is none.
-    found = (loss or loss_of)(rates, labels) * share if len(labels) else rates.sum()
+    found = (loss or loss_of)(rates, labels) if len(labels) else rates.sum()
+    if not isinstance(found, Tensor) or found.ndim:
+        kind = type(found).__name__
+        what = f"of shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {kind}"
+        raise ValueError(f"the loss is {what}: expected one number, a mean over the recordings")
+    found = found * share if len(labels) else found
     found.backward()
     for parameter in parameters:
         if parameter.grad is None:

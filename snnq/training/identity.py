@@ -12,6 +12,7 @@ from torch import nn
 
 from snnq.quantization.network import quantizers
 from snnq.recordings.frames import names_of_frames
+from snnq.training.described import ADDRESS, described, settings_of
 from snnq.training.faults_setting import read_faults_setting
 from snnq.training.record import RECORD, WEIGHTS, read_record
 from snnq.training.run import Run, default_settings
@@ -21,6 +22,8 @@ TRAINING_VERSION = 4  # raise it when the same run comes to give other results
 # What stands for the content of a folder, and the setting that is compared where either is unknown:
 # the same recordings in another place are the same.
 CONTENTS = {"frames": "data", "start_weights": "start", "fault_map": "faults"}
+# How the names end of what functions and layers hold, which identities of before have none of.
+OF_PARTS = (" settings", ".settings")
 
 
 def identity_of(run: Run, frames: tuple[str, str] | None) -> dict[str, Any]:
@@ -50,13 +53,14 @@ def identity_of_network(
     Parameters
     ----------
     model : nn.Module
-        Before training: its parameters' names and shapes count, and its quantizers and their
-        levels, not its weights.
+        Before training: its parameters' names and shapes count, its layers' classes and plain
+        settings (τ, say), and its quantizers and their levels, not its weights.
     settings : Settings
     samples : mapping
         How many each data set has, by its name.
     functions
-        The loss, say: their names count, and what is bound by `functools.partial`.
+        The loss, say: their names count, what is bound by `functools.partial`, and what they hold,
+        see `described`.
 
     Returns
     -------
@@ -66,6 +70,12 @@ def identity_of_network(
     found = asdict(settings) | {"training_version": TRAINING_VERSION} | _of_fault_map(settings)
     found |= {f"{name} samples": count for name, count in samples.items()}
     found |= {name: _name_of(function) for name, function in functions.items()}
+    found |= {f"{name} settings": described(function) for name, function in functions.items()}
+    found |= {
+        f"{name or 'the network'}.settings": settings_of(module)
+        for name, module in model.named_modules()
+        if "parametrizations" not in name and not isinstance(module, nn.Sequential)
+    }
     found |= {f"{name}.shape": parameter.shape for name, parameter in model.named_parameters()}
     for name, quantizer in quantizers(model).items():
         kind, options = getattr(quantizer, "recipe", (type(quantizer), {}))
@@ -78,9 +88,11 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What differs between the identities of a folder's training and of another one, in words.
 
     A setting that one of them lacks, being of before there was such a setting, has its default.
+    What functions and layers hold is compared where both state it.
     """
+    both = _with_parts(there) and _with_parts(here)
     there, here = (_defaults(identity) | identity for identity in (there, here))
-    compared = set(there) | set(here)
+    compared = {name for name in {*there, *here} if both or not name.endswith(OF_PARTS)}
     for content, place in CONTENTS.items():
         compared.discard(place if there.get(content) and here.get(content) else content)
     return [
@@ -140,14 +152,24 @@ def _defaults(identity: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(known))
 
 
+def _with_parts(identity: Mapping[str, Any]) -> bool:
+    return any(name.endswith(OF_PARTS) for name in identity)
+
+
 def _name_of(function: Any) -> str | None:
     """Of a function, a class or an object, with what `functools.partial` has bound."""
     if isinstance(function, partial):
-        bound = [*map(str, function.args), *(f"{n}={v}" for n, v in function.keywords.items())]
+        named = ((n, _bound(v)) for n, v in function.keywords.items())
+        bound = [*map(_bound, function.args), *(f"{n}={v}" for n, v in named)]
         return f"{_name_of(function.func)}({', '.join(bound)})"
     if function is None or isinstance(function, str):
         return function
     return getattr(function, "__qualname__", None) or type(function).__qualname__
+
+
+def _bound(value: Any) -> str:
+    text = str(value)
+    return str(_name_of(value)) if ADDRESS in text else text
 
 
 def _digest_of_start(run: Run) -> str | None:

@@ -6,9 +6,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import chain
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 PATIENCE = timedelta(days=1)  # of the others, while the main one evaluates
 
@@ -39,6 +40,15 @@ class Processes:
         if self.count > 1:
             distributed.all_reduce(values := values.clone())
         return values
+
+    def share(self, model: nn.Module) -> None:
+        """Have the network start everywhere as it does in the main process."""
+        if self.count == 1:
+            return
+        for tensor in chain(model.parameters(), model.buffers()):
+            sent = tensor.detach().contiguous()  # as it must be to be sent
+            distributed.broadcast(sent, 0)
+            tensor.detach().copy_(sent)
 
     def any(self, *wishes: bool) -> list[bool]:
         """Of each wish, whether one of the processes has it."""

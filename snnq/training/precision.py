@@ -1,12 +1,10 @@
 """In which precision convolutions and linear layers multiply; everything else is in float32."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-
-from snnq.quantization.layers import layers_of
 
 PRECISIONS = ("float32", "tf32", "bf16")
 
@@ -37,11 +35,16 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
-def keep_states_in_float32(model: nn.Module) -> None:
-    """Have each layer hand on float32 whatever it computes in, so that batch norm and membrane
-    potentials are in float32. Quantizers are: autocast leaves their operations alone."""
-    for layer in layers_of(model).values():
-        layer.register_forward_hook(_to_float32)
+@contextmanager
+def states_in_float32(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """A block in which each layer hands on float32 whatever it computes in, so that batch norm and
+    membrane potentials are in float32. Quantizers are: autocast leaves their operations alone."""
+    hooks = [layer.register_forward_hook(_to_float32) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _to_float32(_layer: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:

@@ -37,7 +37,9 @@ def carry_out(
                 (folder / name).unlink(missing_ok=True)
         model, behind = task.start()
         model.to(device_of(task.settings))
-        with in_arithmetic(model, task.settings.arithmetic):
+        processes.share(model)
+        arithmetic = in_arithmetic(model, task.settings.arithmetic)
+        with checkpoint.or_from_the_start(model), arithmetic:
             training = Training(task, folder, model, behind, checkpoint, processes, progress)
             with training.bar, training.interruption.watched():
                 for epoch in training.epochs_left():

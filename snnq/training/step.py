@@ -6,12 +6,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from snnq.quantization.layers import layers_of
 from snnq.training.gradients import Loss, gradients
 from snnq.training.graph import GraphedGradients
 from snnq.training.optimizer import Optimizer
 from snnq.training.parallel import Processes
 from snnq.training.penalties import with_penalties
-from snnq.training.precision import keep_states_in_float32
+from snnq.training.precision import states_in_float32
 from snnq.training.whole_batch import SharedGradients
 
 
@@ -67,8 +68,7 @@ class Step:
         self.optimizer, self.processes = optimizer, processes or Processes()
         # Once: looking for them in the network takes as long as a layer's forward pass.
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        if precision == "bf16":
-            keep_states_in_float32(model)
+        self.layers = list(layers_of(model).values()) if precision == "bf16" else []
         loss = with_penalties(model, loss)
         settings = {"parameters": self.parameters, "precision": precision, "loss": loss}
         if self.processes.count > 1:
@@ -88,7 +88,8 @@ class Step:
         self.unread: list[Taken] = []
 
     def __call__(self, frames: Tensor, labels: Tensor) -> None:
-        hits, loss, norms = self.gradients(frames, labels)
+        with states_in_float32(self.layers):  # and no longer: the network is somebody else's
+            hits, loss, norms = self.gradients(frames, labels)
         self.optimizer.step(loss, norms)
         finite = 1 - self.optimizer.failed
         self.sums += torch.stack([loss.double() * len(labels), hits, finite])

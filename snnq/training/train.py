@@ -38,8 +38,9 @@ def train(
     """Train a network in a folder, or go on with it from where it was stopped.
 
     Checkpoints are saved after each epoch and each minute, so an interrupted training, called
-    again, ends as if it had not been interrupted. A finished one returns at once, the trained
-    weights in `model`, and nothing is written.
+    again, ends as if it had not been interrupted; one that failed before the first of them leaves
+    the weights as they were. A finished one returns at once, the trained weights in `model`, and
+    nothing is written. Of several processes (torchrun) all start from the first one's weights.
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def train(
     progress : bool
         Show a progress bar.
     restart : bool
-        Where the folder holds another training, finished or not, train this one in its place. The
+        Where the folder holds another training, finished or not, train this one in its place, from
+        the weights that `model` has: those of a model that was trained are the trained ones. The
         same goes on, or returns, as ever.
 
     Returns
@@ -93,8 +95,9 @@ def train(
     ValueError
         A network or a data set that does not fit what is said above, a device that is not there, or
         a folder that holds another training, with what differs: settings, the parameters' names and
-        shapes, quantizers and levels, the numbers of samples, loss, optimizer, augmentation, or the
-        version of the training's code. All before training.
+        shapes, the layers' classes and plain settings, quantizers and levels, the numbers of
+        samples, loss, optimizer, augmentation (their names, settings and code), or the version of
+        the training's code. All before training. In its first step, a loss that is not one number.
     BlockingIOError
         Another process works in the folder.
     FloatingPointError
