@@ -66,7 +66,7 @@ def ablations(study: Path) -> dict[str, pd.DataFrame]:
     return dict(iter(table.groupby("ablation", sort=False)))
 
 
-@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 30)])
+@pytest.mark.parametrize(("study", "rows"), [(QUICK, 14), (DESK, 33)])
 def test_results(readme, study, rows):
     table = pd.read_csv(study / "table.csv")
     table = table if study == QUICK else table[table["benchmark"] == "nmnist"]
@@ -192,6 +192,10 @@ def test_one_bit_or_several(readme):
     assert f"with 8, in {kilobytes[8]:.0f} kB, and with 16, in {kilobytes[16]:.0f}, they are equal" in stated
     few = table.loc[["2bit", "3bit", "4bit"]].xs(16, level="channels")
     assert few["reading"].tolist() == [equal, equal, worse]
+    widest = table.xs(32, level="channels").drop("full")
+    assert widest["reading"].to_dict() == {"2bit": equal} | dict.fromkeys(("4bit", "ternary", "binary"), "not shown")
+    lost = -widest["difference"].loc[["4bit", "ternary", "binary"]]
+    assert "others: 4 bits {:.2f}, ternary {:.2f}, binary {:.2f} (".format(*lost) in stated
     assert "with 16 {:.2f} and {:.2f};".format(*-few["difference"].loc[["3bit", "4bit"]]) in stated
 
 
