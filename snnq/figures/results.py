@@ -80,9 +80,10 @@ def accuracy_against_bits(table: pd.DataFrame) -> Figure:
 
 
 def _lines_over_widths(axis, rows: pd.DataFrame, x: pd.Series, styles: dict[str, dict]) -> None:
-    """Of each level set, on a logarithmic axis."""
-    for levels, line in rows.assign(x=x).groupby(rows["levels"].map(str), sort=False):
-        line = line.sort_values("x")
+    """Of each level set, those of most levels first, on a logarithmic axis."""
+    of_levels = dict(iter(rows.assign(x=x).groupby(rows["levels"].map(str))))
+    for levels in (name for name in styles if name in of_levels):
+        line = of_levels[levels].sort_values("x")
         ends = line["mean_low"], line["mean_high"]
         _with_intervals(axis, line["x"], line["mean"], *ends, **styles[levels])
     axis.set_xscale("log")
