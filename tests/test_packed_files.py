@@ -124,7 +124,7 @@ def test_other_versions_are_refused(version, path):
         ({"channels": "1"}, "channels='1': expected a whole number"),
         ({"channels": 1.0}, "channels=1.0: expected a whole number"),
         ({"channels": True}, "channels=True: expected a whole number"),
-        ({"channels": None}, "architecture="),
+        ({"channels": None}, "channels=None: expected a whole number"),
         ({"size": -5}, "size=-5: expected a whole number"),
         ({"size": 10**5}, "shape [64, 64], expected [64, 625000000]"),
         ({"size": 10**9}, "Storage size calculation overflowed"),
