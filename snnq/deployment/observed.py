@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from snnq.quantization.layers import layers_of
 from snnq.storage.footprint import kind_of
-from snnq.training.evaluation import predict
+from snnq.training.evaluation import predict, refuse_empty
 
 Seen = Callable[[str, Tensor, Tensor], None]  # a module's name, its input and its output
 
@@ -62,8 +62,7 @@ def dataset_of(data: Dataset | Tensor) -> Dataset:
         if data.ndim < 3:
             raise ValueError(f"data has the shape {list(data.shape)}: expected inputs [N_t, N, ...]")
         data = TensorDataset(data.transpose(0, 1), torch.zeros(data.shape[1], dtype=torch.int64))
-    if not len(data):
-        raise ValueError("data holds no recording")
+    refuse_empty(data)
     return data
 
 

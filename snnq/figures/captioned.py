@@ -158,4 +158,5 @@ def _published() -> pd.DataFrame:
 
 def _beside_published(figure: Figure, study: Path, rows: pd.DataFrame) -> Figure:
     ours = results_caption(rows_of(study, "runs"), "mean and 95 % CI")
-    return note(figure, f"this study's widest networks with every level set, {ours}; scales differ; {published.remarks(rows)}")
+    of = f"this study's widest networks with every level set, {ours}"
+    return note(figure, f"{of}; scales differ; {published.remarks(rows)}")

@@ -1,10 +1,10 @@
 """The settings by which the sigmoids are trained unless others are given, of a study's runs and of
 networks of one's own: see results/reference/recipe.csv.
 
-What they need besides depends on how many levels a layer has. Up to three: thresholds by k-means, and weights that harden early. With
-more of them weights lie near a threshold wherever they go; thresholds at equal distances and weights
-that harden late bring 4 bits 0.84 points on five seeds (config/desk.yaml, "quantizer, 4 bits"), and
-binary weights nothing ("hardening, later, ten seeds").
+What they need besides depends on how many levels a layer has. Up to three: thresholds by k-means, and
+weights that harden early. With more of them weights lie near a threshold wherever they go; thresholds at
+equal distances and weights that harden late bring 4 bits 0.84 points on five seeds (config/desk.yaml,
+"quantizer, 4 bits"), and binary weights nothing ("hardening, later, ten seeds").
 """
 
 from collections.abc import Sequence

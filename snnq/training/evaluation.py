@@ -38,8 +38,7 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     `keep_freed_memory`. Raises ValueError for no recordings, and for labels that are no whole numbers.
     """
     keep_freed_memory()
-    if not len(data):
-        raise ValueError("data holds no recording")
+    refuse_empty(data)
     at_once = evaluated_at_once(torch.as_tensor(data[0][0]).numel())
     model.eval()
     try:
@@ -55,6 +54,11 @@ def predict(model: nn.Module, data: Dataset, soft: bool = False) -> tuple[Tensor
     rates, labels = map(torch.cat, zip(*outputs))
     refuse_unless_of_each(rates, labels)
     return rates, labels
+
+
+def refuse_empty(data: Dataset) -> None:
+    if not len(data):
+        raise ValueError("data holds no recording")
 
 
 def device_of_network(model: nn.Module) -> torch.device:

@@ -38,10 +38,10 @@ def gradients(
     # Of no recordings a mean is none.
     found = (loss or loss_of)(rates, labels) if len(labels) else rates.sum()
     if not isinstance(found, Tensor) or found.ndim:
-        kind = type(found).__name__
-        what = f"of shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {kind}"
+        is_tensor = isinstance(found, Tensor)
+        what = f"of shape {list(found.shape)}" if is_tensor else f"a {type(found).__name__}"
         raise ValueError(f"the loss is {what}: expected one number, a mean over the recordings")
-    found = found * share if len(labels) else found
+    found = found * share
     found.backward()
     for parameter in parameters:
         if parameter.grad is None:
